@@ -1,0 +1,85 @@
+#ifndef SONDE_ANALYSIS_ANALYSIS_H
+#define SONDE_ANALYSIS_ANALYSIS_H
+
+#include <stdbool.h>
+
+#include "analysis/report/report.h"
+#include "model/core/param.h"
+#include "model/forward.h"
+#include "model/model.h"
+
+/* One input of a run. */
+struct input {
+    const char *text;      /* as given, NULL for --tokens */
+    const int32_t *tokens; /* BOS included if it was prepended */
+    int64_t n;
+    int index; /* in the report's /inputs */
+};
+
+/* Where an analysis finds what it works on. Filled by run.c; analyses do not know whether the
+ * activations come from a forward pass, a spilled trace or a cache file. */
+struct ctx {
+    const struct model *model;
+    const struct params *params;
+    const struct args *args; /* this analysis' own parameters */
+    const struct input *inputs;
+    int n_inputs;
+    const struct edits *edits; /* resolved; part of every forward pass */
+    struct pool *pool;
+    struct arena *arena;  /* lives as long as the run */
+    bool folded;          /* the weights view asked for: folded, else raw */
+    progress_fn progress; /* may be NULL */
+    void *progress_arg;
+    size_t max_bytes;
+    void *state; /* the analysis' own, between begin and end */
+};
+
+/* The activations of one input, whatever they come from. */
+struct acts;
+/* [rows, width] of a per-position site, or [H, T, T] of a square one, borrowed until the next call
+ * of each(). ERR_USAGE names the site if the source does not have it. */
+int acts_get(const float **out, const struct acts *a, enum site s, int layer, struct err *e);
+int acts_logits(const float **out, const struct acts *a, int64_t pos, struct err *e); /* [V] */
+
+/* An analysis is this descriptor in a file of its own, and a line in analysis/meson.build. */
+struct analysis {
+    const char *id, *title, *help; /* help: two sentences */
+    const char *source;            /* paper and equation */
+    const struct param *params;
+    int n_params;
+    bool is_folded; /* the default weights view */
+    /* Marks the sites and logits it reads. */
+    int (*plan)(struct plan *plan, const struct ctx *ctx, struct err *e);
+    /* begin and end once a run, each once an input, in order; any may be NULL. */
+    int (*begin)(struct ctx *ctx, struct run *out, struct err *e);
+    int (*each)(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
+        struct err *e);
+    int (*end)(struct ctx *ctx, struct run *out, struct err *e);
+};
+
+extern const struct analysis *const analyses[]; /* generated from analysis/meson.build */
+extern const int n_analyses;
+const struct analysis *analysis_find(const char *id);
+
+/* What run.c needs to run analyses over inputs; used by the command line and the workbench alike. */
+struct job {
+    const struct model *model;
+    const struct analysis *const *list;
+    const struct args *args; /* [n], one per analysis */
+    int n;
+    const struct input *inputs;
+    int n_inputs;
+    const struct edits *edits; /* as typed; resolved here */
+    const char *weights;       /* NULL: each analysis' default; "raw" or "folded" */
+    bool prepend_bos;
+    uint64_t seed;
+    struct pool *pool;
+    size_t max_bytes;
+    progress_fn progress;
+    void *progress_arg;
+};
+/* Adds one run per analysis to the report. Inputs pass through in groups that fit max_bytes; one
+ * forward pass serves every analysis. After ERR_CANCEL what is finished is valid. */
+int job_run(struct report *out, const struct job *job, struct err *e);
+
+#endif

@@ -1,0 +1,99 @@
+#ifndef SONDE_ANALYSIS_REPORT_REPORT_H
+#define SONDE_ANALYSIS_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/core/err.h"
+#include "model/core/field.h"
+
+/* One document: inputs, and runs of analyses over them; each run holds named blocks. It lives in
+ * memory (workbench), is written straight into FILE.part (headless), or is read from a file. The
+ * layout on disk is design.md section 7 (schema "sonde-report", version 1). Blocks are declared with
+ * their shapes and then filled by slices, so that memory does not grow with the number of inputs. */
+struct report;
+struct run;
+struct block;
+
+int report_create(struct report **out, const char *path, struct err *e); /* NULL: in memory */
+int report_open(struct report **out, const char *path, struct err *e);   /* to read */
+/* Flushes and renames .part to the real name; an abandoned report leaves its .part readable. */
+int report_close(struct report **r, struct err *e);
+void report_abandon(struct report **r);
+
+struct report_info {
+    const char *command, *kernel_set, *tool_version;
+    int threads;
+};
+int report_describe(struct report *r, const struct report_info *info, struct err *e);
+
+/* Inputs are numbered from 0 over the whole document; blocks of input K lie under input_K/. */
+struct report_input {
+    const char *text; /* invalid bytes already replaced */
+    const int32_t *tokens;
+    const char *const *token_str; /* [n] */
+    int64_t n;
+};
+int report_add_input(int *index, struct report *r, const struct report_input *in, struct err *e);
+int report_inputs(const struct report *r);
+int report_input(struct report_input *out, const struct report *r, int index, struct err *e);
+
+/* Runs are named NNN-ID in the order they begin. */
+int report_begin_run(struct run **out, struct report *r, const char *analysis, struct err *e);
+int run_attr_text(struct run *run, const char *name, const char *value, struct err *e);
+int run_attr_int(struct run *run, const char *name, int64_t value, struct err *e);
+int run_attr_float(struct run *run, const char *name, double value, struct err *e);
+/* status: "complete", "cancelled", "failed"; message may be NULL. */
+int run_end(struct run *run, const char *status, const char *message, struct err *e);
+int report_runs(const struct report *r);
+struct run *report_run(const struct report *r, int index);
+const char *run_name(const struct run *run); /* "000-lens" */
+const char *run_analysis(const struct run *run);
+const char *run_attr(const struct run *run, const char *name); /* as text, NULL: absent */
+
+struct column {
+    const char *name, *unit;
+    enum dtype dtype; /* tables also hold text: is_text */
+    bool is_text;
+};
+
+struct block_spec {
+    const char *name;
+    int input; /* >= 0: under input_K/; -1: of the run */
+    enum dtype dtype;
+    int rank; /* 0: a scalar */
+    struct axis axes[FIELD_MAX_RANK];
+    const char *unit, *long_name, *source; /* source: paper and equation, or NULL */
+    enum look look;
+    bool is_signed;
+    const struct column *columns; /* a table: rank 1, growable, axes[0] names the rows */
+    int n_columns;
+};
+
+int run_block(struct block **out, struct run *run, const struct block_spec *spec, struct err *e);
+/* Writes a slice of dense values in the block's dtype. start and count have the block's rank. */
+int block_write(
+    struct block *b, const int64_t *start, const int64_t *count, const void *data, struct err *e);
+/* The whole block at once. */
+int block_set(struct block *b, const void *data, struct err *e);
+/* One row of a table: a value per column, text columns take `text`. */
+struct cell_value {
+    double number;
+    const char *text;
+};
+int block_append(struct block *b, const struct cell_value *row, struct err *e);
+
+int run_blocks(const struct run *run);
+struct block *run_block_at(const struct run *run, int index);
+/* "runs/000-lens/input_0/entropy", with or without the leading runs/; NULL: no such block. */
+struct block *report_find(const struct report *r, const char *path);
+const struct block_spec *block_spec(const struct block *b);
+const char *block_path(const struct block *b);
+/* The block as a field for views; the block must outlive it. Table columns are fields of their own. */
+int block_field(struct field *out, const struct block *b, int column, struct err *e);
+/* Rows of a table, and its cells. */
+int64_t block_rows(const struct block *b);
+int block_cell(
+    struct cell_value *out, const struct block *b, int64_t row, int column, struct err *e);
+
+#endif

@@ -1,0 +1,160 @@
+#include "model/core/arena.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ALIGN 64
+#define CHUNK (256 * 1024)
+#define HUGE ((size_t)2 << 20)
+
+/* The header is padded to ALIGN, so that the data behind it is aligned too. */
+struct arena_chunk {
+    struct arena_chunk *prev;
+    size_t size, used; /* of the data behind the header */
+    size_t mapped;     /* bytes mapped, 0: from the heap */
+};
+
+static char *chunk_data(struct arena_chunk *c)
+{
+    return (char *)c + ALIGN;
+}
+
+static struct arena_chunk *chunk_create(size_t size)
+{
+    struct arena_chunk *c;
+    if (size + ALIGN >= HUGE) {
+        size_t bytes = (size + ALIGN + 4095) & ~(size_t)4095;
+        c = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (c == MAP_FAILED)
+            return NULL;
+        (void)madvise(c, bytes, MADV_HUGEPAGE);
+        c->mapped = bytes;
+        c->size = bytes - ALIGN;
+    } else {
+        c = aligned_alloc(ALIGN, size + ALIGN);
+        if (!c)
+            return NULL;
+        c->mapped = 0;
+        c->size = size;
+    }
+    c->used = 0;
+    return c;
+}
+
+static void chunk_free(struct arena_chunk *c)
+{
+    if (c->mapped)
+        munmap(c, c->mapped);
+    else
+        free(c);
+}
+
+void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
+{
+    size_t need = bytes > SIZE_MAX - 2 * HUGE ? 0 : (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (bytes && !need) {
+        err_set(e, ERR_LIMIT, "a size overflows the address space");
+        return NULL;
+    }
+    if (!need)
+        need = ALIGN;
+    a->count++;
+    if (a->fail_after && a->count > a->fail_after) {
+        err_set(e, ERR_LIMIT, "out of memory (%zu bytes)", bytes);
+        return NULL;
+    }
+    if (a->limit && (need > a->limit || a->used > a->limit - need)) {
+        err_set(e, ERR_LIMIT, "%.1f MB more would exceed the limit of %.1f MB; raise --max-mem",
+            (double)need / 1e6, (double)a->limit / 1e6);
+        return NULL;
+    }
+    if (!a->head || a->head->size - a->head->used < need) {
+        struct arena_chunk *c = chunk_create(need > CHUNK / 2 ? need : CHUNK);
+        if (!c) {
+            err_set(e, ERR_LIMIT, "out of memory (%.1f MB)", (double)need / 1e6);
+            return NULL;
+        }
+        c->prev = a->head;
+        a->head = c;
+    }
+    void *p = chunk_data(a->head) + a->head->used;
+    a->head->used += need;
+    a->used += need;
+    return p;
+}
+
+void *arena_zalloc(struct arena *a, size_t bytes, struct err *e)
+{
+    struct arena_chunk *before = a->head;
+    void *p = arena_alloc(a, bytes, e);
+    /* A chunk mapped just now is zero already. */
+    if (p && (a->head == before || !a->head->mapped))
+        memset(p, 0, bytes);
+    return p;
+}
+
+void *arena_array(struct arena *a, size_t count, size_t size, struct err *e)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) {
+        err_set(e, ERR_LIMIT, "a size overflows the address space");
+        return NULL;
+    }
+    return arena_alloc(a, bytes, e);
+}
+
+char *arena_strndup(struct arena *a, const char *s, size_t n, struct err *e)
+{
+    char *p = arena_alloc(a, n + 1, e);
+    if (p) {
+        memcpy(p, s, n);
+        p[n] = '\0';
+    }
+    return p;
+}
+
+char *arena_strdup(struct arena *a, const char *s, struct err *e)
+{
+    return arena_strndup(a, s, strlen(s), e);
+}
+
+char *arena_printf(struct arena *a, struct err *e, const char *fmt, ...)
+{
+    va_list ap, again;
+    va_start(ap, fmt);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1, e);
+    if (p)
+        vsnprintf(p, (size_t)n + 1, fmt, again);
+    va_end(again);
+    return p;
+}
+
+struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){a->head, a->head ? a->head->used : 0, a->used};
+}
+
+void arena_rewind(struct arena *a, struct arena_mark mark)
+{
+    while (a->head != mark.chunk) {
+        struct arena_chunk *c = a->head;
+        a->head = c->prev;
+        chunk_free(c);
+    }
+    if (a->head)
+        a->head->used = mark.offset;
+    a->used = mark.used;
+}
+
+void arena_release(struct arena *a)
+{
+    arena_rewind(a, (struct arena_mark){0});
+    a->count = 0;
+}

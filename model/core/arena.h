@@ -1,0 +1,38 @@
+#ifndef SONDE_CORE_ARENA_H
+#define SONDE_CORE_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "model/core/err.h"
+
+/* Memory of one lifetime (a model, a run, a frame): allocated piece by piece, released at once.
+ * The zero value is an empty arena without a limit. Not thread-safe. */
+struct arena {
+    struct arena_chunk *head;
+    size_t used;     /* bytes handed out, alignment included */
+    size_t limit;    /* refuse beyond this many bytes; 0: none */
+    long fail_after; /* tests: fail when this many allocations are done; 0: never */
+    long count;
+};
+
+struct arena_mark {
+    struct arena_chunk *chunk;
+    size_t offset, used;
+};
+
+/* 64-byte aligned, not cleared; large pieces are backed by huge pages. NULL sets ERR_LIMIT. */
+void *arena_alloc(struct arena *a, size_t bytes, struct err *e) __attribute__((alloc_size(2)));
+void *arena_zalloc(struct arena *a, size_t bytes, struct err *e) __attribute__((alloc_size(2)));
+/* count * size with an overflow check. */
+void *arena_array(struct arena *a, size_t count, size_t size, struct err *e);
+char *arena_strdup(struct arena *a, const char *s, struct err *e);
+char *arena_strndup(struct arena *a, const char *s, size_t n, struct err *e);
+char *arena_printf(struct arena *a, struct err *e, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark mark);
+void arena_release(struct arena *a);
+
+#endif

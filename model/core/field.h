@@ -1,0 +1,92 @@
+#ifndef SONDE_CORE_FIELD_H
+#define SONDE_CORE_FIELD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/core/err.h"
+#include "model/core/tensor.h"
+
+#define FIELD_MAX_RANK 6
+
+/* What an axis counts: selection and dossiers follow kinds, not names. */
+#define AXIS_KINDS(X)                                                                              \
+    X(OTHER, "other")                                                                              \
+    X(INPUT, "input")                                                                              \
+    X(LAYER, "layer")                                                                              \
+    X(HEAD, "head")                                                                                \
+    X(POS, "pos")                                                                                  \
+    X(NEURON, "neuron")                                                                            \
+    X(DIM, "dim")                                                                                  \
+    X(VOCAB, "vocab")                                                                              \
+    X(COMPONENT, "component")                                                                      \
+    X(SITE, "site")                                                                                \
+    X(RANK, "rank")                                                                                \
+    X(STEP, "step")
+
+enum axis_kind {
+#define X(id, name) AXIS_##id,
+    AXIS_KINDS(X)
+#undef X
+        AXIS_KIND_COUNT
+};
+
+/* How a block likes to be drawn; views accept fields by look and rank. */
+#define LOOKS(X)                                                                                   \
+    X(TEXT, "text")                                                                                \
+    X(TABLE, "table")                                                                              \
+    X(HEATMAP, "heatmap")                                                                          \
+    X(LINES, "lines")                                                                              \
+    X(BARS, "bars")                                                                                \
+    X(TOKENS, "tokens")                                                                            \
+    X(CONTOUR, "contour")
+
+enum look {
+#define X(id, name) LOOK_##id,
+    LOOKS(X)
+#undef X
+        LOOK_COUNT
+};
+
+struct axis {
+    const char *name; /* "layer", "pos", "query": the axis label in a report */
+    enum axis_kind kind;
+    int64_t size;
+    const char *const *labels; /* [size], or NULL: the index itself */
+};
+
+/* A window of a field: start, count and stride along each axis. */
+struct window {
+    int64_t start[FIELD_MAX_RANK], count[FIELD_MAX_RANK], stride[FIELD_MAX_RANK];
+};
+
+/* What to do with the cells that a stride steps over. */
+enum field_reduce { FIELD_POINT, FIELD_MEAN, FIELD_MAX, FIELD_MIN, FIELD_ABSMAX, FIELD_NORM };
+
+/* Numbers with named axes, wherever they are: a result in memory, a saved report, a cache larger
+ * than memory. Views draw fields and know nothing else. */
+struct field {
+    const char *name, *unit, *long_name, *source;
+    enum dtype dtype;
+    enum look look;
+    bool is_signed; /* draw on a diverging scale with zero fixed */
+    int rank;
+    struct axis axes[FIELD_MAX_RANK];
+    /* Fills out[product of w->count] in row-major order; missing cells are NaN. */
+    int (*fetch)(const struct field *f, double *out, const struct window *w,
+        enum field_reduce reduce, struct err *e);
+    /* Grows whenever the numbers change, so that a view knows when to draw again; may be NULL. */
+    uint64_t (*generation)(const struct field *f);
+    void *source_data; /* the owner's */
+};
+
+const char *axis_kind_name(enum axis_kind k);
+enum axis_kind axis_kind_of(const char *axis_name); /* "query" and "key" are positions */
+const char *look_name(enum look l);
+/* The label of index i along an axis, or the number itself, written to buf. */
+const char *axis_label(const struct axis *a, int64_t i, char *buf, size_t n);
+/* The window that covers the whole field with stride 1. */
+struct window field_all(const struct field *f);
+int64_t window_count(const struct window *w, int rank);
+
+#endif

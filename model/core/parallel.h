@@ -1,0 +1,22 @@
+#ifndef SONDE_CORE_PARALLEL_H
+#define SONDE_CORE_PARALLEL_H
+
+#include <stdint.h>
+
+#include "model/core/err.h"
+
+/* The one thread pool of the process: the caller is worker 0. Workers block all signals. */
+struct pool;
+
+typedef void (*pool_fn)(void *arg, int64_t i, int worker);
+
+/* threads <= 0: the processors this process may run on (affinity and cgroup quota obeyed). */
+int pool_create(struct pool **out, int threads, struct err *e);
+void pool_release(struct pool **p);
+/* 1 for a NULL pool, which runs everything in the caller. */
+int pool_threads(const struct pool *p);
+/* Calls fn(arg, i, worker) once for each i in [0, n), in any order, and returns when all are done.
+ * 0 <= worker < pool_threads(p). Not reentrant: fn must not call pool_for on the same pool. */
+void pool_for(struct pool *p, int64_t n, pool_fn fn, void *arg);
+
+#endif

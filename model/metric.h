@@ -1,0 +1,43 @@
+#ifndef SONDE_MODEL_METRIC_H
+#define SONDE_MODEL_METRIC_H
+
+#include <stdint.h>
+
+#include "model/core/err.h"
+#include "model/trace.h"
+
+/* Scalars of the logits, and their backward seeds (methods: circuits section 2.2). */
+enum metric_kind {
+    METRIC_LOSS,       /* mean over all predicted positions of all inputs, nats */
+    METRIC_LOGIT,      /* z_a */
+    METRIC_LOGIT_DIFF, /* z_a - z_b; several answers: mean over pairs */
+    METRIC_LOGPROB,    /* log p_a */
+    METRIC_PROB,       /* p_a */
+    METRIC_PROB_DIFF,  /* p_a - p_b */
+    METRIC_KL,         /* KL(reference || p) */
+    METRIC_ENTROPY,    /* -sum p log p, nats */
+    METRIC_COUNT
+};
+
+/* One metric position: an input, a position, the answers. */
+struct metric_at {
+    int input;
+    int64_t pos; /* negative: from the end */
+    const int32_t *answer, *wrong;
+    int n_answer, n_wrong;
+    const float *reference_logp; /* [V], METRIC_KL */
+};
+
+struct metric {
+    enum metric_kind kind;
+    const struct metric_at *at; /* METRIC_LOSS: ignored */
+    int n_at;                   /* the metric is the mean over these */
+};
+
+const char *metric_name(enum metric_kind k);
+int metric_parse(enum metric_kind *out, const char *name, struct err *e);
+/* values[n_at] (may be NULL) and their mean; needs the logits rows in the trace. */
+int metric_value(
+    double *mean, double *values, const struct metric *m, const struct trace *t, struct err *e);
+
+#endif
