@@ -64,14 +64,12 @@ void regex_release(struct regex **r)
     }
 }
 
-const char *regex_version(void)
+void regex_version(char *out, size_t n)
 {
-    static char text[64];
     char unicode[24] = "", pcre[32] = "";
     pcre2_config(PCRE2_CONFIG_UNICODE_VERSION, unicode);
     pcre2_config(PCRE2_CONFIG_VERSION, pcre);
-    snprintf(text, sizeof text, "%s PCRE2 %s", unicode, pcre);
-    return text;
+    snprintf(out, n, "PCRE2 %s, Unicode %s", pcre, unicode);
 }
 
 int matcher_create(struct matcher **out, const struct regex *r, struct err *e)

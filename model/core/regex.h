@@ -20,8 +20,8 @@ enum regex_flags {
 /* ERR_USAGE quotes the pattern and the place. \w, \d, \s, \b follow Unicode unless REGEX_BYTES. */
 int regex_compile(struct regex **out, const char *pattern, size_t n, unsigned flags, struct err *e);
 void regex_release(struct regex **r);
-/* Unicode version of the tables in use ("14.0.0"), PCRE2 version after a space. */
-const char *regex_version(void);
+/* "PCRE2 10.42 2022-12-11, Unicode 14.0.0": whose tables decide what a letter is. */
+void regex_version(char *out, size_t n);
 
 int matcher_create(struct matcher **out, const struct regex *r, struct err *e);
 void matcher_release(struct matcher **m);

@@ -124,6 +124,24 @@ static const utf8proc_property_t *property(uint32_t cp)
     return utf8proc_get_property((utf8proc_int32_t)cp);
 }
 
+/* utf8proc's width, corrected where wcwidth of current C libraries (which ncurses and terminals
+ * follow) differs: spacing marks take a column, conjoining vowels and finals none, hexagrams and
+ * circled numbers on black squares two. */
+static int char_width(uint32_t cp)
+{
+    static const struct {
+        uint32_t first, last;
+        int width;
+    } table[] = {
+        {0x1160, 0x11ff, 0}, {0x3248, 0x324f, 2}, {0x4dc0, 0x4dff, 2}, {0xd7b0, 0xd7fb, 0}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (cp >= table[i].first && cp <= table[i].last)
+            return table[i].width;
+    if (property(cp)->category == UTF8PROC_CATEGORY_MC)
+        return 1;
+    return utf8proc_charwidth((utf8proc_int32_t)cp);
+}
+
 size_t text_cluster(int *columns, const char *s, size_t n)
 {
     uint32_t cp = 0;
@@ -138,7 +156,7 @@ size_t text_cluster(int *columns, const char *s, size_t n)
         *columns = 1;
         return 1;
     }
-    int width = utf8proc_charwidth((utf8proc_int32_t)cp);
+    int width = char_width(cp);
     int boundclass = (int)property(cp)->boundclass;
     bool flag = boundclass == UTF8PROC_BOUNDCLASS_REGIONAL_INDICATOR;
     /* Emoji sequences are drawn as one picture; other clusters advance by the sum of their parts. */
@@ -150,7 +168,7 @@ size_t text_cluster(int *columns, const char *s, size_t n)
         if (len < 0 ||
             utf8proc_grapheme_break_stateful((utf8proc_int32_t)cp, (utf8proc_int32_t)next, &state))
             break;
-        int w = utf8proc_charwidth((utf8proc_int32_t)next);
+        int w = char_width(next);
         if (!picture)
             width += w;
         else if (flag || w > width)

@@ -18,8 +18,9 @@ size_t utf8_valid_prefix(const char *s, size_t n); /* n: all of it is valid */
 char *utf8_replace(
     size_t *n_out, int64_t *n_invalid, const char *s, size_t n, struct arena *a, struct err *e);
 
-/* Bytes of the first extended grapheme cluster of valid text (an invalid byte stands alone), and
- * its columns as wcwidth-based terminals count them: 0, 1 or 2. */
+/* Bytes of the first extended grapheme cluster (an invalid byte stands alone, one column), and its
+ * columns as wcwidth-based terminals count them: the sum of its characters (0: nothing to see), or
+ * 2 for an emoji sequence. */
 size_t text_cluster(int *columns, const char *s, size_t n);
 int text_width(const char *s, size_t n); /* columns of text without control bytes */
 /* The longest prefix of whole clusters within `columns`; columns used in *used (may be NULL). */
