@@ -1,0 +1,19 @@
+#include <locale.h>
+#include <stdio.h>
+
+#include "app/session.h"
+#include "app/signals.h"
+
+int main(int argc, char **argv)
+{
+    struct session s;
+    struct err e = {0};
+    setlocale(LC_CTYPE, "");
+    signals_install();
+    session_init(&s);
+    int rc = session_run(&s, argv + 1, argc > 0 ? argc - 1 : 0, &e);
+    session_release(&s);
+    if (rc < 0)
+        fprintf(stderr, "sonde: %s\n", e.msg);
+    return rc < 0 ? -rc : rc;
+}

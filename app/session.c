@@ -1,0 +1,51 @@
+#include "app/session.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "app/help.h"
+
+void session_init(struct session *s)
+{
+    *s = (struct session){.out = stdout, .log = stderr};
+    progress_init(&s->progress, s->log, "auto");
+}
+
+void session_release(struct session *s)
+{
+    progress_end(&s->progress);
+}
+
+void session_note(struct session *s, const char *fmt, ...)
+{
+    if (s->is_quiet)
+        return;
+    progress_end(&s->progress);
+    va_list ap;
+    va_start(ap, fmt);
+    fputs("sonde: ", s->log);
+    vfprintf(s->log, fmt, ap);
+    fputc('\n', s->log);
+    va_end(ap);
+}
+
+int session_run(struct session *s, char *const *words, int n, struct err *e)
+{
+    struct arena arena = {0};
+    struct command c;
+    int rc = command_parse(&c, words, n, &arena, e);
+    if (!rc && c.wants_version) {
+        fprintf(s->out, "sonde %s\n", SONDE_VERSION);
+    } else if (!rc && c.wants_help) {
+        help_command(s->out, &c);
+    } else if (!rc) {
+        s->is_quiet = args_bool(&c.args, "quiet");
+        progress_init(&s->progress, s->log, s->is_quiet ? "none" : args_text(&c.args, "progress"));
+        rc = c.verb->run(s, &c, e);
+        progress_end(&s->progress);
+    }
+    if (rc >= 0 && fflush(s->out))
+        rc = err_set(e, ERR_OUTPUT, "standard output could not be written; is the disk full?");
+    arena_release(&arena);
+    return rc;
+}

@@ -1,0 +1,34 @@
+#ifndef SONDE_APP_SESSION_H
+#define SONDE_APP_SESSION_H
+
+#include <stdio.h>
+
+#include "app/command.h"
+#include "app/progress.h"
+#include "model/core/parallel.h"
+#include "model/model.h"
+
+/* What commands share from the first to the last of a process: the model that is open, the threads,
+ * where text goes. One command runs at a time. */
+struct session {
+    FILE *out, *log; /* results; progress and notes */
+    struct progress progress;
+    bool is_quiet;
+    struct pool *pool;     /* made when first needed */
+    int threads;           /* of the pool, 0: none yet */
+    struct model *model;   /* the last one opened, kept for the next command */
+    char model_name[1024]; /* as asked for */
+    struct report *report; /* of a batch: every run adds to it; NULL: each command has its own */
+};
+
+void session_init(struct session *s);
+void session_release(struct session *s);
+/* Runs one command: --help and --version too. Returns what the verb returned. */
+int session_run(struct session *s, char *const *words, int n, struct err *e);
+/* Borrowed from the session: what -t and -m of the command ask for. */
+int session_pool(struct pool **out, struct session *s, const struct command *c, struct err *e);
+int session_model(struct model **out, struct session *s, const struct command *c, struct err *e);
+/* A note on standard error, "sonde: ...", unless --quiet. */
+void session_note(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,32 @@
+#include "app/signals.h"
+
+#include <signal.h>
+#include <stddef.h>
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int sig)
+{
+    (void)sig;
+    stopped = 1;
+}
+
+/* SA_RESETHAND: the second signal takes the default action. */
+void signals_install(void)
+{
+    struct sigaction sa = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    sigemptyset(&sa.sa_mask);
+    sigaction(SIGINT, &sa, NULL);
+    sigaction(SIGTERM, &sa, NULL);
+}
+
+bool signals_stopped(void)
+{
+    return stopped;
+}
+
+void signals_clear(void)
+{
+    stopped = 0;
+    signals_install();
+}

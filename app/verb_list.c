@@ -1,0 +1,85 @@
+#include <string.h>
+
+#include "app/keys.h"
+#include "app/session.h"
+#include "model/sites.h"
+
+static int list_analyses(struct session *s, const struct command *c, struct err *e)
+{
+    (void)e;
+    for (int i = 0; i < n_analyses; i++)
+        if (args_bool(&c->args, "names"))
+            fprintf(s->out, "%s\n", analyses[i]->id);
+        else
+            fprintf(s->out, "%-12s %s\n", analyses[i]->id, analyses[i]->title);
+    return 0;
+}
+
+static int list_hooks(struct session *s, const struct command *c, struct err *e)
+{
+    (void)e;
+    for (int i = 0; i < SITE_COUNT; i++) {
+        const struct site_info *site = site_info((enum site)i);
+        fprintf(s->out, "%s%s", site->per_layer ? "blocks.L." : "", site->name);
+        if (!args_bool(&c->args, "names")) {
+            int len = (int)strlen(site->name) + (site->per_layer ? 9 : 0);
+            fprintf(s->out, "%*s %-14s [", len < 32 ? 32 - len : 0, "", site->brief);
+            for (const char *a = site->axes; *a; a++) {
+                static const char letters[] = "PCHDF1QK";
+                static const char *const words[] = {
+                    "pos", "d_model", "head", "d_head", "d_mlp", "1", "query", "key"};
+                fprintf(s->out, "%s%s", a > site->axes ? ", " : "",
+                    words[strchr(letters, *a) - letters]);
+            }
+            fputc(']', s->out);
+        }
+        fputc('\n', s->out);
+    }
+    return 0;
+}
+
+static int list_keys(struct session *s, const struct command *c, struct err *e)
+{
+    (void)c, (void)e;
+    for (int i = 0; i < KEY_DO_COUNT; i++) {
+        const struct key_row *k = key_row((enum key_id)i);
+        fprintf(s->out, "%-10s %-10s %-10s %s\n", k->key, k->also, k->pane, k->help);
+    }
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct session *s, const struct command *c, struct err *e);
+} lists[] = {
+    {"analyses", list_analyses},
+    {"hooks", list_hooks},
+    {"keys", list_keys},
+};
+
+static int run(struct session *s, const struct command *c, struct err *e)
+{
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        if (!strcmp(lists[i].name, c->operands[0]))
+            return lists[i].run(s, c, e);
+    return err_set(
+        e, ERR_USAGE, "no list \"%.40s\"; give one of %s", c->operands[0], c->verb->choices);
+}
+
+static const struct param params[] = {
+    {.name = "names", .type = PARAM_BOOL, .help = "names alone, one a line"},
+};
+
+const struct verb verb_list = {
+    .name = "list",
+    .operands = "analyses|hooks|keys",
+    .brief = "what there is: analyses, hooks, keys",
+    .help = "One name a line with what it is.",
+    .params = params,
+    .n_params = 1,
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand = OPERAND_CHOICE,
+    .choices = "analyses|hooks|keys",
+    .run = run,
+};
