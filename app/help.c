@@ -29,7 +29,8 @@ int help_flag(char *buf, size_t n, const struct param *p)
     if (p->letter)
         snprintf(letter, sizeof letter, "-%c, ", p->letter);
     if (p->type == PARAM_BOOL)
-        return snprintf(buf, n, "%s--%s%s", letter, p->letter ? "" : "[no-]", p->name);
+        return snprintf(
+            buf, n, "%s--%s%s", letter, p->def && !strcmp(p->def, "true") ? "[no-]" : "", p->name);
     return snprintf(buf, n, "%s--%s %s", letter, p->name, metavar(p));
 }
 

@@ -8,12 +8,9 @@ static int run(struct session *s, const struct command *c, struct err *e)
         return 0;
     }
     struct command named;
-    struct arena *arena = c->args.arena;
-    int rc = command_parse(&named, (char *const[]){(char *)"help", (char *)"--help"}, 2, arena, e);
-    if (rc)
-        return rc;
     const char *words[3] = {c->operands[0], "--help", c->n_operands > 1 ? c->operands[1] : NULL};
-    rc = command_parse(&named, (char *const *)words, c->n_operands > 1 ? 3 : 2, arena, e);
+    int rc =
+        command_parse(&named, (char *const *)words, c->n_operands > 1 ? 3 : 2, c->args.arena, e);
     if (!rc)
         help_command(s->out, &named);
     return rc;
