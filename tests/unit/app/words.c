@@ -50,7 +50,7 @@ static void words_are_split(void **state)
 static void open_quotes_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"'", "a \"b", "a 'b\\'c' d'", "\"\\"};
+    static const char *const bad[] = {"'", "a \"b", "a 'b\\'c' d", "\"\\"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct arena a = {0};
         struct err e = {0};
