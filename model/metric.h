@@ -9,11 +9,11 @@
 /* Scalars of the logits, and their backward seeds (methods: circuits section 2.2). */
 enum metric_kind {
     METRIC_LOSS,       /* mean over all predicted positions of all inputs, nats */
-    METRIC_LOGIT,      /* z_a */
+    METRIC_LOGIT,      /* z_a; several answers: their mean, here and below where not said */
     METRIC_LOGIT_DIFF, /* z_a - z_b; several answers: mean over pairs */
     METRIC_LOGPROB,    /* log p_a */
-    METRIC_PROB,       /* p_a */
-    METRIC_PROB_DIFF,  /* p_a - p_b */
+    METRIC_PROB,       /* p_a; several answers: their sum */
+    METRIC_PROB_DIFF,  /* p_a - p_b; several answers: difference of the sums */
     METRIC_KL,         /* KL(reference || p) */
     METRIC_ENTROPY,    /* -sum p log p, nats */
     METRIC_COUNT
@@ -36,8 +36,18 @@ struct metric {
 
 const char *metric_name(enum metric_kind k);
 int metric_parse(enum metric_kind *out, const char *name, struct err *e);
-/* values[n_at] (may be NULL) and their mean; needs the logits rows in the trace. */
+/* values[n_at] (METRIC_LOSS: one an input; may be NULL) and the metric; needs the logits rows in the
+ * trace. */
 int metric_value(
     double *mean, double *values, const struct metric *m, const struct trace *t, struct err *e);
+/* Inputs, positions and ids exist. */
+int metric_check(
+    const struct metric *m, const struct batch *b, const struct config *cfg, struct err *e);
+/* The packed row an entry reads. */
+int64_t metric_row(const struct metric_at *at, const struct batch *b);
+/* The value of one entry, and seed [V] = scale * dvalue/dlogits where it is not NULL. Not for
+ * METRIC_LOSS. */
+double metric_seed(float *seed, const struct metric *m, const struct metric_at *at,
+    const float *logits, int64_t vocab, double scale);
 
 #endif
