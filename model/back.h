@@ -20,8 +20,8 @@ struct back {
     struct edits gates;
     uint8_t *touched; /* [SITE_COUNT * L]: an edit acts here */
     float *scratch_site[SITE_COUNT];
-    float *dx;                          /* [rows, C] gradient of the residual stream */
-    float *post, *norm, *big, *dqkv;    /* scratch: [rows, F], [rows, C], [rows, F], [rows, 3C] */
+    float *dx;                       /* [rows, C] gradient of the residual stream */
+    float *post, *norm, *big, *dqkv; /* scratch: [rows, F], [rows, C], [rows, F], [rows, 3C] */
     struct err *e;
 };
 
@@ -44,8 +44,8 @@ int back_emit(struct back *b, enum site s, int layer, float *g);
 int back_redo_edits(struct back *b, enum site s, int layer, float *values);
 
 /* out [N] += column sums of g [m, N] */
-void back_column_sums(float *out, const float *g, int64_t ldg, int64_t m, int64_t n,
-    struct pool *pool);
+void back_column_sums(
+    float *out, const float *g, int64_t ldg, int64_t m, int64_t n, struct pool *pool);
 /* dA = dC W^T */
 int back_product(struct back *b, float *da, const float *dc, enum matrix m, int layer);
 /* dx (+)= the VJP of one LayerNorm, through its scale site. dy and x are dense [rows, C]. */

@@ -270,8 +270,8 @@ static int allocate_out(struct back *b)
                 t->square[at] = arena_array(&t->arena, (size_t)batch->n, sizeof(float *), b->e);
                 for (int i = 0; t->square[at] && i < batch->n; i++) {
                     size_t n = (size_t)trace_len(b->t, i);
-                    t->square[at][i] = arena_array(
-                        &t->arena, (size_t)cfg->n_head * n * n, sizeof(float), b->e);
+                    t->square[at][i] =
+                        arena_array(&t->arena, (size_t)cfg->n_head * n * n, sizeof(float), b->e);
                     if (!t->square[at][i])
                         return ERR_LIMIT;
                 }

@@ -23,11 +23,11 @@ int grads_init(struct grads *g, const struct config *cfg, struct arena *arena, s
 void grads_zero(struct grads *g, const struct config *cfg, struct pool *pool);
 
 struct backward_opts {
-    const struct plan *want;   /* activation gradients to keep, by site; may be NULL */
-    struct grads *params;      /* added to; NULL: activation gradients alone */
-    bool frozen_ln;            /* drop the gradient through every LN scale */
+    const struct plan *want;    /* activation gradients to keep, by site; may be NULL */
+    struct grads *params;       /* added to; NULL: activation gradients alone */
+    bool frozen_ln;             /* drop the gradient through every LN scale */
     const struct trace *frozen; /* what the forward took its LN scales from; implies frozen_ln */
-    const struct edits *edits; /* the resolved edits the forward ran with: edited cells pass no
+    const struct edits *edits;  /* the resolved edits the forward ran with: edited cells pass no
                                   gradient (zero, mean, resample, set) or a scaled one (scale) */
     struct pool *pool;
     progress_fn progress;

@@ -165,8 +165,8 @@ static int square_emit(struct back *b, enum site s, int l, int input, float *g, 
     return edits_apply_square(&b->gates, s, l, g, n, n, b->cfg, b->e);
 }
 
-static int edited_input(struct back *b, int l, struct attention *a,
-    const struct attention_grad *g, int input)
+static int edited_input(
+    struct back *b, int l, struct attention *a, const struct attention_grad *g, int input)
 {
     int64_t n = trace_len(b->t, input), H = b->cfg->n_head, cells = H * n * n;
     struct arena_mark mark = arena_mark(&b->temp);
@@ -300,8 +300,7 @@ static int inputs(struct back *b, int l)
         const float *y;
         if (back_norm(b, &y, x, &ln))
             return b->e->code;
-        ops_gemm_grad(
-            g->qkv[l], 3 * C, y, C, b->dqkv, 3 * C, b->rows, C, 3 * C, b->o->pool);
+        ops_gemm_grad(g->qkv[l], 3 * C, y, C, b->dqkv, 3 * C, b->rows, C, 3 * C, b->o->pool);
     }
     float *dy = back_place(b, SITE_LN1_NORM, l);
     if (!dy || back_product(b, dy, b->dqkv, MAT_QKV, l))

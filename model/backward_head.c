@@ -11,17 +11,17 @@
 
 struct chunk {
     struct back *b;
-    const float *y;     /* [rows, C] output of ln_final */
-    float *dy;          /* [rows, C] */
-    int64_t *row;       /* [n] packed rows of this chunk */
-    int32_t *target;    /* [n] METRIC_LOSS: the next token */
+    const float *y;              /* [rows, C] output of ln_final */
+    float *dy;                   /* [rows, C] */
+    int64_t *row;                /* [n] packed rows of this chunk */
+    int32_t *target;             /* [n] METRIC_LOSS: the next token */
     const struct metric_at **at; /* [n] other metrics */
-    double *value;      /* [n] */
+    double *value;               /* [n] */
     int64_t n, capacity;
-    float *in, *din;    /* [capacity, C] */
-    float *logits;      /* [capacity, V], then their gradient */
-    float *extra;       /* [threads, V] seeds of other metrics */
-    double scale;       /* of every seed */
+    float *in, *din; /* [capacity, C] */
+    float *logits;   /* [capacity, V], then their gradient */
+    float *extra;    /* [threads, V] seeds of other metrics */
+    double scale;    /* of every seed */
 };
 
 static int64_t chunk_rows(int64_t vocab, int64_t needed)
@@ -100,7 +100,8 @@ static int chunk_flush(struct chunk *k, double *sum)
     }
     struct grads *g = b->o->params;
     if (g)
-        ops_gemm_grad(g->unembed ? g->unembed : g->wte, C, k->logits, V, k->in, C, k->n, V, C, pool);
+        ops_gemm_grad(
+            g->unembed ? g->unembed : g->wte, C, k->logits, V, k->in, C, k->n, V, C, pool);
     k->n = 0;
     return 0;
 }
@@ -146,8 +147,8 @@ static int full_rows(struct chunk *k, double *value)
 }
 
 /* One side of a logit difference: columns of the unembedding alone, no product of size V. */
-static double logit_side(struct chunk *k, const struct panel *w, int64_t row, const int32_t *ids,
-    int n, double weight)
+static double logit_side(
+    struct chunk *k, const struct panel *w, int64_t row, const int32_t *ids, int n, double weight)
 {
     int64_t C = k->b->cfg->d_model;
     const float *y = k->y + row * C;
@@ -195,8 +196,7 @@ int back_metric(struct back *b, double *value, float *dy)
     const float *x = back_kept(b, SITE_RESID_POST, b->cfg->n_layer - 1);
     if (!x)
         return b->e->code;
-    struct back_ln ln = {
-        SITE_LNF_SCALE, SITE_LNF_NORM, -1, b->p->lnf_g, b->p->lnf_b, NULL, NULL};
+    struct back_ln ln = {SITE_LNF_SCALE, SITE_LNF_NORM, -1, b->p->lnf_g, b->p->lnf_b, NULL, NULL};
     if (back_norm(b, &k.y, x, &ln))
         return b->e->code;
     memset(dy, 0, (size_t)(b->rows * b->cfg->d_model) * sizeof *dy);

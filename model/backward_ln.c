@@ -99,8 +99,7 @@ int back_ln(struct back *b, float *dx, int64_t lddx, const float *dy, const floa
     if (!scale)
         return b->e->code;
     bool is_touched = back_touched(b, ln->scale_site, ln->layer);
-    struct ln how = {
-        b->cfg->ln, b->cfg->ln_eps, ln->gamma, ln->beta, b->is_frozen || is_touched};
+    struct ln how = {b->cfg->ln, b->cfg->ln_eps, ln->gamma, ln->beta, b->is_frozen || is_touched};
     ops_ln_grad(dx, lddx, ln->dgamma, ln->dbeta, dy, C, x, C, scale, b->rows, C, &how, accumulate,
         b->o->pool);
     if (!is_touched && !back_wants(b, ln->scale_site, ln->layer))

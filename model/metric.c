@@ -97,12 +97,11 @@ static double weigh(float *seed, const int32_t *ids, int n, double w, const floa
 }
 
 /* The answers' terms of a metric: means of logits and log-probabilities, sums of probabilities. */
-static double answers(const struct metric *m, const struct metric_at *at, float *seed,
-    const float *z, double lse)
+static double answers(
+    const struct metric *m, const struct metric_at *at, float *seed, const float *z, double lse)
 {
     bool is_prob = m->kind == METRIC_PROB || m->kind == METRIC_PROB_DIFF;
-    double sum =
-        weigh(seed, at->answer, at->n_answer, is_prob ? 1 : 1.0 / at->n_answer, z, lse);
+    double sum = weigh(seed, at->answer, at->n_answer, is_prob ? 1 : 1.0 / at->n_answer, z, lse);
     if (m->kind == METRIC_LOGIT_DIFF || m->kind == METRIC_PROB_DIFF)
         sum += weigh(seed, at->wrong, at->n_wrong, is_prob ? -1 : -1.0 / at->n_wrong, z, lse);
     return sum;
@@ -193,8 +192,8 @@ int metric_value(
     for (int i = 0; i < m->n_at; i++) {
         const float *z = trace_logits(t, m->at[i].input, m->at[i].pos);
         if (!z)
-            return err_set(e, ERR_USAGE, "metric %s needs logits that were not kept",
-                metric_name(m->kind));
+            return err_set(
+                e, ERR_USAGE, "metric %s needs logits that were not kept", metric_name(m->kind));
         double v = metric_seed(NULL, m, &m->at[i], z, t->cfg->vocab, 1);
         if (values)
             values[i] = v;
