@@ -1,0 +1,28 @@
+#ifndef SONDE_MODEL_FOLD_H
+#define SONDE_MODEL_FOLD_H
+
+#include "model/core/err.h"
+#include "model/core/parallel.h"
+#include "model/params.h"
+
+/* The folded view, computed from the raw weights where it is needed (methods: circuits sections 0 and
+ * 1.5): LN weights and biases folded into their readers, writers centred over C, the unembedding
+ * centred over V, value biases moved into b_O. Never a second model. */
+
+/* Mean over the vocabulary of the columns of W_U, out [C], in fp64. */
+int fold_unembed_mean(double *out, const struct params *p, struct pool *pool, struct err *e);
+
+/* A direction d [C] over the unembedding's input, such as W_U[:,a] - W_U[:,b], seen from the
+ * residual stream: out [C] = gamma_f * d minus its mean over C. *b_u = beta_f . d, the share of the
+ * folded unembedding bias. */
+void fold_direction(double *out, double *b_u, const struct params *p, const double *d);
+
+/* b_V,eff [C] = b_V + ln1.beta W_V, head by head: what the folded view moves from z into b_O. */
+int fold_value_bias(
+    float *out, const struct params *p, int layer, struct pool *pool, struct err *e);
+
+/* out [C] = W_O dir: z_h . out_h is head h's contribution along dir [C]. */
+int fold_output_direction(float *out, const struct params *p, int layer, const float *dir,
+    struct pool *pool, struct err *e);
+
+#endif
