@@ -308,7 +308,12 @@ void js_out_real(struct js_out *w, double v, int digits)
         js_out_null(w);
         return;
     }
-    snprintf(buf, sizeof buf, "%.*g", digits > 17 ? 17 : digits, v);
+    for (int d = digits >= 17 ? 15 : digits == 9 ? 6 : digits; d <= 17; d++) {
+        snprintf(buf, sizeof buf, "%.*g", d, v);
+        double back = strtod(buf, NULL);
+        if (d >= digits || back == v || (digits == 9 && (float)back == (float)v))
+            break;
+    }
     word(w, buf);
 }
 
