@@ -115,7 +115,7 @@ static int mlp(struct back *b, int l)
 {
     const struct config *cfg = b->cfg;
     const struct layer_vectors *v = &b->p->layer[l];
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     struct pool *pool = b->o->pool;
     int64_t C = cfg->d_model, F = cfg->d_mlp, n = b->rows * F;
     const float *pre = back_kept(b, SITE_MLP_PRE, l);
@@ -198,7 +198,7 @@ static int mlp(struct back *b, int l)
 static int embeddings(struct back *b)
 {
     const struct batch *batch = &b->t->batch;
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     int64_t C = b->cfg->d_model, n = b->rows * C;
     float *dtok = b->dx, *dpos = b->dx;
     static const enum site sites[2] = {SITE_EMBED, SITE_POS_EMBED};
@@ -229,7 +229,7 @@ static int embeddings(struct back *b)
 /* ln_final: from dm/dy in the scratch of its normalised site to b->dx. */
 static int final_norm(struct back *b, double *value)
 {
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     const float *x = back_kept(b, SITE_RESID_POST, b->cfg->n_layer - 1);
     float *dy = x ? back_place(b, SITE_LNF_NORM, -1) : NULL;
     if (!dy)

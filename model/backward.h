@@ -5,29 +5,14 @@
 #include "model/forward.h"
 #include "model/metric.h"
 
-/* Gradients of every parameter, F32, shapes as stored by GPT-2; wte collects the embedding and, when
- * tied, the unembedding. */
-struct grads {
-    struct layer_vectors *layer;   /* [L] */
-    float **qkv, **o, **in, **out; /* [L]: [C, 3C], [C, C], [C, F], [F, C] */
-    float *wte, *wpe;              /* [V, C], [n_ctx, C] */
-    float *unembed;                /* [V, C], NULL when tied */
-    float *lnf_g, *lnf_b;
-    float *all; /* everything above is a part of this block of n_all values */
-    size_t n_all;
-};
-
-size_t grads_count(const struct config *cfg); /* n_all */
-
-int grads_init(struct grads *g, const struct config *cfg, struct arena *arena, struct err *e);
-void grads_zero(struct grads *g, const struct config *cfg, struct pool *pool);
-
 struct backward_opts {
-    const struct plan *want;    /* activation gradients to keep, by site; may be NULL */
-    struct grads *params;       /* added to; NULL: activation gradients alone */
-    bool frozen_ln;             /* drop the gradient through every LN scale */
-    const struct trace *frozen; /* what the forward took its LN scales from; implies frozen_ln */
-    const struct edits *edits;  /* the resolved edits the forward ran with: edited cells pass no
+    const struct plan *want;     /* activation gradients to keep, by site; may be NULL */
+    struct param_arrays *params; /* gradients are added to it; wte collects the embedding and, when
+                                    tied, the unembedding; NULL: activation gradients alone */
+    double scale;                /* of every gradient; 0: 1 */
+    bool frozen_ln;              /* drop the gradient through every LN scale */
+    const struct trace *frozen;  /* what the forward took its LN scales from; implies frozen_ln */
+    const struct edits *edits;   /* the resolved edits the forward ran with: edited cells pass no
                                   gradient (zero, mean, resample, set) or a scaled one (scale) */
     struct pool *pool;
     progress_fn progress;

@@ -22,7 +22,7 @@ static float **rows_of(struct back *b, const float *base)
 /* dm/dz from dm/dattn_out; the output projection's gradient on the way. */
 static int output_projection(struct back *b, int l, float *dz, float *dout)
 {
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     int64_t C = b->cfg->d_model;
     const float *z = back_kept(b, SITE_Z, l);
     if (!z)
@@ -58,7 +58,7 @@ static void result_row(void *arg, int64_t r, int worker)
 /* The same where single results are wanted or edited: attn_out = sum of results + b_O. */
 static int results(struct back *b, int l, float *dz, float *dout, bool *is_done)
 {
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     int64_t C = b->cfg->d_model, H = b->cfg->n_head, D = b->cfg->d_head;
     *is_done = back_touched(b, SITE_RESULT, l);
     if (!*is_done && !back_wants(b, SITE_RESULT, l))
@@ -285,7 +285,7 @@ static float *attention_out(struct back *b, int l)
 static int inputs(struct back *b, int l)
 {
     const struct layer_vectors *v = &b->p->layer[l];
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     int64_t C = b->cfg->d_model;
     if (g)
         back_column_sums(g->layer[l].b_qkv, b->dqkv, 3 * C, b->rows, 3 * C, b->o->pool);

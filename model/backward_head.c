@@ -24,6 +24,11 @@ struct chunk {
     double scale;    /* of every seed */
 };
 
+static double seed_scale(const struct back *b)
+{
+    return b->o->scale != 0 ? b->o->scale : 1;
+}
+
 static int64_t chunk_rows(int64_t vocab, int64_t needed)
 {
     int64_t n = CHUNK_BYTES / (4 * vocab) & ~(int64_t)15;
@@ -98,7 +103,7 @@ static int chunk_flush(struct chunk *k, double *sum)
         for (int64_t c = 0; c < C; c++)
             dy[c] += k->din[i * C + c];
     }
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     if (g)
         ops_gemm_grad(
             g->unembed ? g->unembed : g->wte, C, k->logits, V, k->in, C, k->n, V, C, pool);
@@ -113,7 +118,7 @@ static int loss(struct chunk *k, double *value)
     double sum = 0;
     if (chunk_init(k, k->b, n))
         return ERR_LIMIT;
-    k->scale = 1.0 / (double)n;
+    k->scale = seed_scale(k->b) / (double)n;
     for (int i = 0; i < batch->n; i++)
         for (int64_t r = batch->offset[i]; r + 1 < batch->offset[i + 1]; r++) {
             k->row[k->n] = r;
@@ -133,7 +138,7 @@ static int full_rows(struct chunk *k, double *value)
     double sum = 0;
     if (chunk_init(k, k->b, m->n_at))
         return ERR_LIMIT;
-    k->scale = 1.0 / m->n_at;
+    k->scale = seed_scale(k->b) / m->n_at;
     for (int i = 0; i < m->n_at; i++) {
         k->row[k->n] = metric_row(&m->at[i], &k->b->t->batch);
         k->at[k->n++] = &m->at[i];
@@ -153,7 +158,7 @@ static double logit_side(
     int64_t C = k->b->cfg->d_model;
     const float *y = k->y + row * C;
     float *dy = k->dy + row * C, *column = k->extra;
-    struct grads *g = k->b->o->params;
+    struct param_arrays *g = k->b->o->params;
     float *dw = g ? g->unembed ? g->unembed : g->wte : NULL;
     float seed = (float)(weight * k->scale);
     double sum = 0;
@@ -178,14 +183,14 @@ static int logits_alone(struct chunk *k, double *value)
     k->extra = w ? back_temp(b, b->cfg->d_model, sizeof *k->extra) : NULL;
     if (!k->extra)
         return b->e->code;
-    k->scale = 1.0 / m->n_at;
+    k->scale = seed_scale(k->b) / m->n_at;
     *value = 0;
     for (int i = 0; i < m->n_at; i++) {
         const struct metric_at *at = &m->at[i];
         int64_t row = metric_row(at, &b->t->batch);
-        *value += k->scale * logit_side(k, w, row, at->answer, at->n_answer, 1.0 / at->n_answer);
+        *value += logit_side(k, w, row, at->answer, at->n_answer, 1.0 / at->n_answer) / m->n_at;
         if (m->kind == METRIC_LOGIT_DIFF)
-            *value += k->scale * logit_side(k, w, row, at->wrong, at->n_wrong, -1.0 / at->n_wrong);
+            *value += logit_side(k, w, row, at->wrong, at->n_wrong, -1.0 / at->n_wrong) / m->n_at;
     }
     return 0;
 }

@@ -49,7 +49,7 @@ static void edited_head(struct split *s, int part, int64_t h, float *out)
 {
     struct back *b = s->b;
     const struct layer_vectors *v = &b->p->layer[s->layer];
-    struct grads *g = b->o->params;
+    struct param_arrays *g = b->o->params;
     int64_t C = b->cfg->d_model, HC = C * b->cfg->n_head, D = b->cfg->d_head;
     struct ln ln = {b->cfg->ln, b->cfg->ln_eps, v->ln1_g, v->ln1_b, b->o->frozen != NULL};
     const float *x = s->values + h * C;
