@@ -1,0 +1,45 @@
+#ifndef SONDE_VIEWS_DRAW_H
+#define SONDE_VIEWS_DRAW_H
+
+#include "views/number.h"
+#include "views/view.h"
+
+/* What several views share; nothing outside views/ includes this. */
+
+/* Chooses the axes of a fresh state and brings every index into range. */
+void state_fit(struct view_state *st, const struct field *f);
+/* Keeps `at` in the middle third of `shown` indices out of `total`, moving as little as it can. */
+int64_t scroll_follow(int64_t scroll, int64_t at, int64_t shown, int64_t total);
+/* Fetches rows x cols of the two drawn axes from row0, col0, in steps of 2^zoom, with the slice of
+ * st->at along the others. out is [n_rows, n_cols] from the frame arena; n_cols is 1 without a
+ * column axis. */
+int fetch_window(double **out, const struct field *f, const struct view_state *st, int64_t row0,
+    int64_t n_rows, int64_t col0, int64_t n_cols, struct arena *frame, struct err *e);
+/* The colour scale: fixed limits, 0..1 for probabilities, else the drawn slice's own range; of a
+ * slice too large to read it is the range of the windows seen so far. */
+int view_scale(struct scale *out, const struct field *f, struct view_state *st, bool dark,
+    const double *window, int64_t n, struct arena *frame, struct err *e);
+bool is_marked(const struct view_data *d, enum axis_kind kind, int64_t index);
+/* Rows that grow upwards: layers, and positions as rows. */
+bool rows_grow_up(const struct field *f, const struct view_state *st);
+
+#define LABEL_MAX 96
+/* A label as it is shown: leading spaces visible as a middle dot (a blank in ASCII would be lost: an
+ * underscore), bytes escaped. Returns buf. */
+const char *label_show(char buf[LABEL_MAX], const struct axis *a, int64_t i, enum glyphs g);
+int label_columns(const struct axis *a, int64_t i, enum glyphs g);
+/* "L3 at 14 ·to: 61.4 %" for the cursor; what the readout line quotes. */
+void readout_cell(char out[VIEW_READOUT], const struct field *f, const struct view_state *st,
+    double v, enum glyphs g);
+/* "name, of what, in which unit" for an SVG's head. */
+void caption(char *buf, size_t n, const struct field *f, const struct view_state *st);
+struct number_form field_form(const struct field *f);
+/* One line that says why nothing is drawn. */
+void draw_note(const struct screen *s, const char *text);
+/* A colour scale with its ends: "0 ░▒▓█ 1 logits". */
+void draw_legend(
+    const struct screen *s, int x, int y, int w, const struct scale *sc, const struct field *f);
+uint32_t role_rgb(enum role r); /* on white paper, for SVG */
+bool move_index(int64_t *at, int64_t size, int64_t by);
+
+#endif

@@ -1,0 +1,94 @@
+#include "views/number.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+struct number_form number_form(const char *unit, bool is_integer, bool is_signed)
+{
+    static const struct {
+        const char *unit;
+        struct number_form form;
+    } known[] = {
+        {"probability", {.decimals = 1, .factor = 100, .suffix = " %"}},
+        {"prob", {.decimals = 1, .factor = 100, .suffix = " %"}},
+        {"percent", {.decimals = 1, .factor = 1, .suffix = " %"}},
+        {"%", {.decimals = 1, .factor = 1, .suffix = " %"}},
+        {"logits", {.decimals = 2, .factor = 1, .suffix = ""}},
+        {"logit", {.decimals = 2, .factor = 1, .suffix = ""}},
+        {"nats", {.decimals = 3, .factor = 1, .suffix = ""}},
+        {"bits", {.decimals = 3, .factor = 1, .suffix = ""}},
+        {"error", {.decimals = -1, .factor = 1, .suffix = "", .one_digit = true}},
+    };
+    struct number_form f = {.decimals = -1, .factor = 1, .suffix = ""};
+    if (is_integer)
+        f = (struct number_form){.decimals = 0, .factor = 1, .suffix = "", .exact = true};
+    else
+        for (size_t i = 0; unit && i < sizeof known / sizeof *known; i++)
+            if (!strcmp(unit, known[i].unit))
+                f = known[i].form;
+    f.sign = is_signed;
+    return f;
+}
+
+const char *number_text(char *buf, size_t n, const struct number_form *f, double v, enum glyphs g)
+{
+    char digits[64];
+    if (isnan(v)) {
+        snprintf(buf, n, "%s", g == GLYPHS_ASCII ? "-" : "–");
+        return buf;
+    }
+    v *= f->factor;
+    double size = fabs(v);
+    if (isinf(v))
+        snprintf(digits, sizeof digits, "inf");
+    else if (f->one_digit)
+        snprintf(digits, sizeof digits, "%.0e", size);
+    else if (f->decimals >= 0 && size < 1e9)
+        snprintf(digits, sizeof digits, "%.*f", f->decimals, size);
+    else
+        snprintf(digits, sizeof digits, f->exact ? "%.0f" : "%.4g", size);
+    const char *sign = "";
+    bool is_zero = !strpbrk(digits, "123456789i");
+    if (v < 0 && !is_zero)
+        sign = g == GLYPHS_ASCII ? "-" : "−";
+    else if (f->sign && !is_zero)
+        sign = "+";
+    else if (f->sign)
+        sign = " ";
+    snprintf(buf, n, "%s%s%s", sign, digits, f->suffix);
+    return buf;
+}
+
+const char *number_short(char *buf, size_t n, double v, int width)
+{
+    char try[48];
+    buf[0] = '\0';
+    if (isnan(v) || width <= 0)
+        return buf;
+    if (isinf(v)) {
+        snprintf(buf, n, "%s", v < 0 ? "-∞" : "∞");
+        return buf;
+    }
+    for (int decimals = 3; decimals >= 0; decimals--) {
+        snprintf(try, sizeof try, "%.*f", decimals, v);
+        char *s = try;
+        /* .91 rather than 0.91: the zero tells nothing in a narrow cell. */
+        if (decimals && s[0] == '0')
+            s++;
+        else if (decimals && s[0] == '-' && s[1] == '0') {
+            s++;
+            *s = '-';
+        }
+        if ((int)strlen(s) <= width && decimals <= (fabs(v) < 10 ? 2 : 1)) {
+            snprintf(
+                buf, n, "%s", strcmp(s, "-.00") && strcmp(s, "-.0") && strcmp(s, "-0") ? s : s + 1);
+            return buf;
+        }
+    }
+    snprintf(try, sizeof try, "%.0e", v);
+    if ((int)strlen(try) > width)
+        snprintf(try, sizeof try, "%s", width > 1 && v < 0 ? "-#" : "#");
+    snprintf(buf, n, "%s", try);
+    return buf;
+}

@@ -1,0 +1,28 @@
+#ifndef SONDE_VIEWS_NUMBER_H
+#define SONDE_VIEWS_NUMBER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "views/style.h"
+
+/* How numbers of a unit are written: probabilities as percent with one decimal, logits with two,
+ * nats with three, counts with none, errors ("error" in the unit or name) with one digit. A column of
+ * one unit aligns on its decimal point because its decimals are fixed. */
+struct number_form {
+    int decimals; /* -1: general */
+    double factor;
+    const char *suffix;
+    bool sign;  /* always show + or - */
+    bool exact; /* integers: all digits */
+    bool one_digit;
+};
+
+/* A field's form; `values` may widen the decimals or fall back to general notation. */
+struct number_form number_form(const char *unit, bool is_integer, bool is_signed);
+/* Writes the value with its suffix. NaN is "-". Returns buf. The minus is U+2212 unless ASCII. */
+const char *number_text(char *buf, size_t n, const struct number_form *f, double v, enum glyphs g);
+/* At most `width` columns: the digits that fit, as in a heatmap's cell: ".91", "-4.2", "1e5". */
+const char *number_short(char *buf, size_t n, double v, int width);
+
+#endif

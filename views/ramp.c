@@ -1,0 +1,90 @@
+#include "views/ramp.h"
+
+#include <math.h>
+
+#define STOPS 11
+
+/* Viridis (Smith and van der Walt 2015), every tenth. */
+static const uint32_t viridis[STOPS] = {0x440154, 0x482475, 0x414487, 0x355f8d, 0x2a788e, 0x21918c,
+    0x22a884, 0x44bf70, 0x7ad151, 0xbddf26, 0xfde725};
+/* Blue over white to red, ColorBrewer RdBu (Brewer and Harrower 2013), for light backgrounds. */
+static const uint32_t light_diverging[STOPS] = {0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0,
+    0xf7f7f7, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f};
+/* The same hues around a dark middle: on a dark background zero must not shine. */
+static const uint32_t dark_diverging[STOPS] = {0xb3dcff, 0x7ec0f2, 0x4a9fdc, 0x2c76b0, 0x1e4a70,
+    0x262626, 0x6b3325, 0xa84a2f, 0xdd6a45, 0xf59b78, 0xffd0b8};
+
+struct scale scale_make(double lo, double hi, bool is_signed, bool dark)
+{
+    if (!isfinite(lo))
+        lo = 0;
+    if (!isfinite(hi))
+        hi = lo;
+    if (is_signed) {
+        double m = fmax(fabs(lo), fabs(hi));
+        if (!(m > 0))
+            m = 1;
+        return (struct scale){-m, m, true, dark};
+    }
+    if (!(hi > lo))
+        hi = lo + (lo != 0 ? fabs(lo) : 1);
+    return (struct scale){lo, hi, false, dark};
+}
+
+double scale_at(const struct scale *s, double v)
+{
+    if (isnan(v))
+        return v;
+    if (s->is_signed)
+        return fmax(-1, fmin(1, v / s->hi));
+    /* hi - lo may overflow when the ends are far apart: halve first. */
+    double t = (v / 2 - s->lo / 2) / (s->hi / 2 - s->lo / 2);
+    return fmax(0, fmin(1, t));
+}
+
+static uint32_t mix(const uint32_t *stops, double t)
+{
+    double x = t * (STOPS - 1);
+    int i = (int)x;
+    if (i > STOPS - 2)
+        i = STOPS - 2;
+    double f = x - i;
+    uint32_t rgb = 0;
+    for (int shift = 16; shift >= 0; shift -= 8) {
+        double a = stops[i] >> shift & 255, b = stops[i + 1] >> shift & 255;
+        rgb |= (uint32_t)lround(a + (b - a) * f) << shift;
+    }
+    return rgb;
+}
+
+uint32_t scale_rgb(const struct scale *s, double v)
+{
+    double t = scale_at(s, v);
+    if (isnan(t))
+        return s->dark ? 0x303030 : 0xd0d0d0;
+    if (s->is_signed)
+        return mix(s->dark ? dark_diverging : light_diverging, t / 2 + 0.5);
+    return mix(viridis, s->dark ? t : 1 - t);
+}
+
+uint32_t rgb_ink(uint32_t rgb)
+{
+    /* Relative luminance without the gamma: enough to choose between black and white. */
+    double y = 0.299 * (rgb >> 16 & 255) + 0.587 * (rgb >> 8 & 255) + 0.114 * (rgb & 255);
+    return y > 128 ? 0x101010 : 0xf4f4f4;
+}
+
+const char *scale_shade(const struct scale *s, double v, enum glyphs g)
+{
+    static const char *const block[] = {"░", "▒", "▓", "█"};
+    static const char *const ascii[] = {".", ":", "-", "=", "+", "*", "#", "%", "@"};
+    double t = scale_at(s, v);
+    if (isnan(t))
+        return " ";
+    t = fabs(t);
+    if (s->is_signed && t < 0.04)
+        return g == GLYPHS_ASCII ? "." : "·";
+    if (g == GLYPHS_ASCII)
+        return ascii[(int)fmin(8, floor(t * 9))];
+    return block[(int)fmin(3, floor(t * 4))];
+}

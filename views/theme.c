@@ -1,0 +1,180 @@
+#include "views/theme.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/core/err.h"
+
+#define B ATTR_BOLD
+#define D ATTR_DIM
+#define R ATTR_REVERSE
+#define U ATTR_UNDERLINE
+
+const struct theme
+    themes[] =
+        {
+            {.name = "night",
+                .help = "quiet greys and one blue, for dark backgrounds",
+                .dark = true,
+                .roles =
+                    {
+                        [ROLE_TEXT] = {-1, -1, -1, 0, 0},
+                        [ROLE_DIM] = {0x808080, 244, 8, 0, D},
+                        [ROLE_STRONG] = {-1, -1, -1, B, B},
+                        [ROLE_FRAME] = {0x585858, 240, 8, 0, D},
+                        [ROLE_FOCUS] = {0x87afd7, 110, 12, 0, B},
+                        [ROLE_TITLE] = {0xb2b2b2, 249, 7, 0, 0},
+                        [ROLE_LABEL] = {0xafafaf, 145, 7, 0, 0},
+                        [ROLE_MARK] = {0xffd787, 222, 11, B, B | U},
+                        [ROLE_CURSOR] = {0xffffff, 231, 15, B | R, B | R},
+                        [ROLE_POSITIVE] = {0xe9835f, 173, 1, 0, 0},
+                        [ROLE_NEGATIVE] = {0x6aaee0, 74, 4, 0, 0},
+                        [ROLE_BAR] = {0x5fafaf, 73, 6, 0, 0},
+                        [ROLE_ALT1] = {0xd7af5f, 179, 3, 0, 0},
+                        [ROLE_ALT2] = {0xaf87d7, 140, 5, 0, 0},
+                        [ROLE_ALT3] = {0x87af87, 108, 2, 0, 0},
+                        [ROLE_OK] = {0x87af5f, 107, 2, 0, 0},
+                        [ROLE_WARN] = {0xffaf5f, 215, 3, 0, B},
+                        [ROLE_ERROR] = {0xff8787, 210, 9, B, B | R},
+                        [ROLE_KEY] = {0x87afd7, 110, 12, B, B},
+                        [ROLE_STATUS] = {0xc6c6c6, 251, 7, 0, 0},
+                        [ROLE_PROGRESS] = {0x87afd7, 110, 12, 0, 0},
+                        [ROLE_MATCH] = {0xffd75f, 221, 11, U, U},
+                    }},
+            {.name = "day",
+                .help = "the same roles for light backgrounds",
+                .dark = false,
+                .roles =
+                    {
+                        [ROLE_TEXT] = {-1, -1, -1, 0, 0},
+                        [ROLE_DIM] = {0x767676, 243, 8, 0, D},
+                        [ROLE_STRONG] = {-1, -1, -1, B, B},
+                        [ROLE_FRAME] = {0xbcbcbc, 250, 7, 0, D},
+                        [ROLE_FOCUS] = {0x005faf, 25, 4, 0, B},
+                        [ROLE_TITLE] = {0x4e4e4e, 239, 0, 0, 0},
+                        [ROLE_LABEL] = {0x585858, 240, 0, 0, 0},
+                        [ROLE_MARK] = {0xaf5f00, 130, 5, B, B | U},
+                        [ROLE_CURSOR] = {0x000000, 16, 0, B | R, B | R},
+                        [ROLE_POSITIVE] = {0xb2402b, 130, 1, 0, 0},
+                        [ROLE_NEGATIVE] = {0x2166ac, 25, 4, 0, 0},
+                        [ROLE_BAR] = {0x008787, 30, 6, 0, 0},
+                        [ROLE_ALT1] = {0xaf5f00, 130, 3, 0, 0},
+                        [ROLE_ALT2] = {0x8700af, 91, 5, 0, 0},
+                        [ROLE_ALT3] = {0x5f8700, 64, 2, 0, 0},
+                        [ROLE_OK] = {0x5f8700, 64, 2, 0, 0},
+                        [ROLE_WARN] = {0xaf5f00, 130, 3, 0, B},
+                        [ROLE_ERROR] = {0xaf0000, 124, 1, B, B | R},
+                        [ROLE_KEY] = {0x005faf, 25, 4, B, B},
+                        [ROLE_STATUS] = {0x444444, 238, 0, 0, 0},
+                        [ROLE_PROGRESS] = {0x005faf, 25, 4, 0, 0},
+                        [ROLE_MATCH] = {0xaf5f00, 130, 5, U, U},
+                    }},
+};
+const int n_themes = sizeof themes / sizeof *themes;
+
+#undef B
+#undef D
+#undef R
+#undef U
+
+const struct theme *theme_find(const char *name)
+{
+    for (int i = 0; i < n_themes; i++)
+        if (!strcmp(themes[i].name, name))
+            return &themes[i];
+    return NULL;
+}
+
+static int32_t paint_of(const struct theme *t, enum colour_mode mode, colour c)
+{
+    if (mode == COLOURS_NONE)
+        return -1;
+    if (COLOUR_IS_ROLE(c)) {
+        const struct role_look *l = &t->roles[c & 0xff];
+        return mode == COLOURS_16 ? l->c16 : mode == COLOURS_256 ? l->c256 : l->rgb;
+    }
+    if (COLOUR_IS_RGB(c)) {
+        uint32_t rgb = c & 0xffffffu;
+        return mode == COLOURS_16    ? rgb_to_16(rgb)
+               : mode == COLOURS_256 ? rgb_to_256(rgb)
+                                     : (int32_t)rgb;
+    }
+    return -1;
+}
+
+struct paint theme_paint(const struct theme *t, enum colour_mode mode, struct style s)
+{
+    struct paint p = {paint_of(t, mode, s.fg), paint_of(t, mode, s.bg), s.attrs};
+    if (COLOUR_IS_ROLE(s.fg)) {
+        const struct role_look *l = &t->roles[s.fg & 0xff];
+        p.attrs |= mode == COLOURS_NONE ? l->mono_attrs : l->attrs;
+    }
+    return p;
+}
+
+int colour_mode_choose(enum colour_mode *out, const char *flag, bool is_tty, int colors)
+{
+    const char *no = getenv("NO_COLOR"), *more = getenv("COLORTERM"), *term = getenv("TERM");
+    enum colour_mode best = colors >= 1 << 24             ? COLOURS_TRUE
+                            : colors >= 256               ? COLOURS_256
+                            : term && strstr(term, "256") ? COLOURS_256
+                            : colors >= 8 || colors == 0  ? COLOURS_16
+                                                          : COLOURS_NONE;
+    if (more && (!strcmp(more, "truecolor") || !strcmp(more, "24bit")))
+        best = COLOURS_TRUE;
+    if (term && !strcmp(term, "dumb"))
+        best = COLOURS_NONE;
+    if (!flag || !strcmp(flag, "auto"))
+        *out = !is_tty || (no && *no) ? COLOURS_NONE : best;
+    else if (!strcmp(flag, "always"))
+        *out = best == COLOURS_NONE ? COLOURS_16 : best;
+    else if (!strcmp(flag, "never"))
+        *out = COLOURS_NONE;
+    else if (!strcmp(flag, "16"))
+        *out = COLOURS_16;
+    else if (!strcmp(flag, "256"))
+        *out = COLOURS_256;
+    else if (!strcmp(flag, "truecolor"))
+        *out = COLOURS_TRUE;
+    else
+        return ERR_USAGE;
+    return 0;
+}
+
+/* Squared distance weighted for the eye: green counts most, blue least. */
+static int distance(uint32_t a, uint32_t b)
+{
+    int dr = (int)(a >> 16 & 255) - (int)(b >> 16 & 255);
+    int dg = (int)(a >> 8 & 255) - (int)(b >> 8 & 255);
+    int db = (int)(a & 255) - (int)(b & 255);
+    return 3 * dr * dr + 6 * dg * dg + db * db;
+}
+
+static int cube_step(int v)
+{
+    return v < 48 ? 0 : v < 115 ? 1 : (v - 35) / 40;
+}
+
+int rgb_to_256(uint32_t rgb)
+{
+    static const int level[6] = {0, 95, 135, 175, 215, 255};
+    int r = cube_step((int)(rgb >> 16 & 255)), g = cube_step((int)(rgb >> 8 & 255)),
+        b = cube_step((int)(rgb & 255));
+    uint32_t cube = (uint32_t)(level[r] << 16 | level[g] << 8 | level[b]);
+    int mean = (int)((rgb >> 16 & 255) + (rgb >> 8 & 255) + (rgb & 255)) / 3;
+    int grey = mean < 4 ? 0 : mean > 238 ? 23 : (mean - 3) / 10;
+    uint32_t g24 = (uint32_t)(8 + 10 * grey) * 0x010101u;
+    return distance(g24, rgb) < distance(cube, rgb) ? 232 + grey : 16 + 36 * r + 6 * g + b;
+}
+
+int rgb_to_16(uint32_t rgb)
+{
+    static const uint32_t ansi[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd,
+        0x00cdcd, 0xe5e5e5, 0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff,
+        0xffffff};
+    int best = 0;
+    for (int i = 1; i < 16; i++)
+        if (distance(ansi[i], rgb) < distance(ansi[best], rgb))
+            best = i;
+    return best;
+}

@@ -1,0 +1,258 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "views/draw.h"
+#include "views/svg.h"
+
+#define TOKENS_MAX                                                                                 \
+    65536 /* a strip reads its whole axis; longer ones are shown from the cursor on */
+
+struct strip {
+    const struct field *f;
+    const struct axis *a;
+    int axis;
+    int64_t first, n; /* indices laid out */
+    const double *v;  /* [n] */
+    int line;         /* of the cursor, once laid out */
+};
+
+static void use_last_axis(struct view_state *st, const struct field *f)
+{
+    if (!st->has_axes) {
+        st->row_axis = f->rank ? f->rank - 1 : 0;
+        st->col_axis = -1;
+        st->has_axes = true;
+    }
+    state_fit(st, f);
+}
+
+static int strip_load(struct strip *t, const struct view_data *d, struct view_state *st,
+    struct arena *frame, struct err *e)
+{
+    const struct field *f = &d->fields[0];
+    struct view_state plain = *st;
+    double *v;
+    plain.zoom = 0;
+    *t = (struct strip){.f = f, .a = &f->axes[st->row_axis], .axis = st->row_axis};
+    t->n = f->rank ? t->a->size : 0;
+    if (t->n > TOKENS_MAX) {
+        t->first = st->at[t->axis] - TOKENS_MAX / 2;
+        t->first = t->first < 0 ? 0 : t->first;
+        t->n = t->n - t->first < TOKENS_MAX ? t->n - t->first : TOKENS_MAX;
+    }
+    int rc = t->n > 0 ? fetch_window(&v, f, &plain, t->first, t->n, 0, 1, frame, e) : 0;
+    if (!rc && t->n > 0)
+        t->v = v;
+    return rc;
+}
+
+static int token_width(const struct strip *t, int64_t k, int w, enum glyphs g)
+{
+    int n = label_columns(t->a, t->first + k, g) + 2;
+    return n > w ? w : n;
+}
+
+/* Calls `each` with the place of every token of a strip w columns wide; returns the lines. */
+static int strip_layout(const struct strip *t, int w, enum glyphs g,
+    void (*each)(void *arg, int64_t k, int x, int line, int width), void *arg)
+{
+    int x = 0, line = 0;
+    for (int64_t k = 0; k < t->n; k++) {
+        int n = token_width(t, k, w, g);
+        if (x > 0 && x + n > w) {
+            x = 0;
+            line++;
+        }
+        if (each)
+            each(arg, k, x, line, n);
+        x += n;
+    }
+    return line + 1;
+}
+
+struct painter {
+    const struct screen *s;
+    const struct view_data *d;
+    struct view_state *st;
+    const struct strip *t;
+    struct scale sc;
+    int top, want_x, want_line; /* picking */
+    int64_t found;
+    bool has_values;
+};
+
+static void find_line(void *arg, int64_t k, int x, int line, int width)
+{
+    struct painter *p = arg;
+    (void)x;
+    (void)width;
+    if (p->t->first + k == p->st->at[p->t->axis])
+        p->found = line;
+}
+
+static void paint_token(void *arg, int64_t k, int x, int line, int width)
+{
+    struct painter *p = arg;
+    struct canvas *c = p->s->canvas;
+    struct rect r = p->s->rect;
+    int64_t i = p->t->first + k;
+    int y = r.y + line - p->top;
+    if (line < p->top || line >= p->top + r.h)
+        return;
+    double v = p->t->v[k];
+    char label[LABEL_MAX];
+    label_show(label, p->t->a, i, c->glyphs);
+    bool is_cursor = i == p->st->at[p->t->axis];
+    bool marked = is_marked(p->d, p->t->a->kind, i);
+    bool found = p->st->match && *p->st->match && strstr(label, p->st->match);
+    struct style style = marked ? STYLE(MARK) : found ? STYLE(MATCH) : STYLE(TEXT);
+    if (p->has_values && !isnan(v) && c->mode >= COLOURS_256) {
+        uint32_t rgb = scale_rgb(&p->sc, v);
+        style = (struct style){.fg = COLOUR_RGB(rgb_ink(rgb)), .bg = COLOUR_RGB(rgb)};
+    }
+    if (is_cursor)
+        style.attrs |= ATTR_BOLD;
+    canvas_text(c, r.x + x + 1, y, width - 2, style, label);
+    if (p->has_values && !isnan(v) && c->mode < COLOURS_256)
+        canvas_text(c, r.x + x, y, 1,
+            p->sc.is_signed ? v < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE) : STYLE(BAR),
+            scale_shade(&p->sc, v, c->glyphs));
+    if (is_cursor) {
+        struct style bracket = p->d->is_focused ? STYLE(MARK) : STYLE(LABEL);
+        canvas_text(c, r.x + x, y, 1, bracket, "[");
+        canvas_text(c, r.x + x + width - 1, y, 1, bracket, "]");
+    }
+}
+
+static int tokens_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
+    char readout[VIEW_READOUT], struct err *e)
+{
+    const struct field *f = &d->fields[0];
+    struct strip t;
+    use_last_axis(st, f);
+    int rc = strip_load(&t, d, st, s->frame, e);
+    if (rc)
+        return rc;
+    if (t.n <= 0) {
+        draw_note(s, "no tokens");
+        return 0;
+    }
+    struct painter p = {.s = s, .d = d, .st = st, .t = &t};
+    for (int64_t k = 0; k < t.n && !p.has_values; k++)
+        p.has_values = !isnan(t.v[k]);
+    rc = view_scale(&p.sc, f, st, s->canvas->theme->dark, t.v, t.n, s->frame, e);
+    if (rc)
+        return rc;
+    int lines = strip_layout(&t, s->rect.w, s->canvas->glyphs, find_line, &p);
+    p.top = (int)scroll_follow(st->scroll[t.axis], p.found, s->rect.h, lines);
+    st->scroll[t.axis] = p.top;
+    st->grid = s->rect;
+    strip_layout(&t, s->rect.w, s->canvas->glyphs, paint_token, &p);
+    readout_cell(readout, f, st, t.v[st->at[t.axis] - t.first], s->canvas->glyphs);
+    return 0;
+}
+
+static bool tokens_move(
+    const struct view_data *d, struct view_state *st, enum view_move m, int page)
+{
+    static const int sign[] = {[MOVE_LEFT] = -1, [MOVE_RIGHT] = 1, [MOVE_UP] = -8, [MOVE_DOWN] = 8};
+    const struct field *f = &d->fields[0];
+    use_last_axis(st, f);
+    if (f->rank < 1)
+        return false;
+    int64_t *at = &st->at[st->row_axis], n = f->axes[st->row_axis].size;
+    if (m <= MOVE_DOWN)
+        return move_index(at, n, sign[m]);
+    if (m == MOVE_PAGE_UP || m == MOVE_PAGE_DOWN)
+        return move_index(at, n, (m == MOVE_PAGE_UP ? -8 : 8) * (int64_t)page);
+    return move_index(at, n, m == MOVE_HOME || m == MOVE_TOP ? -n : n);
+}
+
+static void match_place(void *arg, int64_t k, int x, int line, int width)
+{
+    struct painter *p = arg;
+    if (line == p->want_line && p->want_x >= x && p->want_x < x + width)
+        p->found = p->t->first + k;
+}
+
+static bool tokens_pick(const struct view_data *d, struct view_state *st, int x, int y)
+{
+    struct rect g = st->grid;
+    struct arena scratch = {0};
+    struct strip t;
+    struct err e;
+    use_last_axis(st, &d->fields[0]);
+    if (x < g.x || y < g.y || x >= g.x + g.w || y >= g.y + g.h)
+        return false;
+    struct painter p = {.st = st, .t = &t, .found = -1, .want_x = x - g.x};
+    if (!strip_load(&t, d, st, &scratch, &e)) {
+        p.want_line = y - g.y + (int)st->scroll[t.axis];
+        strip_layout(&t, g.w, GLYPHS_BLOCK, match_place, &p);
+        if (p.found >= 0)
+            st->at[t.axis] = p.found;
+    }
+    arena_release(&scratch);
+    return p.found >= 0;
+}
+
+struct svg_strip {
+    struct buf *out;
+    const struct strip *t;
+    struct scale sc;
+    struct view_state st;
+};
+
+static void svg_token(void *arg, int64_t k, int x, int line, int width)
+{
+    struct svg_strip *p = arg;
+    double v = p->t->v[k], px = 16 + x * 7.4, py = 48 + line * 24;
+    char label[LABEL_MAX], tip[VIEW_READOUT];
+    uint32_t ink = 0x202020;
+    if (!isnan(v)) {
+        uint32_t rgb = scale_rgb(&p->sc, v);
+        p->st.at[p->t->axis] = p->t->first + k;
+        readout_cell(tip, p->t->f, &p->st, v, GLYPHS_BLOCK);
+        svg_rect_title(p->out, px, py, width * 7.4 - 2, 20, rgb, tip);
+        ink = rgb_ink(rgb);
+    }
+    svg_text(p->out, px + 7.4, py + 14, SVG_START, 12, ink,
+        label_show(label, p->t->a, p->t->first + k, GLYPHS_BLOCK));
+}
+
+static int tokens_svg(struct buf *out, const struct view_data *d, struct view_state *given,
+    struct arena *frame, struct err *e)
+{
+    const struct field *f = &d->fields[0];
+    struct svg_strip p = {.out = out, .st = *given};
+    struct strip t;
+    char text[256];
+    use_last_axis(&p.st, f);
+    int rc = strip_load(&t, d, &p.st, frame, e);
+    if (!rc)
+        rc = view_scale(&p.sc, f, &p.st, false, t.v, t.n, frame, e);
+    if (rc)
+        return rc;
+    p.t = &t;
+    int lines = strip_layout(&t, 100, GLYPHS_BLOCK, NULL, NULL);
+    caption(text, sizeof text, f, &p.st);
+    svg_open(out, 32 + 100 * 7.4, 64 + lines * 24, 0xffffff);
+    svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
+    strip_layout(&t, 100, GLYPHS_BLOCK, svg_token, &p);
+    svg_close(out);
+    return 0;
+}
+
+const struct view view_tokens = {
+    .id = "tokens",
+    .title = "token strip",
+    .help = "The tokens in reading order, each on the colour of its value. The brackets are the "
+            "selected position, which every other pane marks too.",
+    .looks = 1u << LOOK_TOKENS | 1u << LOOK_BARS | 1u << LOOK_LINES,
+    .min_rank = 1,
+    .max_rank = FIELD_MAX_RANK,
+    .draw = tokens_draw,
+    .svg = tokens_svg,
+    .move = tokens_move,
+    .pick = tokens_pick,
+};
