@@ -147,7 +147,7 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
     struct style style = {0};
     char number[32] = "";
     if (l->numbers)
-        number_short(number, sizeof number, v, l->cell_w - 1);
+        number_short(number, sizeof number, v, l->cell_w - (coloured ? 1 : 2));
     if (coloured) {
         if (!isnan(v)) {
             uint32_t rgb = scale_rgb(sc, v);
@@ -163,8 +163,8 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
         const char *shade = scale_shade(sc, v, c->glyphs);
         style = !sc->is_signed ? STYLE(BAR) : t < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE);
         if (l->numbers) {
-            canvas_text(c, x, y, 1, style, shade);
-            canvas_text(c, x + 1, y, l->cell_w - 1, STYLE(TEXT), number);
+            canvas_right(c, x + l->cell_w - 2, y, l->cell_w - 2, STYLE(TEXT), number);
+            canvas_text(c, x + l->cell_w - 2, y, 1, style, shade);
         } else {
             int fill = l->cell_w > 1 ? l->cell_w - 1 : 1;
             canvas_fill(c, (struct rect){x, y, fill, l->cell_h}, style, shade);

@@ -1,0 +1,24 @@
+#ifndef SONDE_VIEWS_FIELDS_H
+#define SONDE_VIEWS_FIELDS_H
+
+#include "model/core/field.h"
+
+/* Fields made from numbers at hand, and from other fields. The owner fills rank, axes, names and
+ * unit; these set how it is fetched. */
+
+/* values: [product of the axes], row-major, borrowed. */
+struct field_values {
+    const double *values;
+    uint64_t generation;
+};
+void field_from_values(struct field *f, const struct field_values *v);
+
+/* Another field seen through a function: the probability behind a log-probability. Reduction comes
+ * first, so a maximum stays one under a growing function. */
+struct field_mapped {
+    struct field base;
+    double (*fn)(double v);
+};
+void field_from_map(struct field *f, const struct field_mapped *m);
+
+#endif
