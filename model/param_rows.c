@@ -82,7 +82,7 @@ static int64_t rows_count(const struct config *cfg, const struct param_row *r, i
 {
     int64_t sum = 0;
     for (int i = 0; i < n; i++)
-        sum += row_count(cfg, &r[i]);
+        sum += (row_count(cfg, &r[i]) + 15) & ~(int64_t)15; /* slots begin at 64 bytes */
     return sum;
 }
 

@@ -59,7 +59,8 @@ int params_check(
 
 /* ---- Mutable copies: training and loss landscapes ---- */
 
-/* Every parameter as row-major F32, shapes as stored by GPT-2, in one block `flat` in slot order. */
+/* Every parameter as row-major F32, shapes as stored by GPT-2, in one block `flat` in slot order;
+ * slots begin at multiples of 16 elements, the gaps stay 0. */
 struct param_arrays {
     struct layer_vectors *layer;   /* [L] */
     float **qkv, **o, **in, **out; /* [L]: [C, 3C], [C, C], [C, F], [F, C] */
