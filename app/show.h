@@ -1,0 +1,22 @@
+#ifndef SONDE_APP_SHOW_H
+#define SONDE_APP_SHOW_H
+
+#include <stdio.h>
+
+#include "analysis/report/report.h"
+#include "app/command.h"
+
+/* Draws a document on a plain terminal: its head, its runs and their blocks. */
+struct show {
+    FILE *out;
+    const char *path;              /* a run, an input's group or a block; NULL: everything */
+    const char *slice;             /* "3,2,:,:" or "layer=3,head=2"; NULL: the view's own */
+    int max_inputs;                /* inputs drawn of a run, 0: all */
+    const struct command *command; /* --color, --ascii */
+};
+
+int show_document(const struct show *how, const struct report *r, struct err *e);
+/* What sonde run prints when it writes no file: the first inputs' blocks. */
+int show_report(FILE *out, const struct report *r, const struct command *c, struct err *e);
+
+#endif

@@ -1,0 +1,88 @@
+#include <string.h>
+
+#include "app/output.h"
+#include "app/signals.h"
+#include "app/words.h"
+#include "model/core/stream.h"
+
+/* A line may begin with the program's name, as in a log or a shell script. */
+static int run_line(struct session *s, const char *line, struct err *e)
+{
+    struct arena arena = {0};
+    char **words;
+    int n, rc = words_split(&words, &n, line, &arena, e);
+    if (!rc && n) {
+        int skip = !strcmp(words[0], "sonde");
+        if (n > skip && (!strcmp(words[skip], "batch") || !verb_find(words[skip])))
+            rc = err_set(e, ERR_USAGE,
+                "\"%.40s\" is no command of a batch (sonde --help lists all)", words[skip]);
+        else if (n > skip)
+            rc = session_run(s, words + skip, n - skip, e);
+    }
+    arena_release(&arena);
+    return rc;
+}
+
+static int run_lines(struct session *s, struct stream *in, const char *path, struct err *e)
+{
+    const char *line;
+    size_t n;
+    int rc, answer = 0;
+    while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1) {
+        if (strlen(line) != n)
+            rc = err_set(e, ERR_INPUT, "a NUL byte; a batch is text");
+        else
+            rc = signals_stopped() ? err_set(e, ERR_CANCEL, "interrupted") : run_line(s, line, e);
+        if (rc < 0) {
+            err_prefix(e, "%s:%lld", path, (long long)stream_lines(in));
+            return rc;
+        }
+        if (rc > answer)
+            answer = rc;
+    }
+    return rc < 0 ? rc : answer;
+}
+
+static int run(struct session *s, const struct command *c, struct err *e)
+{
+    const char *path = args_text(&c->args, "output");
+    struct stream *in;
+    struct pool *pool;
+    int rc = output_check(path, e);
+    if (!rc)
+        rc = session_pool(&pool, s, c, e);
+    if (!rc)
+        rc = stream_open(&in, c->operands[0], e);
+    if (rc)
+        return rc;
+    struct report *outer = s->report;
+    bool was_quiet = s->is_quiet;
+    if (path)
+        rc = output_report(&s->report, path, s, c->text, e);
+    if (!rc)
+        rc = run_lines(s, in, c->operands[0], e);
+    s->is_quiet = was_quiet;
+    if (path)
+        rc = output_close(&s->report, path, rc, s, e);
+    s->report = outer;
+    stream_release(&in);
+    return rc;
+}
+
+const struct verb verb_batch = {
+    .name = "batch",
+    .operands = "FILE",
+    .brief = "run a file of commands, one a line",
+    .help =
+        "The file holds commands as they are typed after sonde; the word sonde itself may stand "
+        "first. Words are quoted as in a shell, a line that begins with # is a comment, and - "
+        "reads standard input. With -o the runs of all lines go to one report. The first error "
+        "ends the batch. A session log is such a file.",
+    .example = "  run lens -p 'Mara went to the'\n"
+               "  run dla -p 'Mara went to the' --target ' harbour'",
+    .sets = FLAGS_OUTPUT | FLAGS_ENGINE,
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand = OPERAND_FILE,
+    .run = run,
+};

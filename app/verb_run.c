@@ -1,0 +1,116 @@
+#include <string.h>
+
+#include "app/edits.h"
+#include "app/inputs.h"
+#include "app/output.h"
+#include "app/show.h"
+
+/* Adds the inputs to the document; their numbers there name the groups of their blocks. */
+static int add_inputs(
+    struct report *r, struct inputs *in, const struct model *m, struct arena *arena, struct err *e)
+{
+    for (int i = 0; i < in->n; i++) {
+        struct input *one = &in->list[i];
+        const char **strs = arena_array(arena, (size_t)one->n, sizeof *strs, e);
+        if (!strs)
+            return ERR_LIMIT;
+        for (int64_t t = 0; t < one->n; t++)
+            if (!(strs[t] = token_text(m, one->tokens[t], arena, e)))
+                return ERR_LIMIT;
+        struct report_input ri = {
+            .text = one->text, .tokens = one->tokens, .token_str = strs, .n = one->n};
+        int rc = report_add_input(&one->index, r, &ri, e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int run_job(struct report *r, struct session *s, const struct command *c, struct model *m,
+    struct inputs *in, const struct edits *edits, struct arena *arena, struct err *e)
+{
+    int rc = add_inputs(r, in, m, arena, e);
+    if (rc)
+        return rc;
+    char what[64];
+    snprintf(what, sizeof what, "%.60s", c->operands[0]);
+    progress_begin(&s->progress, what);
+    struct job job = {.model = m,
+        .list = c->analyses,
+        .args = c->analysis_args,
+        .n = c->n_analyses,
+        .inputs = in->list,
+        .n_inputs = in->n,
+        .edits = edits,
+        .weights = args_text(&c->args, "weights"),
+        .prepend_bos = args_bool(&c->args, "prepend-bos"),
+        .seed = (uint64_t)args_int(&c->args, "seed"),
+        .pool = s->pool,
+        .max_bytes = (size_t)args_int(&c->args, "max-mem"),
+        .progress = progress_step,
+        .progress_arg = &s->progress};
+    rc = job_run(r, &job, e);
+    progress_end(&s->progress);
+    return rc;
+}
+
+static int run(struct session *s, const struct command *c, struct err *e)
+{
+    struct arena *arena = c->args.arena;
+    const char *path = args_text(&c->args, "output");
+    struct model *m;
+    struct inputs in;
+    struct edits edits;
+    int rc = output_check(path, e);
+    if (!rc)
+        rc = session_model(&m, s, c, e);
+    if (!rc)
+        rc = inputs_load(&in, s, c, m, arena, e);
+    if (!rc)
+        rc = edits_load(&edits, c, m, arena, e);
+    if (rc)
+        return rc;
+    if (s->report && !path)
+        return run_job(s->report, s, c, m, &in, &edits, arena, e);
+    struct report *r = NULL;
+    rc = output_report(&r, path, s, c->text, e);
+    if (rc)
+        return rc;
+    rc = run_job(r, s, c, m, &in, &edits, arena, e);
+    if (!rc && !path)
+        rc = show_report(s->out, r, c, e);
+    return output_close(&r, path, rc, s, e);
+}
+
+static const struct param params[] = {
+    {.name = "weights",
+        .type = PARAM_CHOICE,
+        .choices = "raw|folded",
+        .help = "the weights view; each analysis has its own default, and every run says which it "
+                "took"},
+    {.name = "dtype",
+        .type = PARAM_CHOICE,
+        .def = "f32",
+        .choices = "f32",
+        .help = "arithmetic of the forward pass; long sums are in f64 always"},
+};
+
+const struct verb verb_run = {
+    .name = "run",
+    .operands = "ANALYSIS[,ANALYSIS...]",
+    .brief = "run analyses on inputs",
+    .help = "One forward pass serves all the analyses named. With -o the answers go to an HDF5 "
+            "report; without it they are drawn on standard output. A flag reaches every analysis "
+            "that has it; --ANALYSIS.FLAG narrows it to one. Without an input the default prompt "
+            "is taken.",
+    .example = "  sonde run lens -p 'The keys to the cabinet'\n"
+               "  sonde run lens,dla -m gpt2 -f prompts.jsonl -o answers.h5 --dla.target ' are'\n"
+               "  sonde run logits -p 'Mara went to' --edit L3H1.z@-1=zero",
+    .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_EDIT | FLAGS_SEED | FLAGS_ENGINE | FLAGS_OUTPUT,
+    .params = params,
+    .n_params = (int)(sizeof params / sizeof *params),
+    .min_operands = 1,
+    .max_operands = 1,
+    .operand = OPERAND_ANALYSIS,
+    .run = run,
+};

@@ -1,0 +1,49 @@
+#include "app/session.h"
+#include "app/show.h"
+
+static int run(struct session *s, const struct command *c, struct err *e)
+{
+    struct report *r;
+    int rc = report_open(&r, c->operands[0], e);
+    if (rc)
+        return rc;
+    struct show how = {.out = s->out,
+        .path = c->n_operands > 1 ? c->operands[1] : NULL,
+        .slice = args_text(&c->args, "slice"),
+        .max_inputs = (int)args_int(&c->args, "inputs"),
+        .command = c};
+    rc = show_document(&how, r, e);
+    struct err ignored = {0};
+    int closed = report_close(&r, rc ? &ignored : e);
+    return rc ? rc : closed;
+}
+
+static const struct param params[] = {
+    {.name = "slice",
+        .type = PARAM_STRING,
+        .metavar = "SLICE",
+        .help = "which slice of a block with more than two axes, as in 3,2,:,: or layer=3,head=2"},
+    {.name = "inputs",
+        .type = PARAM_INT,
+        .metavar = "N",
+        .def = "3",
+        .min = 0,
+        .max = 1000000000,
+        .help = "draw the blocks of the first N inputs of every run; 0 is all"},
+};
+
+const struct verb verb_show = {
+    .name = "show",
+    .operands = "FILE.h5 [PATH]",
+    .brief = "draw a report in a plain terminal",
+    .help = "Needs no model. PATH is a run (000-lens), the group of an input (000-lens/input_0) or "
+            "one block; without it the whole report is drawn.",
+    .example = "  sonde show answers.h5\n"
+               "  sonde show answers.h5 runs/002-attention/input_0/pattern --slice layer=3,head=2",
+    .params = params,
+    .n_params = (int)(sizeof params / sizeof *params),
+    .min_operands = 1,
+    .max_operands = 2,
+    .operand = OPERAND_FILE,
+    .run = run,
+};
