@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datasets/dataset.h"
 #include "model/core/json.h"
 #include "model/core/stream.h"
 
@@ -181,6 +182,35 @@ static int add_ids(struct sources *s, const char *text, struct arena *arena, str
     }
 }
 
+static int add_dataset(struct sources *s, const char *spec, uint64_t seed,
+    const struct model *model, struct arena *arena, struct err *e)
+{
+    const struct dataset *d;
+    struct dataset_opts o = {.seed = seed, .bos_id = -1};
+    struct items items;
+    if (model)
+        o = (struct dataset_opts){.seed = seed,
+            .vocab = model->cfg.vocab,
+            .bos_id = model->bos_id,
+            .n_ctx = model->cfg.n_ctx};
+    int rc = dataset_parse(&d, &o.n, spec, e);
+    if (!rc)
+        rc = dataset_make(&items, d, &o, arena, e);
+    for (int64_t i = 0; !rc && i < items.n; i++) {
+        const struct prompt *p = &items.list[i].clean;
+        const char *where = arena_printf(arena, e, "%s %lld", d->id, (long long)i);
+        struct source *one = add(s, arena, e);
+        if (!where || !one)
+            return ERR_LIMIT;
+        *one = (struct source){.text = p->text,
+            .n_text = p->text ? strlen(p->text) : 0,
+            .ids = p->tokens,
+            .n_ids = p->n_tokens,
+            .where = where};
+    }
+    return rc;
+}
+
 int sources_gather(struct sources *out, const struct command *c, const struct model *model,
     struct arena *arena, struct err *e)
 {
@@ -188,14 +218,18 @@ int sources_gather(struct sources *out, const struct command *c, const struct mo
     const struct param_value *file = args_get(&c->args, "file");
     const struct param_value *tokens = args_get(&c->args, "tokens");
     int rc = 0;
+    const char *dataset = args_text(&c->args, "dataset");
+    int seed = args_find(&c->args, "seed");
     *out = (struct sources){0};
-    (void)model;
     for (int i = 0; i < prompt->n_texts && !rc; i++)
         rc = add_text(out, prompt->texts[i], strlen(prompt->texts[i]), "-p", arena, e);
     for (int i = 0; i < file->n_texts && !rc; i++)
         rc = add_file(out, file->texts[i], args_bool(&c->args, "lines"), arena, e);
     for (int i = 0; i < tokens->n_texts && !rc; i++)
         rc = add_ids(out, tokens->texts[i], arena, e);
+    if (dataset && !rc)
+        rc = add_dataset(
+            out, dataset, seed < 0 ? 0 : (uint64_t)c->args.values[seed].i, model, arena, e);
     return rc;
 }
 

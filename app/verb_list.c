@@ -2,6 +2,7 @@
 
 #include "app/keys.h"
 #include "app/session.h"
+#include "datasets/dataset.h"
 #include "model/sites.h"
 
 static int list_analyses(struct session *s, const struct command *c, struct err *e)
@@ -12,6 +13,17 @@ static int list_analyses(struct session *s, const struct command *c, struct err 
             fprintf(s->out, "%s\n", analyses[i]->id);
         else
             fprintf(s->out, "%-12s %s\n", analyses[i]->id, analyses[i]->title);
+    return 0;
+}
+
+static int list_datasets(struct session *s, const struct command *c, struct err *e)
+{
+    (void)e;
+    for (int i = 0; i < n_datasets; i++)
+        if (args_bool(&c->args, "names"))
+            fprintf(s->out, "%s\n", datasets[i]->id);
+        else
+            fprintf(s->out, "%-16s %s\n", datasets[i]->id, datasets[i]->title);
     return 0;
 }
 
@@ -53,6 +65,7 @@ static const struct {
     int (*run)(struct session *s, const struct command *c, struct err *e);
 } lists[] = {
     {"analyses", list_analyses},
+    {"datasets", list_datasets},
     {"hooks", list_hooks},
     {"keys", list_keys},
 };
@@ -72,14 +85,14 @@ static const struct param params[] = {
 
 const struct verb verb_list = {
     .name = "list",
-    .operands = "analyses|hooks|keys",
-    .brief = "what there is: analyses, hooks, keys",
+    .operands = "analyses|datasets|hooks|keys",
+    .brief = "what there is: analyses, datasets, hooks, keys",
     .help = "One name a line with what it is.",
     .params = params,
     .n_params = 1,
     .min_operands = 1,
     .max_operands = 1,
     .operand = OPERAND_CHOICE,
-    .choices = "analyses|hooks|keys",
+    .choices = "analyses|datasets|hooks|keys",
     .run = run,
 };

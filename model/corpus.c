@@ -1,5 +1,6 @@
 #include "model/corpus.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
