@@ -1,0 +1,229 @@
+#include <string.h>
+
+#include "model/kernels/kernels.h"
+#include "model/ops.h"
+#include "model/ops_tiles.h"
+
+/* C = A W over packed panels. Work is cut into blocks of rows x groups of panels; how it is cut
+ * changes nothing in the numbers, because tiles always run over the same K pieces in order. */
+
+#define MC 132         /* rows of a block: A's K piece and the sums stay in L2 */
+#define GROUP 8        /* panels of a group at most */
+#define STREAM_ROWS 24 /* up to here a panel is read once, end to end */
+#define STREAM_K 4096
+#define AHEAD 4096        /* bytes fetched ahead of a streamed panel */
+#define PAD (TILE_K + 16) /* row stride of a copied A piece: no two rows share a cache set */
+
+struct gemm {
+    const struct kernels *kern;
+    float *c;
+    int64_t ldc;
+    const float *a;
+    int64_t lda, m;
+    const struct panel *w;
+    const struct epilogue *ep;
+    int64_t n0, n1, panels, row_blocks, group;
+    bool copy_a;
+};
+
+int tile_split(int64_t rows, int max)
+{
+    int64_t tiles = (rows + max - 1) / max;
+    return (int)((rows + tiles - 1) / tiles);
+}
+
+bool ld_conflicts(int64_t ld)
+{
+    /* Rows whose lines fall into fewer than 16 of the 64 sets of a 4 kB way. */
+    return ld % 256 == 0;
+}
+
+void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t rows, int64_t n)
+{
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(dst + r * ldd, src + r * lds, (size_t)n * sizeof *dst);
+}
+
+static const void *panel_at(const struct panel *w, int64_t panel, int64_t k)
+{
+    return (const char *)w->data + (size_t)((panel * w->k + k) * w->width) * dtype_bytes(w->dtype);
+}
+
+int dtype_slot(enum dtype t)
+{
+    return t == DT_F16 ? 1 : t == DT_BF16 ? 2 : 0;
+}
+
+static void finish(
+    const struct gemm *g, float *acc, int64_t ldacc, int64_t row, int64_t panel, int rows)
+{
+    int64_t col = panel * g->w->width, left = g->n1 - g->n0 - col;
+    int cols = left < g->w->width ? (int)left : g->w->width;
+    struct tile_out o = {.c = g->c + row * g->ldc + col, .ldc = g->ldc};
+    const struct epilogue *ep = g->ep;
+    if (ep) {
+        o.bias = ep->bias ? ep->bias + col : NULL;
+        o.use_act = ep->use_act;
+        o.act = ep->act;
+        o.pre = ep->pre ? ep->pre + row * ep->ld_pre + col : NULL;
+        o.ld_pre = ep->ld_pre;
+        o.add = ep->add ? ep->add + row * ep->ld_add + col : NULL;
+        o.ld_add = ep->ld_add;
+    }
+    g->kern->store(&o, acc, ldacc, rows, cols);
+}
+
+/* Few rows: each panel is one stream from memory, with all its rows done at once. */
+static void stream_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
+{
+    _Alignas(64) float acc[STREAM_ROWS * PANEL_W_MAX];
+    const struct panel *w = g->w;
+    const tile_fn *tiles = g->kern->tile[dtype_slot(w->dtype)];
+    const int64_t width = w->width, bytes = (int64_t)dtype_bytes(w->dtype);
+    const int64_t base = g->n0 / width;
+    const int step = tile_split(r1 - r0, g->kern->rows);
+    for (int64_t p = p0; p < p1; p++) {
+        for (int64_t k = 0; k < w->k; k += TILE_K) {
+            int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
+            const char *b = panel_at(w, base + p, k);
+            for (int64_t r = r0; r < r1; r += step) {
+                int rows = r1 - r < step ? (int)(r1 - r) : step;
+                tiles[rows - 1](acc + (r - r0) * width, width, g->a + r * g->lda + k, g->lda, b,
+                    width, nk, k > 0, b + AHEAD, r == r0 ? width * bytes : 0);
+            }
+        }
+        finish(g, acc, width, r0, p, (int)(r1 - r0));
+    }
+}
+
+/* Many rows: one K piece of A against one K piece of a few panels, both in cache. */
+static void cache_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
+{
+    _Alignas(64) float acc[MC * GROUP * PANEL_W_MAX];
+    _Alignas(64) float copy[MC * PAD];
+    const struct panel *w = g->w;
+    const tile_fn *tiles = g->kern->tile[dtype_slot(w->dtype)];
+    const int64_t width = w->width, base = g->n0 / width, ldacc = (p1 - p0) * width;
+    const int step = tile_split(r1 - r0, g->kern->rows);
+    if (!w->k)
+        memset(acc, 0, sizeof acc);
+    for (int64_t k = 0; k < w->k; k += TILE_K) {
+        int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
+        const float *a = g->a + r0 * g->lda + k;
+        int64_t lda = g->lda;
+        if (g->copy_a) {
+            copy_rows(copy, PAD, a, lda, r1 - r0, nk);
+            a = copy;
+            lda = PAD;
+        }
+        for (int64_t p = p0; p < p1; p++) {
+            const char *b = panel_at(w, base + p, k);
+            for (int64_t r = 0; r < r1 - r0; r += step) {
+                int rows = r1 - r0 - r < step ? (int)(r1 - r0 - r) : step;
+                tiles[rows - 1](acc + r * ldacc + (p - p0) * width, ldacc, a + r * lda, lda, b,
+                    width, nk, k > 0, b, 0);
+            }
+        }
+    }
+    for (int64_t p = p0; p < p1; p++)
+        for (int64_t r = 0; r < r1 - r0; r += step) {
+            int rows = r1 - r0 - r < step ? (int)(r1 - r0 - r) : step;
+            finish(g, acc + r * ldacc + (p - p0) * width, ldacc, r0 + r, p, rows);
+        }
+}
+
+static void gemm_block(void *arg, int64_t i, int worker)
+{
+    const struct gemm *g = arg;
+    (void)worker;
+    int64_t row = i % g->row_blocks, group = i / g->row_blocks;
+    int64_t r0 = g->m * row / g->row_blocks, r1 = g->m * (row + 1) / g->row_blocks;
+    int64_t p0 = group * g->group, p1 = p0 + g->group < g->panels ? p0 + g->group : g->panels;
+    if (r1 - r0 <= STREAM_ROWS && g->w->k)
+        stream_block(g, r0, r1, p0, p1);
+    else
+        cache_block(g, r0, r1, p0, p1);
+}
+
+void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, const struct panel *w,
+    int64_t n0, int64_t n1, const struct epilogue *ep, struct pool *pool)
+{
+    if (m <= 0 || n1 <= n0)
+        return;
+    struct gemm g = {.kern = kernels_get(),
+        .c = c,
+        .ldc = ldc,
+        .a = a,
+        .lda = lda,
+        .m = m,
+        .w = w,
+        .ep = ep,
+        .n0 = n0,
+        .n1 = n1,
+        .panels = (n1 - n0 + w->width - 1) / w->width,
+        .row_blocks = (m + MC - 1) / MC,
+        .copy_a = ld_conflicts(lda)};
+    /* Four tasks a thread even out what other programs take. */
+    int64_t tasks = 4 * pool_threads(pool);
+    g.group = (g.panels * g.row_blocks + tasks - 1) / tasks;
+    if (m > STREAM_ROWS && g.group > GROUP)
+        g.group = GROUP;
+    if (m * w->k * (n1 - n0) < 50000)
+        pool = NULL;
+    pool_for(pool, (g.panels + g.group - 1) / g.group * g.row_blocks, gemm_block, &g);
+}
+
+struct gemm_cols {
+    const struct kernels *kern;
+    float *out;
+    int64_t ldo;
+    const float *a;
+    int64_t lda, m;
+    const struct panel *w;
+    const int32_t *idx;
+    int n;
+};
+
+/* Columns idx[j0 ..] are gathered into one small panel, K piece by K piece. */
+static void cols_block(void *arg, int64_t i, int worker)
+{
+    const struct gemm_cols *g = arg;
+    const struct panel *w = g->w;
+    _Alignas(64) float b[TILE_K * PANEL_W_MAX], acc[MC * PANEL_W_MAX];
+    const int64_t width = g->kern->width, row_blocks = (g->m + MC - 1) / MC;
+    const int64_t r0 = g->m * (i % row_blocks) / row_blocks;
+    const int64_t rows = g->m * (i % row_blocks + 1) / row_blocks - r0;
+    const int64_t j0 = i / row_blocks * width, bytes = (int64_t)dtype_bytes(w->dtype);
+    const int cols = g->n - j0 < width ? (int)(g->n - j0) : (int)width;
+    const int step = tile_split(rows, g->kern->rows);
+    (void)worker;
+    memset(b, 0, sizeof b);
+    memset(acc, 0, sizeof acc);
+    for (int64_t k = 0; k < w->k; k += TILE_K) {
+        int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
+        for (int j = 0; j < cols; j++) {
+            int64_t col = g->idx[j0 + j];
+            const char *src = panel_at(w, col / w->width, k);
+            src += col % w->width * bytes;
+            for (int64_t x = 0; x < nk; x++)
+                tensor_widen(b + x * width + j, src + x * w->width * bytes, w->dtype, 1);
+        }
+        for (int64_t r = 0; r < rows; r += step) {
+            int nr = rows - r < step ? (int)(rows - r) : step;
+            g->kern->tile[0][nr - 1](acc + r * width, width, g->a + (r0 + r) * g->lda + k, g->lda,
+                b, width, nk, k > 0, (const char *)b, 0);
+        }
+    }
+    struct tile_out o = {.c = g->out + r0 * g->ldo + j0, .ldc = g->ldo};
+    g->kern->store(&o, acc, width, (int)rows, cols);
+}
+
+void ops_gemm_cols(float *out, int64_t ldo, const float *a, int64_t lda, int64_t m,
+    const struct panel *w, const int32_t *idx, int n, struct pool *pool)
+{
+    if (m <= 0 || n <= 0)
+        return;
+    struct gemm_cols g = {kernels_get(), out, ldo, a, lda, m, w, idx, n};
+    int64_t blocks = (n + g.kern->width - 1) / g.kern->width * ((m + MC - 1) / MC);
+    pool_for(pool, blocks, cols_block, &g);
+}
