@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "model/core/err.h"
+#include "model/params.h"
 #include "model/trace.h"
 
 /* Scalars of the logits, and their backward seeds (methods: circuits section 2.2). */
@@ -40,6 +41,10 @@ int metric_parse(enum metric_kind *out, const char *name, struct err *e);
  * trace. */
 int metric_value(
     double *mean, double *values, const struct metric *m, const struct trace *t, struct err *e);
+/* METRIC_LOSS of a batch without logits or gradients: sum over the predicted positions, in nats, and
+ * their number. Runs the model itself and walks the vocabulary in chunks of rows. */
+int loss_of(double *sum, int64_t *count, const struct params *p, const struct batch *b,
+    struct pool *pool, struct err *e);
 /* Inputs, positions and ids exist. */
 int metric_check(
     const struct metric *m, const struct batch *b, const struct config *cfg, struct err *e);
