@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/lnfree.h"
+
 static double sigmoid(double x)
 {
     return 1 / (1 + exp(-x));
@@ -103,6 +105,9 @@ static double *load_rows(
             u->r->weights, w, (uint64_t)(begin * width) * size, (uint64_t)n * size, raw, u->e))
         return NULL;
     tensor_widen(wide, raw, w->dtype, n);
+    if (u->r->cfg->ln == LN_LINEAR && strstr(name, "ln_") && strstr(name, ".weight") &&
+        lnfree_scale(wide, u->r->cfg, u->r->weights, name, n, u->e))
+        return NULL;
     for (int64_t i = 0; i < n; i++)
         out[i] = (double)wide[i];
     const struct ref64_nudge *d = u->r->nudge;
@@ -166,7 +171,7 @@ static void layer_norm(const struct run *u, double *y, const double *x, const do
         if (is_site && nudges(u, scale_site, layer) && u->r->nudge->index == r)
             s += u->r->nudge->delta;
         for (int64_t c = 0; c < C; c++)
-            y[r * C + c] = (x[r * C + c] - mean) / s * (g[c] / cfg->ln_gain) + b[c];
+            y[r * C + c] = (x[r * C + c] - mean) / s * g[c] + b[c];
     }
 }
 

@@ -13,7 +13,8 @@
  * arithmetic with the engine, so that `doctor` and the tests may believe it. One layer is in memory at
  * a time. */
 struct ref64_nudge {
-    const char *tensor; /* adds delta to weight [index] of this tensor, or (NULL) to the value */
+    const char *tensor; /* adds delta to weight [index] of this tensor (an LN-free gamma: after its
+                           gain is taken out), or (NULL) to a value */
     enum site site;     /* [index] of a site, counted as in a trace of one input */
     int layer;
     int64_t index;
