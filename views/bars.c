@@ -189,7 +189,7 @@ static int bars_draw(const struct screen *s, const struct view_data *d, struct v
         int64_t index = series.order ? series.order[first + k] : first + k;
         number_text(text, sizeof text, &form, v[k], c->glyphs);
         draw_row(s, d, s->rect.y + (int)k, label_w, value_w, text, index, v[k], &sc, zero, bar_w,
-            index == st->at[axis]);
+            !d->is_static && index == st->at[axis]);
     }
     st->grid = (struct rect){s->rect.x, s->rect.y, s->rect.w, (int)shown};
     readout_cell(readout, f, st, v[at - first], c->glyphs);

@@ -119,7 +119,7 @@ static void draw_header(const struct screen *s, const struct view_data *d,
     for (int64_t k = 0; k < l->shown_cols; k++) {
         int64_t index = (l->col0 + k) << st->zoom;
         int x = l->x + (int)k * l->cell_w;
-        bool is_cursor = index >> st->zoom == st->at[st->col_axis] >> st->zoom;
+        bool is_cursor = !d->is_static && index >> st->zoom == st->at[st->col_axis] >> st->zoom;
         bool marked = is_marked(d, a->kind, index);
         struct style style = marked ? STYLE(MARK) : is_cursor ? STYLE(STRONG) : STYLE(DIM);
         if (has_words) {
@@ -232,7 +232,7 @@ static void draw_row_labels(const struct screen *s, const struct view_data *d,
     for (int64_t k = 0; k < l->shown_rows; k += l->cell_h ? 1 : 2) {
         int64_t index = (l->row0 + row_of(l, k)) << st->zoom;
         char label[LABEL_MAX];
-        bool is_cursor = index >> st->zoom == st->at[st->row_axis] >> st->zoom;
+        bool is_cursor = !d->is_static && index >> st->zoom == st->at[st->row_axis] >> st->zoom;
         struct style style = is_marked(d, a->kind, index) ? STYLE(MARK)
                              : is_cursor                  ? STYLE(STRONG)
                                                           : STYLE(LABEL);
@@ -276,10 +276,13 @@ static int heatmap_draw(const struct screen *s, const struct view_data *d, struc
         for (int64_t col = 0; col < l.shown_cols; col++) {
             int64_t row = row_of(&l, k);
             draw_cell(s, &l, &sc, l.x + (int)col * l.cell_w, l.y + (int)k * l.cell_h,
-                v[row * l.shown_cols + col], row == at_row && col == at_col, d->is_focused);
+                v[row * l.shown_cols + col], !d->is_static && row == at_row && col == at_col,
+                d->is_focused);
         }
-    if (l.has_legend)
-        draw_legend(s, l.x, s->rect.y + s->rect.h - 1, l.w, &sc, f);
+    if (l.has_legend) {
+        int below = st->grid.y + st->grid.h + 1, last = s->rect.y + s->rect.h - 1;
+        draw_legend(s, l.x, below < last ? below : last, l.w, &sc, f);
+    }
     readout_cell(readout, f, st, v[at_row * l.shown_cols + at_col], s->canvas->glyphs);
     return 0;
 }

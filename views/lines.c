@@ -205,7 +205,8 @@ static int lines_draw(const struct screen *s, const struct view_data *d, struct 
     }
     int64_t at = d->fields[0].rank ? st->at[c.x_axis] : 0, i = at / step;
     int cx = left + (points > 1 ? (int)(i * (plot_w - 1) / (points - 1)) : plot_w / 2);
-    canvas_guide(cv, (struct rect){body.rect.x + cx, body.rect.y, 1, plot_h});
+    if (!d->is_static)
+        canvas_guide(cv, (struct rect){body.rect.x + cx, body.rect.y, 1, plot_h});
     st->grid = (struct rect){body.rect.x + left, body.rect.y, plot_w, plot_h};
     int selected = 0;
     for (int k = 0; k < c.n; k++)

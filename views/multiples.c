@@ -96,7 +96,7 @@ static int multiples_draw(const struct screen *s, const struct view_data *d, str
             rc = view_scale(&sc, f, &p.st, c->theme->dark, v, p.rows * p.cols, s->frame, e);
         if (rc)
             return rc;
-        bool is_at = i == st->at[p.axis];
+        bool is_at = !d->is_static && i == st->at[p.axis];
         struct style style = is_at && d->is_focused                  ? STYLE(CURSOR)
                              : is_marked(d, f->axes[p.axis].kind, i) ? STYLE(MARK)
                              : is_at                                 ? STYLE(STRONG)

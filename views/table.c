@@ -180,7 +180,7 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
         return 0;
     if (w > room)
         w = room;
-    bool is_at = !cursor_col(g) || *cursor_col(g) == col;
+    bool is_at = !g->d->is_static && (!cursor_col(g) || *cursor_col(g) == col);
     struct style head = is_at ? STYLE(STRONG) : STYLE(LABEL);
     int y = s->rect.y;
     column_name(text, g, col, c->glyphs);
@@ -190,7 +190,7 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
         canvas_right(c, x + w, y++, w, head, text);
     for (int64_t k = 0; k < shown; k++, y++) {
         int64_t row = g->order ? g->order[first + k] : first + k;
-        bool is_row = row == *cursor_row(g), here = is_row && is_at;
+        bool is_row = !g->d->is_static && row == *cursor_row(g), here = is_row && is_at;
         struct style style = here && g->d->is_focused       ? STYLE(CURSOR)
                              : here                         ? STYLE(STRONG)
                              : form.sign && v[row - lo] < 0 ? STYLE(NEGATIVE)

@@ -103,7 +103,7 @@ static void paint_token(void *arg, int64_t k, int x, int line, int width)
     double v = p->t->v[k];
     char label[LABEL_MAX];
     label_show(label, p->t->a, i, c->glyphs);
-    bool is_cursor = i == p->st->at[p->t->axis];
+    bool is_cursor = !p->d->is_static && i == p->st->at[p->t->axis];
     bool marked = is_marked(p->d, p->t->a->kind, i);
     bool found = p->st->match && *p->st->match && strstr(label, p->st->match);
     struct style style = marked ? STYLE(MARK) : found ? STYLE(MATCH) : STYLE(TEXT);

@@ -37,6 +37,7 @@ struct view_data {
     const struct mark *marks;
     int n_marks;
     bool is_focused;
+    bool is_static; /* on paper: no cursor */
 };
 
 struct screen {
