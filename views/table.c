@@ -213,6 +213,23 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
     return w;
 }
 
+/* Columns from col0 on; how many were seen whole, or an error. */
+static int draw_columns(const struct screen *s, const struct grid *g, int x, int64_t col0,
+    int64_t row0, int64_t shown, char *readout, struct err *e)
+{
+    int seen = 0;
+    for (int64_t col = col0; col < g->cols; col++) {
+        int w = draw_column(s, g, col, x, row0, shown, readout, e);
+        if (w < 0)
+            return w;
+        if (!w)
+            break;
+        x += w + 2;
+        seen += x <= s->rect.x + s->rect.w + 2;
+    }
+    return seen > 0 ? seen : 1;
+}
+
 static int table_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
@@ -257,24 +274,18 @@ static int table_draw(const struct screen *s, const struct view_data *d, struct 
     if (col_at) {
         if (*col_scroll > *col_at)
             *col_scroll = *col_at;
-        /* Columns have their own widths, so the last one that was seen whole bounds the scroll. */
-        if (st->shown > 0 && *col_at >= *col_scroll + st->shown)
-            *col_scroll = *col_at - st->shown + 1;
         col0 = *col_scroll;
     }
     st->grid = (struct rect){s->rect.x, s->rect.y + (s->rect.h > 1), s->rect.w, (int)shown};
-    int seen = 0;
-    for (int64_t col = col0; col < g.cols; col++) {
-        int w = draw_column(s, &g, col, x, *row_scroll, shown, readout, e);
-        if (w < 0)
-            return w;
-        if (!w)
-            break;
-        x += w + 2;
-        seen += x <= s->rect.x + s->rect.w + 2;
+    int seen = draw_columns(s, &g, x, col0, *row_scroll, shown, readout, e);
+    /* Columns have their own widths: only drawing them tells whether the cursor's was reached. */
+    for (int i = 0; i < 2 && col_at && seen > 0 && *col_at >= *col_scroll + seen; i++) {
+        *col_scroll = i ? *col_at : *col_at - seen + 1;
+        canvas_fill(c, (struct rect){x, s->rect.y, s->rect.x + s->rect.w - x, s->rect.h},
+            (struct style){0}, " ");
+        seen = draw_columns(s, &g, x, *col_scroll, *row_scroll, shown, readout, e);
     }
-    st->shown = seen > 0 ? seen : 1;
-    return 0;
+    return seen < 0 ? seen : 0;
 }
 
 static bool table_move(const struct view_data *d, struct view_state *st, enum view_move m, int page)

@@ -93,7 +93,9 @@ int fetch_window(double **out, const struct field *f, const struct view_state *s
     if (!raw)
         return e->code;
     enum field_reduce reduce = !st->zoom ? FIELD_POINT : f->is_signed ? FIELD_ABSMAX : FIELD_MAX;
-    int rc = n > 0 ? f->fetch(f, raw, &w, reduce, e) : 0;
+    for (int64_t i = 0; !f->fetch && i < n; i++)
+        raw[i] = NAN;
+    int rc = n > 0 && f->fetch ? f->fetch(f, raw, &w, reduce, e) : 0;
     if (rc)
         return rc;
     if (f->rank > 1 && st->col_axis >= 0 && st->col_axis < st->row_axis) {

@@ -91,7 +91,7 @@ static void heatmap_in_plain_text(void **state)
     struct field_values v = {x, 1};
     struct field f = lens(&v);
     struct mark marks[] = {{AXIS_POS, 4}, {AXIS_LAYER, 2}};
-    struct view_data d = {&f, 1, marks, 2, false};
+    struct view_data d = {&f, 1, marks, 2, false, false};
     struct view_state st = {.at = {2, 4}};
     struct stage g = stage(24, 5, COLOURS_NONE, GLYPHS_BLOCK);
     show(&g, "heatmap", &d, &st);
@@ -114,7 +114,7 @@ static void numbers_appear_where_they_fit(void **state)
     struct field f = lens(&v);
     f.unit = "logits";
     f.is_signed = true;
-    struct view_data d = {&f, 1, NULL, 0, true};
+    struct view_data d = {&f, 1, NULL, 0, true, false};
     struct view_state st = {0};
     struct stage g = stage(64, 5, COLOURS_NONE, GLYPHS_ASCII);
     show(&g, "heatmap", &d, &st);
@@ -126,11 +126,222 @@ static void numbers_appear_where_they_fit(void **state)
     done(&g);
 }
 
+static void bars_grow_from_a_centre_line(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"embed", "L3H2", "L4_mlp", "L2H0", "bias"};
+    double x[] = {-0.1, 3.21, 0.88, -1.6, NAN};
+    struct field_values v = {x, 1};
+    struct field f = {.name = "contribution",
+        .unit = "logits",
+        .look = LOOK_BARS,
+        .is_signed = true,
+        .rank = 1,
+        .axes = {{"component", AXIS_COMPONENT, 5, names}}};
+    field_from_values(&f, &v);
+    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_state st = {0};
+    struct stage g = stage(34, 5, COLOURS_16, GLYPHS_BLOCK);
+    show(&g, "bars", &d, &st);
+    expect(&g, "L3H2   +3.21       ┃████████████\n"
+               "L2H0   −1.60 ██████┃\n"
+               "L4_mlp +0.88       ┃███▎\n"
+               "embed  −0.10      ▐┃\n"
+               "bias       –       ┃\n");
+    assert_string_equal(g.readout, "embed: −0.10 logits");
+    const struct view *bars = view_find("bars");
+    assert_true(bars->move(&d, &st, MOVE_UP, 5));
+    assert_int_equal(st.at[0], 2);
+    assert_true(bars->move(&d, &st, MOVE_TOP, 5));
+    assert_int_equal(st.at[0], 1);
+    assert_false(bars->move(&d, &st, MOVE_UP, 5));
+    assert_true(bars->pick(&d, &st, 3, 3));
+    assert_int_equal(st.at[0], 0);
+    done(&g);
+}
+
+static void columns_align_on_their_points(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a", "bb", "ccc"};
+    double x[] = {1.5, -20.25, 0.25, 2, 30, NAN};
+    struct field_values v = {x, 1};
+    struct field f = {.name = "t",
+        .look = LOOK_TABLE,
+        .rank = 2,
+        .axes = {{"row", AXIS_OTHER, 3, names}, {"col", AXIS_OTHER, 2, NULL}}};
+    field_from_values(&f, &v);
+    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_state st = {0};
+    struct stage g = stage(30, 4, COLOURS_NONE, GLYPHS_BLOCK);
+    show(&g, "table", &d, &st);
+    expect(&g, "         0       1\n"
+               "a     1.50  −20.25\n"
+               "bb    0.25    2.00\n"
+               "ccc  30.00       –\n");
+    st.sorted = true;
+    show(&g, "table", &d, &st);
+    expect(&g, "         0       1\n"
+               "ccc  30.00       –\n"
+               "a     1.50  −20.25\n"
+               "bb    0.25    2.00\n");
+    done(&g);
+}
+
+static void the_strip_brackets_the_selection(void **state)
+{
+    (void)state;
+    double x[8];
+    for (int i = 0; i < 8; i++)
+        x[i] = NAN;
+    struct field_values v = {x, 1};
+    struct field f = {
+        .name = "tokens", .look = LOOK_TOKENS, .rank = 1, .axes = {{"pos", AXIS_POS, 8, tokens}}};
+    field_from_values(&f, &v);
+    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_state st = {.at = {2}};
+    struct stage g = stage(26, 3, COLOURS_TRUE, GLYPHS_BRAILLE);
+    show(&g, "tokens", &d, &st);
+    expect(&g, " <BOS>  When [·Mara] ·and\n"
+               " ·Tobin  \\n  \\xe2\\x82  猫\n"
+               "\n");
+    const struct view *strip = view_find("tokens");
+    assert_true(strip->pick(&d, &st, 10, 1));
+    assert_int_equal(st.at[0], 5);
+    done(&g);
+}
+
+/* A field far larger than memory: what it is asked for must be what is on the screen. */
+struct huge {
+    int64_t most, asked;
+};
+
+static int fetch_huge(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e)
+{
+    struct huge *h = f->source_data;
+    int64_t n = window_count(w, f->rank);
+    (void)reduce;
+    (void)e;
+    h->asked = n > h->asked ? n : h->asked;
+    assert_true(n <= h->most);
+    for (int i = 0; i < f->rank; i++)
+        assert_true(w->start[i] >= 0 && w->count[i] >= 0 && w->stride[i] >= 1 &&
+                    w->start[i] + (w->count[i] - 1) * w->stride[i] < f->axes[i].size);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = (double)(i % 97) - 48;
+    return 0;
+}
+
+static void only_the_window_is_fetched(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"heatmap", "table", "lines", "bars"};
+    struct huge h = {.most = 80 * 24 * 10};
+    struct field f = {.name = "huge",
+        .look = LOOK_HEATMAP,
+        .rank = 2,
+        .axes = {{"row", AXIS_OTHER, 1000000, NULL}, {"col", AXIS_OTHER, 1000000, NULL}},
+        .fetch = fetch_huge,
+        .source_data = &h};
+    struct view_data d = {&f, 1, NULL, 0, true, false};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        struct view_state st = {.at = {999999, 500000}, .zoom = i ? 0 : 3};
+        struct stage g = stage(80, 24, COLOURS_256, GLYPHS_BRAILLE);
+        h.asked = 0;
+        show(&g, ids[i], &d, &st);
+        assert_true(h.asked > 0);
+        assert_true(strlen(g.readout) > 0);
+        for (int m = MOVE_LEFT; m <= MOVE_BOTTOM; m++)
+            view_find(ids[i])->move(&d, &st, (enum view_move)m, 20);
+        show(&g, ids[i], &d, &st);
+        done(&g);
+    }
+}
+
+/* Every view at sizes nobody would choose, with NaN, empty axes and all levels of output: the ASan
+ * build makes this a memory test. */
+static void nothing_breaks_at_any_size(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{1, 1}, {2, 2}, {3, 1}, {1, 9}, {7, 5}, {20, 6}, {131, 43}};
+    static double x[4 * 3 * 8 * 8];
+    for (size_t i = 0; i < sizeof x / sizeof *x; i++)
+        x[i] = i % 7 == 3 ? NAN : i % 11 == 5 ? INFINITY : sin((double)i);
+    struct field_values v = {x, 1};
+    for (int id = 0; id < n_views; id++)
+        for (int rank = views[id]->min_rank; rank <= views[id]->max_rank && rank <= 4; rank++)
+            for (int k = 0; k < 7 * 4 * 3 * 2; k++) {
+                bool empty = k % 5 == 4;
+                struct field f = {.name = "x",
+                    .look = LOOK_HEATMAP,
+                    .rank = rank,
+                    .is_signed = k % 2,
+                    .axes = {{"layer", AXIS_LAYER, 4, layers}, {"head", AXIS_HEAD, 3, NULL},
+                        {"query", AXIS_POS, 8, tokens},
+                        {"key", AXIS_POS, empty && rank == 4 ? 0 : 8, tokens}}};
+                if (rank && rank < 4 && empty)
+                    f.axes[rank - 1].size = 0;
+                field_from_values(&f, &v);
+                struct mark marks[] = {{AXIS_POS, 3}, {AXIS_HEAD, 1}};
+                struct view_data d = {&f, 1, marks, 2, k % 3 == 0, k % 7 == 0};
+                struct view_state st = {.at = {99, -3, 5, 7}, .zoom = k % 4, .numbers = k % 8 == 1};
+                struct stage g = stage(sizes[k % 7][0], sizes[k % 7][1],
+                    (enum colour_mode)(k / 7 % 4), (enum glyphs)(k / 28 % 3));
+                show(&g, views[id]->id, &d, &st);
+                for (int m = MOVE_LEFT; views[id]->move && m <= MOVE_BOTTOM; m++) {
+                    views[id]->move(&d, &st, (enum view_move)m, 3);
+                    show(&g, views[id]->id, &d, &st);
+                }
+                for (int p = 0; views[id]->pick && p < 20; p++)
+                    views[id]->pick(&d, &st, p * 3, p);
+                show(&g, views[id]->id, &d, &st);
+                struct buf svg = {0}, ansi = {0}, screen = {0};
+                int rc = views[id]->svg(&svg, &d, &st, &g.frame, &g.e);
+                assert_int_equal(rc, 0);
+                assert_non_null(strstr(svg.data, "</svg>"));
+                assert_null(strstr(svg.data, "nan"));
+                assert_null(strstr(svg.data, "inf\""));
+                canvas_write(&ansi, &g.c, CANVAS_ANSI);
+                canvas_write(&screen, &g.c, CANVAS_SVG);
+                assert_non_null(ansi.data);
+                assert_non_null(strstr(screen.data, "</svg>"));
+                buf_release(&svg);
+                buf_release(&ansi);
+                buf_release(&screen);
+                done(&g);
+            }
+}
+
+static void descriptors_are_complete(void **state)
+{
+    (void)state;
+    for (int i = 0; i < n_views; i++) {
+        const char *stop = strchr(views[i]->help, '.');
+        assert_ptr_equal(view_find(views[i]->id), views[i]);
+        assert_non_null(stop);
+        assert_non_null(views[i]->title);
+        assert_non_null(views[i]->draw);
+        assert_non_null(views[i]->svg);
+        assert_true(views[i]->looks != 0);
+    }
+    for (int look = 0; look < LOOK_COUNT; look++) {
+        struct field f = {.look = (enum look)look, .rank = look == LOOK_TEXT ? 1 : 2};
+        assert_string_equal(view_for(&f)->id, look_name((enum look)look));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heatmap_in_plain_text),
         cmocka_unit_test(numbers_appear_where_they_fit),
+        cmocka_unit_test(bars_grow_from_a_centre_line),
+        cmocka_unit_test(columns_align_on_their_points),
+        cmocka_unit_test(the_strip_brackets_the_selection),
+        cmocka_unit_test(only_the_window_is_fetched),
+        cmocka_unit_test(nothing_breaks_at_any_size),
+        cmocka_unit_test(descriptors_are_complete),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
