@@ -34,7 +34,8 @@ struct encoding {
 };
 
 enum encode_flags {
-    ENCODE_SPECIAL = 1 /* "<|endoftext|>" in the text is the special token, as Hugging Face does */
+    ENCODE_SPECIAL = 1, /* "<|endoftext|>" in the text is the special token, as Hugging Face does */
+    ENCODE_NO_PREFIX = 2 /* no space is added in front, even if the tokenizer says so */
 };
 
 /* Any bytes; invalid UTF-8 becomes U+FFFD as in Python's errors="replace". No BOS is added. */
@@ -56,7 +57,8 @@ struct decoder {
     unsigned char held[4];
     int n;
 };
-/* Appends what is complete to out (capacity n); flush at the end turns the rest into U+FFFD. */
+/* Appends what is complete to out; flush at the end turns the rest into U+FFFD. n is the capacity,
+ * 3 * (n_bytes + 3) always suffices; what does not fit is lost. Returns the bytes written. */
 size_t decoder_push(struct decoder *d, char *out, size_t n, const char *bytes, size_t n_bytes);
 size_t decoder_flush(struct decoder *d, char *out, size_t n);
 void tokenizer_hash(char out[33], const struct tokenizer *t);

@@ -29,6 +29,8 @@ int regex_compile(struct regex **out, const char *pattern, size_t n, unsigned fl
     uint32_t options = flags & REGEX_BYTES ? 0 : PCRE2_UTF | PCRE2_UCP;
     if (flags & REGEX_ICASE)
         options |= PCRE2_CASELESS;
+    if (flags & REGEX_ANCHORED)
+        options |= PCRE2_ANCHORED;
     if (flags & REGEX_LITERAL)
         options = (options & ~(uint32_t)PCRE2_UCP) | PCRE2_LITERAL;
     else

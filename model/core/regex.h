@@ -12,9 +12,10 @@ struct matcher;
 
 enum regex_flags {
     REGEX_ICASE = 1,
-    REGEX_BYTES = 2,    /* subject and pattern are bytes; otherwise both are UTF-8 */
-    REGEX_LITERAL = 4,  /* no metacharacters */
-    REGEX_ANY_BYTES = 8 /* UTF-8, but invalid bytes in the subject only never match */
+    REGEX_BYTES = 2,     /* subject and pattern are bytes; otherwise both are UTF-8 */
+    REGEX_LITERAL = 4,   /* no metacharacters */
+    REGEX_ANCHORED = 16, /* a match begins at `start` or there is none */
+    REGEX_ANY_BYTES = 8  /* UTF-8, but invalid bytes in the subject only never match */
 };
 
 /* ERR_USAGE quotes the pattern and the place. \w, \d, \s, \b follow Unicode unless REGEX_BYTES. */

@@ -1,0 +1,202 @@
+#include "model/added.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/core/text.h"
+
+static int by_bytes(const void *x, const void *y)
+{
+    const struct added *a = *(struct added *const *)x, *b = *(struct added *const *)y;
+    int c = memcmp(a->text, b->text, a->n < b->n ? a->n : b->n);
+    return c ? c : (a->n > b->n) - (a->n < b->n);
+}
+
+int added_finish(struct added_set *s, struct arena *a, struct err *e)
+{
+    bool words = false;
+    for (int p = 0; p < 2; p++) {
+        s->pass[p] = arena_array(a, (size_t)s->n + 1, sizeof *s->pass[p], e);
+        if (!s->pass[p])
+            return ERR_LIMIT;
+        s->pass_n[p] = 0;
+    }
+    for (int i = 0; i < s->n; i++) {
+        struct added *t = &s->list[i];
+        words |= t->single_word;
+        if (!t->n)
+            continue;
+        s->pass[t->normalized][s->pass_n[t->normalized]++] = t;
+        s->starts[t->normalized][(unsigned char)t->text[0]] = true;
+    }
+    for (int p = 0; p < 2; p++)
+        qsort(s->pass[p], (size_t)s->pass_n[p], sizeof *s->pass[p], by_bytes);
+    static const char word[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]";
+    return words ? regex_compile(&s->word, word, sizeof word - 1, REGEX_ANCHORED, e) : 0;
+}
+
+void added_release(struct added_set *s)
+{
+    regex_release(&s->word);
+}
+
+/* The longest token of a pass that begins at s[i], by narrowing the sorted list byte by byte. */
+static const struct added *longest_at(
+    const struct added_set *set, int pass, const char *s, size_t n, size_t i)
+{
+    struct added *const *list = set->pass[pass];
+    int lo = 0, hi = set->pass_n[pass];
+    const struct added *found = NULL;
+    for (size_t d = 0; lo < hi; d++) {
+        if (list[lo]->n == d)
+            found = list[lo++];
+        if (i + d >= n)
+            break;
+        unsigned char c = (unsigned char)s[i + d];
+        for (int part = 0; part < 2; part++) {
+            /* part 0: the first with a byte >= c; part 1: the first with a byte > c. */
+            int l = lo, h = hi;
+            while (l < h) {
+                int mid = l + (h - l) / 2;
+                unsigned char m = (unsigned char)list[mid]->text[d];
+                if (m < c || (part && m == c))
+                    l = mid + 1;
+                else
+                    h = mid;
+            }
+            if (part)
+                hi = l;
+            else
+                lo = l;
+        }
+    }
+    return found;
+}
+
+static bool blank(uint32_t cp)
+{
+    return (cp >= 9 && cp <= 13) || cp == ' ' || cp == 0x85 || cp == 0xa0 || cp == 0x1680 ||
+           (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 || cp == 0x202f ||
+           cp == 0x205f || cp == 0x3000;
+}
+
+static size_t char_before(const char *s, size_t i)
+{
+    do
+        i--;
+    while (i && ((unsigned char)s[i] & 0xc0) == 0x80);
+    return i;
+}
+
+static size_t blanks_before(const char *s, size_t i)
+{
+    while (i) {
+        size_t j = char_before(s, i);
+        uint32_t cp;
+        if (utf8_next(&cp, s + j, i - j) < 0 || !blank(cp))
+            break;
+        i = j;
+    }
+    return i;
+}
+
+static size_t blanks_behind(const char *s, size_t n, size_t i)
+{
+    while (i < n) {
+        uint32_t cp;
+        int len = utf8_next(&cp, s + i, n - i);
+        if (len < 0 || !blank(cp))
+            break;
+        i += (size_t)len;
+    }
+    return i;
+}
+
+/* 1 if the character at s[i] belongs to a word, 0 if not, negative on error. */
+static int is_word(const struct added_set *set, struct matcher **m, const char *s, size_t n,
+    size_t i, struct err *e)
+{
+    size_t begin, end;
+    int rc = *m ? 0 : matcher_create(m, set->word, e);
+    return rc < 0 ? rc : regex_find(&begin, &end, set->word, *m, s, n, i, REGEX_CHECKED, e);
+}
+
+/* 1 if the token at [i, j) touches no word, 0 if it does. */
+static int stands_alone(const struct added_set *set, struct matcher **m, const char *s, size_t n,
+    size_t i, size_t j, struct err *e)
+{
+    int rc = i ? is_word(set, m, s, n, char_before(s, i), e) : 0;
+    if (rc == 0 && j < n)
+        rc = is_word(set, m, s, n, j, e);
+    return rc < 0 ? rc : !rc;
+}
+
+struct split {
+    const struct added_set *set;
+    struct matcher *matcher;
+    bool special;
+    added_fn fn;
+    void *arg;
+};
+
+static int split_pass(
+    struct split *k, int pass, const char *s, size_t base, size_t n, struct err *e);
+
+static int plain(struct split *k, int pass, const char *s, size_t begin, size_t end, struct err *e)
+{
+    if (begin >= end)
+        return 0;
+    return pass == 0 ? split_pass(k, 1, s, begin, end - begin, e)
+                     : k->fn(k->arg, NULL, begin, end, e);
+}
+
+/* One pass over s[base, base + n), which is a text of its own to the rules about neighbours. */
+static int split_pass(
+    struct split *k, int pass, const char *all, size_t base, size_t n, struct err *e)
+{
+    const struct added_set *set = k->set;
+    const char *s = all + base;
+    if (!set->pass_n[pass])
+        return plain(k, pass, all, base, base + n, e);
+    size_t done = 0;
+    for (size_t i = 0; i < n;) {
+        const struct added *t = NULL;
+        if (set->starts[pass][(unsigned char)s[i]])
+            t = longest_at(set, pass, s, n, i);
+        if (!t) {
+            i++;
+            continue;
+        }
+        size_t begin = i, end = i + t->n;
+        i = end;
+        if (t->special && !k->special)
+            continue;
+        int rc = t->single_word ? stands_alone(set, &k->matcher, s, n, begin, end, e) : 1;
+        if (rc < 0)
+            return rc;
+        if (rc == 0)
+            continue;
+        if (t->lstrip) {
+            size_t b = blanks_before(s, begin);
+            begin = b > done ? b : done;
+        }
+        if (t->rstrip)
+            end = blanks_behind(s, n, end);
+        rc = plain(k, pass, all, base + done, base + begin, e);
+        if (rc == 0)
+            rc = k->fn(k->arg, t, base + begin, base + end, e);
+        if (rc < 0)
+            return rc;
+        done = end;
+    }
+    return plain(k, pass, all, base + done, base + n, e);
+}
+
+int added_split(const struct added_set *set, const char *s, size_t n, bool special, added_fn fn,
+    void *arg, struct err *e)
+{
+    struct split k = {.set = set, .special = special, .fn = fn, .arg = arg};
+    int rc = split_pass(&k, 0, s, 0, n, e);
+    matcher_release(&k.matcher);
+    return rc;
+}

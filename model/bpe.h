@@ -1,0 +1,56 @@
+#ifndef SONDE_MODEL_BPE_H
+#define SONDE_MODEL_BPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/core/arena.h"
+#include "model/core/err.h"
+#include "model/vocab.h"
+
+struct merge {
+    int32_t left, right;
+    uint32_t rank; /* BPE_NONE: an empty slot */
+    int32_t joined;
+};
+
+#define BPE_NONE UINT32_MAX
+
+/* Merges over a vocabulary; const once the last bpe_add is done. */
+struct bpe {
+    const struct vocab *vocab;
+    struct merge *slots; /* hash of (left, right), at most half full */
+    uint64_t mask;
+    uint32_t n, used;    /* merges read (the next rank), pairs in the hash */
+    uint32_t *byte_rank; /* [256 * 256] rank of a pair of bytes, BPE_NONE: no merge */
+    int32_t *byte_joined;
+    int32_t unk; /* stands for bytes without a token; -1: they are left out, as in `tokenizers` */
+    bool fuse_unk, ignore_merges;
+    bool complete; /* every byte has its token */
+};
+
+/* About n merges are to come; vocab must be filled. Release also after a failure. */
+int bpe_init(struct bpe *b, const struct vocab *v, size_t n, struct arena *a, struct err *e);
+void bpe_release(struct bpe *b);
+/* The next merge; a pair that comes again takes the later rank. 1: done, 0: no token is called like
+ * the joined pair, negative on error. */
+int bpe_add(struct bpe *b, int64_t left, int64_t right, struct err *e);
+void bpe_finish(struct bpe *b);
+const struct merge *bpe_merge(const struct bpe *b, int32_t left, int32_t right); /* NULL: none */
+
+/* Tokens of a text in order; their lengths tile it. */
+struct pieces {
+    int32_t *ids;
+    uint32_t *len; /* bytes of the text each one covers */
+    size_t n, cap;
+};
+int pieces_reserve(struct pieces *p, size_t more, struct err *e); /* room for `more` tokens */
+void pieces_release(struct pieces *p);
+
+/* Appends the tokens of one pre-token. *carry holds bytes before it that no token covers (only in
+ * vocabularies without some byte); they go to the first token's length, or are carried on. */
+int bpe_encode(struct pieces *out, uint32_t *carry, const struct bpe *b, const char *s, size_t n,
+    struct err *e);
+
+#endif
