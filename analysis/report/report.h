@@ -15,10 +15,16 @@ struct report;
 struct run;
 struct block;
 
+/* One thread may fill a report while others read it. */
 int report_create(struct report **out, const char *path, struct err *e); /* NULL: in memory */
-int report_open(struct report **out, const char *path, struct err *e);   /* to read */
+/* To read. Other people's HDF5 files open too: their datasets are the blocks of a run named "". */
+int report_open(struct report **out, const char *path, struct err *e);
+bool report_is_foreign(const struct report *r);
 /* Flushes and renames .part to the real name; an abandoned report leaves its .part readable. */
 int report_close(struct report **r, struct err *e);
+/* What is written so far is readable in .part even if the process dies. Happens by itself at the end
+ * of a run or an input and every few slices; for slow writers to call. */
+int report_flush(struct report *r, struct err *e);
 void report_abandon(struct report **r);
 
 struct report_info {
@@ -26,6 +32,7 @@ struct report_info {
     int threads;
 };
 int report_describe(struct report *r, const struct report_info *info, struct err *e);
+const struct report_info *report_about(const struct report *r);
 
 /* Inputs are numbered from 0 over the whole document; blocks of input K lie under input_K/. */
 struct report_input {
@@ -43,13 +50,17 @@ int report_begin_run(struct run **out, struct report *r, const char *analysis, s
 int run_attr_text(struct run *run, const char *name, const char *value, struct err *e);
 int run_attr_int(struct run *run, const char *name, int64_t value, struct err *e);
 int run_attr_float(struct run *run, const char *name, double value, struct err *e);
-/* status: "complete", "cancelled", "failed"; message may be NULL. */
+/* Its range [begin, end) in /inputs; without it the range of its blocks' inputs, or all. */
+int run_inputs(struct run *run, int begin, int end, struct err *e);
+/* status: "complete", "cancelled", "failed" ("running" until then); message may be NULL. */
 int run_end(struct run *run, const char *status, const char *message, struct err *e);
 int report_runs(const struct report *r);
 struct run *report_run(const struct report *r, int index);
 const char *run_name(const struct run *run); /* "000-lens" */
 const char *run_analysis(const struct run *run);
 const char *run_attr(const struct run *run, const char *name); /* as text, NULL: absent */
+int run_attrs(const struct run *run);
+const char *run_attr_at(const char **name, const struct run *run, int index); /* its value */
 
 struct column {
     const char *name, *unit;
@@ -70,6 +81,8 @@ struct block_spec {
     int n_columns;
 };
 
+/* Everything in the spec is copied. An axis of positions as long as the block's input gets the tokens
+ * as labels unless it has its own. Cells not yet written read as NaN, or 0 in integers. */
 int run_block(struct block **out, struct run *run, const struct block_spec *spec, struct err *e);
 /* Writes a slice of dense values in the block's dtype. start and count have the block's rank. */
 int block_write(
@@ -89,9 +102,14 @@ struct block *run_block_at(const struct run *run, int index);
 struct block *report_find(const struct report *r, const char *path);
 const struct block_spec *block_spec(const struct block *b);
 const char *block_path(const struct block *b);
-/* The block as a field for views; the block must outlive it. Table columns are fields of their own. */
+/* A slice of dense values in the block's dtype, as block_write takes them. */
+int block_read(
+    void *out, const struct block *b, const int64_t *start, const int64_t *count, struct err *e);
+/* The block as a field for views (column -1); the block must outlive it. Numeric table columns are
+ * fields of their own. Reductions pass over NaN and give NaN where nothing else is; FIELD_ABSMAX
+ * keeps the sign of the cell it picks. */
 int block_field(struct field *out, const struct block *b, int column, struct err *e);
-/* Rows of a table, and its cells. */
+/* Rows of a table so far, and its cells; a text stays valid until the next call on this block. */
 int64_t block_rows(const struct block *b);
 int block_cell(
     struct cell_value *out, const struct block *b, int64_t row, int column, struct err *e);

@@ -1,0 +1,141 @@
+#ifndef SONDE_ANALYSIS_REPORT_INSIDE_H
+#define SONDE_ANALYSIS_REPORT_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "analysis/report/report.h"
+#include "model/core/arena.h"
+#include "model/core/h5.h"
+
+/* What report.c (the document in memory), report_h5.c (the same on disk) and fetch.c (windows and
+ * reductions) share. Nobody else includes this. */
+
+enum attr_kind { ATTR_TEXT, ATTR_INT, ATTR_FLOAT, ATTR_INTS };
+
+struct attr {
+    const char *name;
+    enum attr_kind kind;
+    const char *text; /* every kind, as people read it */
+    int64_t i;
+    double f;
+    const int64_t *list; /* ATTR_INTS */
+    int n_list;
+};
+
+struct column_source {
+    struct block *block;
+    int column; /* -1: the block itself */
+};
+
+struct block {
+    struct run *run;
+    struct block_spec spec;
+    const char *path, *name;
+    atomic_uint_fast64_t generation;
+    struct column_source *columns; /* [1 + n_columns], the first stands for the whole block */
+    void *data;                    /* in memory: dense values, NULL until the first write */
+    union h5_cell *cells;          /* in memory: rows of a table */
+    int64_t rows, cap;             /* of a table */
+    struct file_block *file;       /* on disk */
+    bool is_texts;                 /* on disk: a list of strings, shown as a table of one column */
+    atomic_bool labelled;          /* labels are loaded, or there is nothing to load */
+};
+
+struct run {
+    struct report *report;
+    const char *name, *analysis;
+    struct attr *attrs;
+    int n_attrs, cap_attrs;
+    struct block **blocks;
+    int n_blocks, cap_blocks;
+    int first_input, last_input; /* of its blocks */
+    bool ranged, ended;
+    struct file_run *file;
+};
+
+struct label_list {
+    uint64_t hash;
+    int64_t n;
+    const char *const *labels;
+};
+
+struct report {
+    pthread_rwlock_t lock;
+    struct arena arena;
+    const char *path; /* NULL: in memory */
+    bool readonly, foreign;
+    int64_t size; /* bytes of the file that is read */
+    struct report_info info;
+    struct run **runs;
+    int n_runs, cap_runs;
+    struct report_input *inputs;
+    int n_inputs, cap_inputs;
+    const char **words; /* one copy of each token and label; open addressing, a power of two */
+    int64_t n_words, cap_words;
+    struct label_list *lists;
+    int n_lists, cap_lists;
+    struct report_file *file; /* NULL: in memory */
+};
+
+/* report.c: constructors that the reader uses too; the caller holds the lock or is alone. */
+int report_new(struct report **out, const char *path, struct err *e);
+void report_free(struct report *r);
+int report_put_info(struct report *r, const struct report_info *info, struct err *e);
+int report_put_input(struct report *r, const struct report_input *in, struct err *e);
+int report_new_run(
+    struct run **out, struct report *r, const char *name, const char *analysis, struct err *e);
+int run_put_attr(struct run *run, const struct attr *a, struct err *e);
+/* The spec is copied; labels are shared between equal lists. */
+int run_new_block(struct block **out, struct run *run, const struct block_spec *spec,
+    const char *path, struct err *e);
+int report_labels(
+    const char *const **out, struct report *r, const char *const *labels, int64_t n, struct err *e);
+/* Grows *array of `size`-byte elements so that one more fits; plain heap memory. */
+int grow(void *array, int n, int *cap, size_t size, struct err *e);
+
+/* report_h5.c: the document on disk. Writers are called with the report's lock held. */
+int file_create(struct report *r, struct err *e);
+int file_new(struct report *r, struct err *e);
+int file_block_new(struct block *b, struct err *e);
+void file_set(struct report *r, int64_t file);   /* hands an open file over */
+int file_close(struct report *r, struct err *e); /* renames .part */
+void file_abandon(struct report *r);
+int file_describe(struct report *r, struct err *e);
+int file_add_input(struct report *r, int index, struct err *e);
+int file_begin_run(struct run *run, struct err *e);
+int file_put_attr(struct run *run, const struct attr *a, struct err *e);
+int file_end_run(struct run *run, struct err *e);
+int file_flush(struct report *r, struct err *e);
+int file_block_create(struct block *b, struct err *e);
+int file_write(
+    struct block *b, const int64_t *start, const int64_t *count, const void *data, struct err *e);
+int file_append(struct block *b, const struct cell_value *row, struct err *e);
+/* Dense values in the block's dtype; stride may be NULL. column >= 0: of a table, as double. */
+int file_read(void *out, const struct block *b, int column, const int64_t *start,
+    const int64_t *count, const int64_t *stride, struct err *e);
+int file_cell(
+    struct cell_value *out, const struct block *b, int64_t row, int column, struct err *e);
+/* An open handle of the block's dataset, the report's own; negative: error. */
+int64_t file_data(struct block *b, struct err *e);
+void file_block_free(struct block *b);
+void file_run_free(struct run *run);
+
+/* The shortest text that reads back as the same number, in the C locale; integers without a point. */
+void number_text(char *buf, size_t n, double value, enum dtype t);
+const char *report_word(struct report *r, const char *s, struct err *e); /* a kept copy */
+void report_lock(const struct report *r, bool to_write);
+int report_unlock(const struct report *r, int rc); /* returns rc */
+int report_refuse_readonly(const struct report *r, struct err *e);
+
+/* report_read.c */
+int file_open(struct report *r, struct err *e);
+void file_load_labels(struct block *b);
+
+/* fetch.c */
+/* Widens n values that lie `step` values apart. */
+void values_widen(double *out, const void *in, enum dtype t, int64_t n, int64_t step);
+int block_fetch(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e);
+
+#endif

@@ -1,0 +1,836 @@
+#include <hdf5.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis/report/inside.h"
+#include "model/core/outfile.h"
+
+#define SCHEMA "sonde-report"
+#define SCHEMA_VERSION 1
+#define MAX_OPEN 16    /* datasets kept open, each with its chunk cache */
+#define ROWS 256       /* of a table, written at once */
+#define FLUSH_WRITES 8 /* counted and not timed: equal runs give equal bytes */
+#define FLUSH_BYTES ((int64_t)4 << 20)
+
+/* A list of labels in the file, and the blocks that use it. */
+struct scale {
+    const char *axis;
+    const char *const *labels;
+    int64_t n;
+    int64_t data;
+    uint64_t address;
+    struct h5_user *users;
+    int n_users, cap_users;
+    bool dirty;
+};
+
+/* A group that holds blocks, open while blocks are added to it. */
+struct place {
+    int64_t group, axes;
+    int input;
+    struct scale *scales;
+    int n_scales, cap_scales;
+};
+
+struct file_run {
+    struct place own, input; /* the run's group, and that of the input written last */
+};
+
+struct file_block {
+    int64_t data; /* open, or negative */
+    int64_t row_type;
+    size_t row_bytes;
+    char *rows; /* ROWS rows not yet written */
+    int64_t n_rows;
+    struct arena texts; /* of those rows */
+    struct arena read;  /* cells [first, first + count) as they were read */
+    union h5_cell *cells;
+    int64_t first, count;
+};
+
+struct report_file {
+    struct outfile out;
+    int64_t file, runs;
+    int64_t text, tokens, offsets, token_str;
+    int64_t n_tokens;
+    struct block *open[MAX_OPEN]; /* the one used last first */
+    int n_open;
+    int writes;
+    int64_t bytes; /* with `writes`: since the last flush */
+};
+
+/* ---- tables: rows as one compound value ---- */
+
+static size_t column_bytes(const struct column *c)
+{
+    return c->is_text ? sizeof(char *) : dtype_bytes(c->dtype);
+}
+
+static int64_t table_type(const struct block_spec *s, size_t *bytes)
+{
+    size_t at = 0;
+    for (int i = 0; i < s->n_columns; i++)
+        at += column_bytes(&s->columns[i]);
+    hid_t type = H5Tcreate(H5T_COMPOUND, at);
+    *bytes = at;
+    at = 0;
+    for (int i = 0; i < s->n_columns; i++) {
+        const struct column *c = &s->columns[i];
+        H5_AUTO hid_t one = c->is_text ? h5_text_type() : h5_type(c->dtype);
+        H5Tinsert(type, c->name, at, one);
+        at += column_bytes(c);
+    }
+    return type;
+}
+
+#define STORE(DT, TYPE)                                                                            \
+    case DT: {                                                                                     \
+        TYPE x = (TYPE)v;                                                                          \
+        memcpy(to, &x, sizeof x);                                                                  \
+        break;                                                                                     \
+    }
+
+static void store_number(void *to, enum dtype t, double v)
+{
+    float f = (float)v;
+    switch (t) {
+        STORE(DT_F64, double)
+        STORE(DT_I8, int8_t)
+        STORE(DT_I16, int16_t)
+        STORE(DT_I32, int32_t)
+        STORE(DT_I64, int64_t)
+        STORE(DT_U16, uint16_t)
+        STORE(DT_U32, uint32_t)
+        STORE(DT_U64, uint64_t)
+    case DT_F32:
+        memcpy(to, &f, sizeof f);
+        break;
+    case DT_F16:
+        tensor_narrow(to, &f, t, 1);
+        break;
+    case DT_BOOL:
+        *(uint8_t *)to = v != 0;
+        break;
+    default:
+        *(uint8_t *)to = (uint8_t)v;
+        break;
+    }
+}
+
+static void forget_cells(struct file_block *f)
+{
+    arena_release(&f->read);
+    f->cells = NULL;
+    f->first = f->count = 0;
+}
+
+static int write_rows(struct block *b, struct err *e)
+{
+    struct file_block *f = b->file;
+    int rc = f->n_rows ? h5_append(f->data, f->row_type, f->n_rows, f->rows, e) : 0;
+    if (rc)
+        return err_prefix(e, "%s", b->path), rc;
+    f->n_rows = 0;
+    arena_release(&f->texts);
+    forget_cells(f);
+    return 0;
+}
+
+/* ---- few datasets stay open, however many there are ---- */
+
+static int close_block(struct block *b, struct err *e)
+{
+    struct file_block *f = b->file;
+    int rc = f->rows ? write_rows(b, e) : 0;
+    if (f->data >= 0 && H5Dclose(f->data) < 0 && !rc)
+        rc = h5_fail(e, ERR_OUTPUT, "cannot write %s", b->path);
+    f->data = H5I_INVALID_HID;
+    h5_release(&f->row_type);
+    arena_release(&f->texts);
+    forget_cells(f);
+    free(f->rows);
+    f->rows = NULL;
+    f->n_rows = 0;
+    return rc;
+}
+
+static int close_all(struct report_file *f, struct err *e)
+{
+    int rc = 0;
+    while (f->n_open > 0) {
+        int one = close_block(f->open[--f->n_open], rc ? NULL : e);
+        rc = rc ? rc : one;
+    }
+    return rc;
+}
+
+/* Makes the dataset of a block the one used last, opening it if need be. */
+static int use(struct block *b, struct err *e)
+{
+    struct report *r = b->run->report;
+    struct report_file *f = r->file;
+    int at = 0, rc = 0;
+    while (at < f->n_open && f->open[at] != b)
+        at++;
+    if (at == f->n_open) {
+        if (f->n_open == MAX_OPEN)
+            rc = close_block(f->open[--f->n_open], e);
+        at = f->n_open++;
+    }
+    memmove(&f->open[1], &f->open[0], (size_t)at * sizeof *f->open);
+    f->open[0] = b;
+    if (b->file->data < 0)
+        b->file->data = h5_open_data(r->file->file, b->path);
+    if (b->file->data < 0 && !rc)
+        rc = h5_fail(e, ERR_INPUT, "%s: %s cannot be opened", r->path, b->path);
+    return rc;
+}
+
+/* ---- writing: the document ---- */
+
+int file_flush(struct report *r, struct err *e)
+{
+    H5_SCOPE;
+    struct report_file *f = r->file;
+    int rc = 0;
+    for (int i = 0; i < f->n_open && !rc; i++)
+        if (f->open[i]->file->rows)
+            rc = write_rows(f->open[i], e);
+    if (!rc && H5Fflush(f->file, H5F_SCOPE_LOCAL) < 0)
+        rc = h5_fail(e, ERR_OUTPUT, "cannot write %s", r->path);
+    f->writes = 0;
+    f->bytes = 0;
+    return rc;
+}
+
+static int growing(int64_t *out, int64_t where, const char *name, int64_t type, int64_t chunk,
+    const char *axis, const char *long_name, struct err *e)
+{
+    int64_t none = 0;
+    struct h5_shape shape = {.rank = 1, .dim = &none, .grow = chunk};
+    int rc = h5_dataset(out, where, name, type, &shape, e);
+    if (!rc)
+        rc = h5_put_text(*out, "long_name", long_name, e);
+    if (!rc)
+        rc = h5_put_text(*out, "unit", "", e);
+    return rc ? rc : h5_put_axes(*out, 1, &axis, NULL, e);
+}
+
+static int create_inputs(struct report_file *f, struct err *e)
+{
+    H5_AUTO hid_t group = H5I_INVALID_HID;
+    H5_AUTO hid_t text = h5_text_type();
+    int64_t zero = 0;
+    int rc = h5_group(&group, f->file, "inputs", e);
+    if (!rc)
+        rc = growing(&f->text, group, "text", text, 64, "input", "input text", e);
+    if (!rc)
+        rc = growing(&f->tokens, group, "tokens", H5T_STD_I32LE, 1024, "token", "token ids", e);
+    if (!rc)
+        rc = growing(&f->offsets, group, "offsets", H5T_STD_I64LE, 128, "edge",
+            "where each input begins in tokens, and the end", e);
+    if (!rc)
+        rc = growing(&f->token_str, group, "token_str", text, 256, "token", "tokens as text", e);
+    return rc ? rc : h5_append(f->offsets, H5T_STD_I64LE, 1, &zero, e);
+}
+
+int file_describe(struct report *r, struct err *e)
+{
+    H5_SCOPE;
+    int64_t root = r->file->file, threads = r->info.threads;
+    int rc = h5_put_text(root, "tool_version", r->info.tool_version, e);
+    if (!rc)
+        rc = h5_put_text(root, "command", r->info.command, e);
+    if (!rc)
+        rc = h5_put_ints(root, "threads", &threads, 0, e);
+    return rc ? rc : h5_put_text(root, "kernel_set", r->info.kernel_set, e);
+}
+
+int file_new(struct report *r, struct err *e)
+{
+    r->file = calloc(1, sizeof *r->file);
+    if (!r->file)
+        return err_set(e, ERR_LIMIT, "out of memory (a report)");
+    struct report_file *f = r->file;
+    f->file = f->runs = f->text = f->tokens = f->offsets = f->token_str = H5I_INVALID_HID;
+    return 0;
+}
+
+int file_create(struct report *r, struct err *e)
+{
+    H5_SCOPE;
+    int64_t version = SCHEMA_VERSION;
+    int rc = file_new(r, e);
+    if (rc)
+        return rc;
+    struct report_file *f = r->file;
+    rc = outfile_open(&f->out, r->path, e);
+    if (!rc && !f->out.part)
+        rc = err_set(e, ERR_OUTPUT, "cannot write %s: a report needs a regular file", r->path);
+    if (!rc)
+        rc = h5_create(&f->file, f->out.part, false, e);
+    if (!rc)
+        rc = h5_put_text(f->file, "schema", SCHEMA, e);
+    if (!rc)
+        rc = h5_put_ints(f->file, "schema_version", &version, 0, e);
+    if (!rc)
+        rc = file_describe(r, e);
+    if (!rc)
+        rc = create_inputs(f, e);
+    if (!rc)
+        rc = h5_group(&f->runs, f->file, "runs", e);
+    if (!rc)
+        rc = file_flush(r, e);
+    if (rc) {
+        bool made = f->file < 0;
+        if (made)
+            outfile_discard(&f->out);
+        file_abandon(r);
+    }
+    return rc;
+}
+
+int file_add_input(struct report *r, int index, struct err *e)
+{
+    H5_SCOPE;
+    struct report_file *f = r->file;
+    const struct report_input *in = &r->inputs[index];
+    H5_AUTO hid_t text = h5_text_type();
+    int64_t end = f->n_tokens += in->n;
+    int rc = h5_append(f->text, text, 1, &in->text, e);
+    if (!rc)
+        rc = h5_append(f->tokens, H5T_STD_I32LE, in->n, in->tokens, e);
+    if (!rc && in->token_str)
+        rc = h5_append(f->token_str, text, in->n, in->token_str, e);
+    if (!rc && !in->token_str && in->n) {
+        const char **none = calloc((size_t)in->n, sizeof *none);
+        for (int64_t i = 0; none && i < in->n; i++)
+            none[i] = "";
+        rc = none ? h5_append(f->token_str, text, in->n, none, e)
+                  : err_set(e, ERR_LIMIT, "out of memory");
+        free(none);
+    }
+    return rc ? rc : h5_append(f->offsets, H5T_STD_I64LE, 1, &end, e);
+}
+
+/* ---- writing: runs, groups and axes ---- */
+
+static void place_free(struct place *p)
+{
+    for (int i = 0; i < p->n_scales; i++) {
+        h5_release(&p->scales[i].data);
+        free(p->scales[i].users);
+    }
+    free(p->scales);
+    h5_release(&p->group);
+    h5_release(&p->axes);
+    *p = (struct place){H5I_INVALID_HID, H5I_INVALID_HID, -1, NULL, 0, 0};
+}
+
+/* Writes which blocks use which axis, once for all of them. */
+static int place_seal(struct place *p, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; i < p->n_scales && !rc; i++) {
+        struct scale *s = &p->scales[i];
+        if (s->dirty)
+            rc = h5_put_scale(s->data, s->axis, s->users, s->n_users, e);
+        s->dirty = false;
+    }
+    return rc;
+}
+
+int file_begin_run(struct run *run, struct err *e)
+{
+    H5_SCOPE;
+    run->file = calloc(1, sizeof *run->file);
+    if (!run->file)
+        return err_set(e, ERR_LIMIT, "out of memory (a run)");
+    place_free(&run->file->own);
+    place_free(&run->file->input);
+    return h5_group(&run->file->own.group, run->report->file->runs, run->name, e);
+}
+
+int file_put_attr(struct run *run, const struct attr *a, struct err *e)
+{
+    H5_SCOPE;
+    int64_t at = run->file->own.group;
+    H5_AUTO hid_t again = H5I_INVALID_HID;
+    if (at < 0)
+        at = again = H5Gopen2(run->report->file->runs, run->name, H5P_DEFAULT);
+    switch (a->kind) {
+    case ATTR_INT:
+        return h5_put_ints(at, a->name, &a->i, 0, e);
+    case ATTR_INTS:
+        return h5_put_ints(at, a->name, a->list, a->n_list, e);
+    case ATTR_FLOAT:
+        return h5_put_float(at, a->name, a->f, e);
+    default:
+        return h5_put_text(at, a->name, a->text, e);
+    }
+}
+
+int file_end_run(struct run *run, struct err *e)
+{
+    H5_SCOPE;
+    int rc = place_seal(&run->file->input, e);
+    if (!rc)
+        rc = place_seal(&run->file->own, e);
+    place_free(&run->file->input);
+    place_free(&run->file->own);
+    return rc ? rc : file_flush(run->report, e);
+}
+
+static int open_place(struct place **out, struct run *run, int input, struct err *e)
+{
+    struct file_run *f = run->file;
+    char name[32];
+    int rc = 0;
+    *out = &f->own;
+    if (f->own.group < 0)
+        f->own.group = H5Gopen2(run->report->file->runs, run->name, H5P_DEFAULT);
+    if (input < 0 || f->own.group < 0)
+        return f->own.group < 0 ? h5_fail(e, ERR_OUTPUT, "cannot open run %s", run->name) : 0;
+    *out = &f->input;
+    if (f->input.group >= 0 && f->input.input == input)
+        return 0;
+    if (f->input.group >= 0) {
+        rc = place_seal(&f->input, e);
+        place_free(&f->input);
+        if (!rc)
+            rc = file_flush(run->report, e);
+    }
+    snprintf(name, sizeof name, "input_%d", input);
+    f->input.input = input;
+    if (!rc && H5Lexists(f->own.group, name, H5P_DEFAULT) > 0)
+        f->input.group = H5Gopen2(f->own.group, name, H5P_DEFAULT);
+    else if (!rc)
+        rc = h5_group(&f->input.group, f->own.group, name, e);
+    if (!rc && f->input.group < 0)
+        rc = h5_fail(e, ERR_OUTPUT, "cannot open %s/%s", run->name, name);
+    return rc;
+}
+
+static int open_axes(struct place *p, struct err *e)
+{
+    if (p->axes >= 0)
+        return 0;
+    if (H5Lexists(p->group, "axes", H5P_DEFAULT) <= 0)
+        return h5_group(&p->axes, p->group, "axes", e);
+    p->axes = H5Gopen2(p->group, "axes", H5P_DEFAULT);
+    return p->axes < 0 ? h5_fail(e, ERR_OUTPUT, "cannot open the axes") : 0;
+}
+
+/* Labels that are all whole numbers (steps, layers) are stored as such. */
+static int64_t *as_numbers(const struct axis *a)
+{
+    bool text = a->kind == AXIS_POS || a->kind == AXIS_VOCAB || a->kind == AXIS_INPUT;
+    int64_t *v = text ? NULL : malloc((size_t)a->size * sizeof *v);
+    for (int64_t i = 0; v && i < a->size; i++) {
+        char *end, back[32];
+        v[i] = strtoll(a->labels[i], &end, 10);
+        snprintf(back, sizeof back, "%" PRId64, v[i]);
+        if (strcmp(back, a->labels[i])) {
+            free(v);
+            return NULL;
+        }
+    }
+    return v;
+}
+
+static int write_labels(
+    int64_t *data, int64_t where, const char *name, const struct axis *a, struct err *e)
+{
+    struct h5_shape shape = {.rank = 1, .dim = &a->size};
+    int64_t *numbers = as_numbers(a), from = 0;
+    H5_AUTO hid_t type = numbers ? h5_type(DT_I64) : h5_text_type();
+    int rc = h5_dataset(data, where, name, type, &shape, e);
+    if (!rc && a->size)
+        rc = h5_box(*data, type, 1, &from, &a->size, NULL,
+            numbers ? (void *)numbers : (void *)a->labels, true, e);
+    free(numbers);
+    if (!rc)
+        rc = h5_put_scale(*data, a->name, NULL, 0, e);
+    if (!rc)
+        rc = h5_put_text(*data, "long_name", "labels", e);
+    return rc ? rc : h5_put_text(*data, "unit", "", e);
+}
+
+/* The scale with these labels in this group, made if it is new. */
+static int find_scale(struct scale **out, struct place *p, const struct axis *a, struct err *e)
+{
+    char name[160];
+    int rc, same = 1;
+    for (int i = 0; i < p->n_scales; i++)
+        if (p->scales[i].labels == a->labels && p->scales[i].n == a->size &&
+            !strcmp(p->scales[i].axis, a->name)) {
+            *out = &p->scales[i];
+            return 0;
+        }
+    if ((rc = open_axes(p, e)) ||
+        (rc = grow(&p->scales, p->n_scales, &p->cap_scales, sizeof *p->scales, e)))
+        return rc;
+    snprintf(name, sizeof name, "%.100s", a->name);
+    for (char *c = name; *c; c++)
+        if (*c == '/')
+            *c = '_';
+    size_t stem = strlen(name);
+    while (H5Lexists(p->axes, name, H5P_DEFAULT) > 0)
+        snprintf(name + stem, sizeof name - stem, "_%d", ++same);
+    struct scale *s = &p->scales[p->n_scales];
+    *s = (struct scale){.axis = a->name, .labels = a->labels, .n = a->size, .data = -1};
+    rc = write_labels(&s->data, p->axes, name, a, e);
+    s->address = rc ? 0 : h5_address(s->data);
+    p->n_scales++;
+    *out = s;
+    return rc;
+}
+
+static int write_axes(struct block *b, struct place *p, struct err *e)
+{
+    const struct block_spec *s = &b->spec;
+    const char *names[FIELD_MAX_RANK], *kinds[FIELD_MAX_RANK];
+    uint64_t address[FIELD_MAX_RANK] = {0}, own = h5_address(b->file->data);
+    for (int i = 0; i < s->rank; i++) {
+        struct scale *scale;
+        names[i] = s->axes[i].name;
+        kinds[i] = axis_kind_name(s->axes[i].kind);
+        if (!s->axes[i].labels || s->n_columns || !s->axes[i].size)
+            continue;
+        int rc = find_scale(&scale, p, &s->axes[i], e);
+        if (!rc)
+            rc = grow(&scale->users, scale->n_users, &scale->cap_users, sizeof *scale->users, e);
+        if (rc)
+            return rc;
+        scale->users[scale->n_users++] = (struct h5_user){own, i};
+        scale->dirty = true;
+        address[i] = scale->address;
+    }
+    if (!s->rank)
+        return 0;
+    int rc = h5_put_axes(b->file->data, s->rank, names, address, e);
+    return rc ? rc : h5_put_texts(b->file->data, "axis_kinds", kinds, s->rank, e);
+}
+
+/* ---- writing: blocks ---- */
+
+static int write_about(struct block *b, struct err *e)
+{
+    const struct block_spec *s = &b->spec;
+    int64_t at = b->file->data, is_signed = s->is_signed;
+    int rc = h5_put_text(at, "unit", s->unit, e);
+    if (!rc)
+        rc = h5_put_text(at, "long_name", s->long_name, e);
+    if (!rc)
+        rc = h5_put_text(at, "look", look_name(s->look), e);
+    if (!rc)
+        rc = h5_put_ints(at, "signed", &is_signed, 0, e);
+    if (!rc && s->source)
+        rc = h5_put_text(at, "source", s->source, e);
+    if (rc || !s->n_columns)
+        return rc;
+    const char **units = calloc((size_t)s->n_columns, sizeof *units);
+    if (!units)
+        return err_set(e, ERR_LIMIT, "out of memory");
+    for (int i = 0; i < s->n_columns; i++)
+        units[i] = s->columns[i].unit;
+    rc = h5_put_texts(at, "column_units", units, s->n_columns, e);
+    free(units);
+    return rc;
+}
+
+static int create_data(struct block *b, int64_t group, struct err *e)
+{
+    static const union {
+        double d;
+        float f;
+        uint16_t h;
+    } f32 = {.f = NAN}, f64 = {.d = NAN}, f16 = {.h = 0x7e00};
+    const struct block_spec *s = &b->spec;
+    int64_t dim[FIELD_MAX_RANK];
+    struct h5_shape shape = {.rank = s->rank, .dim = dim};
+    size_t bytes;
+    for (int i = 0; i < s->rank; i++)
+        dim[i] = s->axes[i].size;
+    if (s->n_columns) {
+        H5_AUTO hid_t row = table_type(s, &bytes);
+        dim[0] = 0;
+        shape.grow = bytes * ROWS > 1 << 20 ? 1 : ROWS;
+        return h5_dataset(&b->file->data, group, s->name, row, &shape, e);
+    }
+    if (s->dtype == DT_F32)
+        shape.fill = &f32;
+    else if (s->dtype == DT_F64)
+        shape.fill = &f64;
+    else if (s->dtype == DT_F16)
+        shape.fill = &f16;
+    H5_AUTO hid_t type = h5_type(s->dtype);
+    return h5_dataset(&b->file->data, group, s->name, type, &shape, e);
+}
+
+int file_block_new(struct block *b, struct err *e)
+{
+    b->file = calloc(1, sizeof *b->file);
+    if (!b->file)
+        return err_set(e, ERR_LIMIT, "out of memory (a block)");
+    b->file->data = b->file->row_type = H5I_INVALID_HID;
+    return 0;
+}
+
+int file_block_create(struct block *b, struct err *e)
+{
+    H5_SCOPE;
+    struct report_file *f = b->run->report->file;
+    struct place *p;
+    int rc = file_block_new(b, e);
+    if (!rc)
+        rc = open_place(&p, b->run, b->spec.input, e);
+    if (!rc && f->n_open == MAX_OPEN)
+        rc = close_block(f->open[--f->n_open], e);
+    if (!rc)
+        rc = create_data(b, p->group, e);
+    if (!rc)
+        rc = write_about(b, e);
+    if (!rc)
+        rc = write_axes(b, p, e);
+    if (rc) {
+        h5_release(&b->file->data);
+        return err_prefix(e, "%s", b->path), rc;
+    }
+    return use(b, e);
+}
+
+int file_write(
+    struct block *b, const int64_t *start, const int64_t *count, const void *data, struct err *e)
+{
+    H5_SCOPE;
+    struct report *r = b->run->report;
+    const struct block_spec *s = &b->spec;
+    int64_t n = dims_count(count, s->rank);
+    int rc = use(b, e);
+    if (rc || !n)
+        return rc;
+    H5_AUTO hid_t type = h5_type(s->dtype);
+    if ((rc = h5_box(b->file->data, type, s->rank, start, count, NULL, (void *)data, true, e)))
+        return err_prefix(e, "%s: %s", r->path, b->path), rc;
+    r->file->bytes += n * (int64_t)dtype_bytes(s->dtype);
+    if (++r->file->writes >= FLUSH_WRITES || r->file->bytes >= FLUSH_BYTES)
+        rc = file_flush(r, e);
+    return rc;
+}
+
+int file_append(struct block *b, const struct cell_value *row, struct err *e)
+{
+    H5_SCOPE;
+    struct file_block *f = b->file;
+    int rc = use(b, e);
+    if (rc)
+        return rc;
+    if (f->row_type < 0)
+        f->row_type = table_type(&b->spec, &f->row_bytes);
+    if (!f->rows && !(f->rows = calloc(ROWS, f->row_bytes)))
+        return err_set(e, ERR_LIMIT, "out of memory (rows of a table)");
+    char *to = f->rows + (size_t)f->n_rows * f->row_bytes;
+    for (int i = 0; i < b->spec.n_columns; i++) {
+        const struct column *c = &b->spec.columns[i];
+        if (c->is_text) {
+            char *text = arena_strdup(&f->texts, row[i].text ? row[i].text : "", e);
+            if (!text)
+                return ERR_LIMIT;
+            memcpy(to, &text, sizeof text);
+        } else {
+            store_number(to, c->dtype, row[i].number);
+        }
+        to += column_bytes(c);
+    }
+    f->n_rows++;
+    return f->n_rows == ROWS ? write_rows(b, e) : 0;
+}
+
+/* ---- reading ---- */
+
+void file_set(struct report *r, int64_t file)
+{
+    r->file->file = file;
+}
+
+int64_t file_data(struct block *b, struct err *e)
+{
+    return use(b, e) ? H5I_INVALID_HID : b->file->data;
+}
+
+/* Rows of a table that still wait in memory have to be in the file first. */
+static int ready(struct block *b, struct err *e)
+{
+    int rc = use(b, e);
+    return rc || !b->file->n_rows ? rc : write_rows(b, e);
+}
+
+static int load_rows(struct block *b, int64_t first, int64_t count, const struct h5_member *m,
+    int n, union h5_cell *out, struct arena *a, struct err *e)
+{
+    size_t most = ((size_t)count << 16) + (size_t)b->run->report->size;
+    if (b->is_texts) {
+        const char **texts = arena_array(a, (size_t)count, sizeof *texts, e);
+        int rc = texts ? h5_texts(texts, b->file->data, first, count, most, a, e) : ERR_LIMIT;
+        for (int64_t i = 0; i < count && !rc; i++)
+            out[i].text = texts[i];
+        return rc;
+    }
+    return h5_rows(out, b->file->data, m, n, first, count, most, a, e);
+}
+
+static int members(
+    struct h5_member **out, const struct block_spec *s, struct arena *a, struct err *e)
+{
+    *out = arena_array(a, (size_t)s->n_columns, sizeof **out, e);
+    for (int i = 0; *out && i < s->n_columns; i++)
+        (*out)[i] =
+            (struct h5_member){s->columns[i].name, s->columns[i].is_text, s->columns[i].dtype};
+    return *out ? 0 : ERR_LIMIT;
+}
+
+/* One numeric column as double, through bounded pieces of the table. */
+static int read_column(double *out, struct block *b, int column, const int64_t *start,
+    const int64_t *count, const int64_t *stride, struct err *e)
+{
+    int64_t step = stride ? stride[0] : 1, piece = step > 64 ? 1 : ROWS * 16 / step;
+    struct arena a = {0};
+    struct h5_member *all;
+    int rc = members(&all, &b->spec, &a, e);
+    struct arena_mark mark = arena_mark(&a);
+    for (int64_t i = 0; i < count[0] && !rc; i += piece) {
+        int64_t n = count[0] - i < piece ? count[0] - i : piece, rows = (n - 1) * step + 1;
+        union h5_cell *cells = arena_array(&a, (size_t)rows, sizeof *cells, e);
+        rc = cells ? load_rows(b, start[0] + i * step, rows, &all[column], 1, cells, &a, e)
+                   : ERR_LIMIT;
+        for (int64_t k = 0; k < n && !rc; k++)
+            out[i + k] = cells[k * step].number;
+        arena_rewind(&a, mark);
+    }
+    arena_release(&a);
+    return rc;
+}
+
+int file_read(void *out, const struct block *b, int column, const int64_t *start,
+    const int64_t *count, const int64_t *stride, struct err *e)
+{
+    H5_SCOPE;
+    struct block *own = (struct block *)b;
+    int rc = ready(own, e);
+    if (rc)
+        return rc;
+    H5_AUTO hid_t type = h5_type(b->spec.dtype);
+    rc = column >= 0
+             ? read_column(out, own, column, start, count, stride, e)
+             : h5_box(b->file->data, type, b->spec.rank, start, count, stride, out, false, e);
+    return rc ? err_prefix(e, "%s: %s", b->run->report->path, b->path), rc : 0;
+}
+
+int file_cell(struct cell_value *out, const struct block *b, int64_t row, int column, struct err *e)
+{
+    H5_SCOPE;
+    struct block *own = (struct block *)b;
+    struct file_block *f = b->file;
+    int n = b->spec.n_columns, rc = ready(own, e);
+    if (!rc && (row < f->first || row >= f->first + f->count)) {
+        struct h5_member *all;
+        forget_cells(f);
+        int64_t first = row - row % ROWS;
+        int64_t count = b->rows - first < ROWS ? b->rows - first : ROWS;
+        rc = members(&all, &b->spec, &f->read, e);
+        if (!rc &&
+            !(f->cells = arena_array(&f->read, (size_t)count * (size_t)n, sizeof *f->cells, e)))
+            rc = ERR_LIMIT;
+        if (!rc)
+            rc = load_rows(own, first, count, all, n, f->cells, &f->read, e);
+        if (!rc) {
+            f->first = first;
+            f->count = count;
+        }
+    }
+    if (rc)
+        return err_prefix(e, "%s: %s", b->run->report->path, b->path), rc;
+    union h5_cell c = f->cells[(row - f->first) * n + column];
+    bool text = b->spec.columns[column].is_text;
+    *out = (struct cell_value){text ? NAN : c.number, text ? c.text : NULL};
+    return 0;
+}
+
+void file_block_free(struct block *b)
+{
+    H5_SCOPE;
+    if (!b->file)
+        return;
+    h5_release(&b->file->data);
+    h5_release(&b->file->row_type);
+    arena_release(&b->file->texts);
+    forget_cells(b->file);
+    free(b->file->rows);
+    free(b->file);
+    b->file = NULL;
+}
+
+void file_run_free(struct run *run)
+{
+    H5_SCOPE;
+    if (!run->file)
+        return;
+    place_free(&run->file->input);
+    place_free(&run->file->own);
+    free(run->file);
+    run->file = NULL;
+}
+
+/* ---- closing ---- */
+
+static int close_file(struct report *r, struct err *e)
+{
+    struct report_file *f = r->file;
+    int rc = 0;
+    for (int i = 0; i < r->n_runs; i++) {
+        struct run *run = r->runs[i];
+        if (run->file && !r->readonly && !rc)
+            rc = place_seal(&run->file->input, e);
+        if (run->file && !r->readonly && !rc)
+            rc = place_seal(&run->file->own, e);
+        file_run_free(run);
+    }
+    int closed = close_all(f, rc ? NULL : e);
+    rc = rc ? rc : closed;
+    int64_t *const ids[] = {&f->text, &f->tokens, &f->offsets, &f->token_str, &f->runs};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        h5_release(ids[i]);
+    if (!rc && !r->readonly && H5Fflush(f->file, H5F_SCOPE_LOCAL) < 0)
+        rc = h5_fail(e, ERR_OUTPUT, "cannot write %s", r->path);
+    if (f->file >= 0 && H5Fclose(f->file) < 0 && !rc)
+        rc = h5_fail(e, ERR_OUTPUT, "cannot write %s", r->path);
+    return rc;
+}
+
+int file_close(struct report *r, struct err *e)
+{
+    H5_SCOPE;
+    int rc = close_file(r, e);
+    if (rc)
+        outfile_abandon(&r->file->out);
+    else
+        rc = outfile_commit(&r->file->out, e);
+    free(r->file);
+    r->file = NULL;
+    return rc;
+}
+
+void file_abandon(struct report *r)
+{
+    H5_SCOPE;
+    if (!r->file)
+        return;
+    close_file(r, NULL);
+    outfile_abandon(&r->file->out);
+    free(r->file);
+    r->file = NULL;
+}
