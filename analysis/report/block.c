@@ -131,6 +131,11 @@ int run_new_block(struct block **out, struct run *run, const struct block_spec *
         b->spec.unit = "";
     if (!b->spec.long_name)
         b->spec.long_name = b->spec.name;
+    /* Only scalars are text; whoever leaves the look open gets what suits the shape. */
+    if (b->spec.look == LOOK_TEXT && spec->n_columns)
+        b->spec.look = LOOK_TABLE;
+    else if (b->spec.look == LOOK_TEXT && spec->rank)
+        b->spec.look = spec->rank == 1 ? LOOK_LINES : LOOK_HEATMAP;
     if (copy_words(r, words, 4, e) || copy_axes(r, &b->spec, e) || copy_columns(r, &b->spec, e))
         return ERR_LIMIT;
     b->path = arena_strdup(&r->arena, path, e);

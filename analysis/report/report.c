@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "analysis/report/inside.h"
+#include "model/core/text.h"
 
 void report_lock(const struct report *r, bool to_write)
 {
@@ -73,53 +74,26 @@ static int words_grow(struct report *r, struct err *e)
     return 0;
 }
 
-/* Length of the valid UTF-8 sequence at s, or 0. */
-static int utf8_step(const unsigned char *s)
-{
-    static const struct {
-        unsigned char first, last, lo, hi;
-        int more;
-    } forms[] = {{0x01, 0x7f, 0, 0, 0}, {0xc2, 0xdf, 0x80, 0xbf, 1}, {0xe0, 0xe0, 0xa0, 0xbf, 2},
-        {0xe1, 0xec, 0x80, 0xbf, 2}, {0xed, 0xed, 0x80, 0x9f, 2}, {0xee, 0xef, 0x80, 0xbf, 2},
-        {0xf0, 0xf0, 0x90, 0xbf, 3}, {0xf1, 0xf3, 0x80, 0xbf, 3}, {0xf4, 0xf4, 0x80, 0x8f, 3}};
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        if (s[0] < forms[i].first || s[0] > forms[i].last)
-            continue;
-        if (forms[i].more && (s[1] < forms[i].lo || s[1] > forms[i].hi))
-            return 0;
-        for (int k = 2; k <= forms[i].more; k++)
-            if ((s[k] & 0xc0) != 0x80)
-                return 0;
-        return 1 + forms[i].more;
-    }
-    return 0;
-}
-
 /* A copy that is valid UTF-8 whatever came in: a stray byte becomes \xNN. */
 static const char *copy_text(struct report *r, const char *s, struct err *e)
 {
     if (!s)
         s = "";
-    size_t stray = 0, n = strlen(s);
-    for (const unsigned char *p = (const unsigned char *)s; *p;) {
-        int step = utf8_step(p);
-        stray += !step;
-        p += step ? step : 1;
+    size_t n = strlen(s);
+    if (utf8_valid_prefix(s, n) == n)
+        return arena_strndup(&r->arena, s, n, e);
+    char *out = arena_array(&r->arena, n + 1, 4, e), *o = out;
+    for (size_t i = 0; out && i < n;) {
+        uint32_t cp;
+        int step = utf8_next(&cp, s + i, n - i);
+        if (step > 0)
+            o += utf8_put(o, cp);
+        for (int k = 0; k < -step; k++)
+            o += snprintf(o, 5, "\\x%02x", (unsigned char)s[i + (size_t)k]);
+        i += (size_t)(step < 0 ? -step : step);
     }
-    char *out = arena_alloc(&r->arena, n + 3 * stray + 1, e), *o = out;
-    if (!out)
-        return NULL;
-    for (const unsigned char *p = (const unsigned char *)s; *p;) {
-        int step = utf8_step(p);
-        if (step) {
-            memcpy(o, p, (size_t)step);
-            o += step;
-            p += step;
-        } else {
-            o += snprintf(o, 5, "\\x%02x", *p++);
-        }
-    }
-    *o = '\0';
+    if (out)
+        *o = '\0';
     return out;
 }
 

@@ -455,7 +455,9 @@ static int write_labels(
     if (!rc)
         rc = h5_put_scale(*data, a->name, NULL, 0, e);
     if (!rc)
-        rc = h5_put_text(*data, "long_name", "labels", e);
+        rc = h5_put_axes(*data, 1, &a->name, NULL, e);
+    if (!rc)
+        rc = h5_put_text(*data, "long_name", "labels of the axis", e);
     return rc ? rc : h5_put_text(*data, "unit", "", e);
 }
 

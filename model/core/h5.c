@@ -204,7 +204,6 @@ int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
     }
     if (aligned)
         H5Pset_alignment(access, 65536, 4096);
-    H5Pset_istore_k(create, 8);
     H5Pset_obj_track_times(create, false);
     *file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
     return *file < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write %s", path) : 0;
@@ -276,7 +275,8 @@ static hid_t data_props(const struct h5_shape *s, hid_t type, int64_t total)
         for (int i = 0; i < s->rank; i++)
             dim[i] = (hsize_t)chunk[i];
         H5Pset_chunk(p, s->rank, dim);
-        H5Pset_fletcher32(p);
+        if (H5Tis_variable_str(type) <= 0)
+            H5Pset_fletcher32(p);
     } else if (total > 0) {
         H5Pset_layout(p, H5D_COMPACT);
     }

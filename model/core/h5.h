@@ -36,7 +36,7 @@ struct h5_shape {
     int64_t grow; /* > 0: the first axis grows, in chunks of so many */
     const void *fill;
 };
-/* Chunked (at most 1 MiB) with Fletcher32 where HDF5 can; scalars and empty ones cannot. */
+/* Chunked (at most 1 MiB) with Fletcher32 where HDF5 can: not scalars, empty ones and free strings. */
 int h5_dataset(int64_t *out, int64_t where, const char *name, int64_t type,
     const struct h5_shape *shape, struct err *e);
 int64_t h5_chunk(int64_t *chunk, const int64_t *dim, int rank, int64_t value_bytes); /* bytes */
