@@ -41,4 +41,8 @@ int inputs_encode(struct inputs *out, const struct sources *from, const struct m
 int inputs_load(struct inputs *out, struct session *s, const struct command *c,
     const struct model *model, struct arena *arena, struct err *e);
 
+/* A token as text for a label: its characters, bytes that are none escaped; "#ID" without a
+ * tokenizer. NULL: out of memory. */
+const char *token_text(const struct model *m, int64_t id, struct arena *arena, struct err *e);
+
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/help.h"
+#include "model/core/machine.h"
 
 void session_init(struct session *s)
 {
@@ -48,4 +49,43 @@ int session_run(struct session *s, char *const *words, int n, struct err *e)
         rc = err_set(e, ERR_OUTPUT, "standard output could not be written; is the disk full?");
     arena_release(&arena);
     return rc;
+}
+
+int session_pool(struct pool **out, struct session *s, const struct command *c, struct err *e)
+{
+    int threads = (int)args_int(&c->args, "threads");
+    if (!threads)
+        threads = machine_cpus();
+    if (s->pool && s->threads != threads) {
+        /* The model packs its panels with the pool it was opened with. */
+        model_release(&s->model);
+        pool_release(&s->pool);
+    }
+    if (!s->pool) {
+        int rc = pool_create(&s->pool, threads, e);
+        if (rc)
+            return rc;
+        s->threads = threads;
+    }
+    *out = s->pool;
+    return 0;
+}
+
+int session_model(struct model **out, struct session *s, const struct command *c, struct err *e)
+{
+    const char *name = args_text(&c->args, "model");
+    struct pool *pool;
+    int rc = session_pool(&pool, s, c, e);
+    if (rc)
+        return rc;
+    if (s->model && strcmp(s->model_name, name) != 0)
+        model_release(&s->model);
+    if (!s->model) {
+        rc = model_open(&s->model, name, pool, e);
+        if (rc)
+            return rc;
+        snprintf(s->model_name, sizeof s->model_name, "%s", name);
+    }
+    *out = s->model;
+    return 0;
 }
