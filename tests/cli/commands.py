@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+"""The command language from outside: commands.py SONDE. Exit codes, one clear line for every error, help on
+standard output, and every verb, analysis, flag, key and hook in the manual and in the completions."""
+import json, os, re, signal, subprocess, sys, tempfile, time
+
+SONDE = os.path.abspath(sys.argv[1])
+TMP = tempfile.mkdtemp(prefix='sonde-cli-')
+TEXT = 'When Mara and Tobin went to the harbour, Mara gave the lantern to'
+failed = passed = 0
+
+
+def check(ok, what):
+    global failed, passed
+    passed += bool(ok)
+    if not ok:
+        failed += 1
+        print('FAILED', what)
+
+
+def sonde(*args, **kw):
+    kw.setdefault('stdin', subprocess.DEVNULL)
+    env = dict(os.environ, SONDE_CONFIG='/dev/null', **kw.pop('env', {}))
+    r = subprocess.run([SONDE, *args], capture_output=True, timeout=300, cwd=TMP, env=env, **kw)
+    r.out, r.err = r.stdout.decode(errors='replace'), r.stderr.decode(errors='replace')
+    return r
+
+
+def good(*args):
+    r = sonde(*args)
+    check(r.returncode == 0 and r.out.strip() and not r.err.strip(), f'{args}: exit {r.returncode}, stderr {r.err[:200]!r}')
+    return r.out
+
+
+def bad(code, says, *args, **kw):
+    r = sonde(*args, **kw)
+    check(r.returncode == code, f'{args}: exit {r.returncode}, not {code}: {r.err[:200]!r}')
+    lines = r.err.strip().splitlines()
+    check(len(lines) == 1 and lines[0].startswith('sonde: '), f'{args}: one line on stderr, got {r.err[:300]!r}')
+    check(says in r.err, f'{args}: {r.err.strip()!r} does not say {says!r}')
+
+
+verbs = re.findall(r'^  ([a-z]+) {2,}', good('--help').split('Commands')[1].split('Analyses')[0], re.M)
+analyses = good('list', 'analyses', '--names').split()
+check(len(verbs) >= 12, f'verbs: {verbs}')
+check(set(analyses) >= {'logits', 'lens', 'dla', 'attention', 'norms'}, f'analyses: {analyses}')
+
+# Help, manual and completion name everything there is.
+man = good('man').replace('\\-', '-').replace('\\e', '\\')
+shells = {s: good('completion', s) for s in ('bash', 'zsh', 'fish')}
+helps = {v: good(v, '--help') for v in verbs}
+helps.update({f'run {a}': good('run', a, '--help') for a in analyses})
+check(good('--version').startswith('sonde '), '--version')
+check(good('help', 'run') == helps['run'] and good('run', '-h') == helps['run'], 'help VERB is VERB --help')
+check(good('help', 'run', 'lens') == helps['run lens'], 'help run lens')
+for v in verbs:
+    check(f'sonde {v} ' in man, f'manual: {v}')
+    for s, text in shells.items():
+        check(re.search(rf'\b{v}\b', text), f'{s} completion: {v}')
+for name, text in helps.items():
+    for flag in set(re.findall(r'^ {2,}(?:-\w, )?--(?:\[no-\])?([a-z][a-z-]*)', text, re.M)):
+        check(f'--{flag}' in man or f'--[no-]{flag}' in man, f'manual: --{flag} of {name}')
+        check(re.search(rf'--{flag}[^a-z-]', shells['bash']), f'bash completion: --{flag} of {name}')
+        check(f'--{flag}[' in shells['zsh'], f'zsh completion: --{flag} of {name}')
+        check(f'-l {flag} ' in shells['fish'], f'fish completion: --{flag} of {name}')
+for a in analyses:
+    check(f'.SS {a}\n' in man and all(a in t for t in shells.values()), f'manual and completion: {a}')
+for line in good('list', 'keys').splitlines():
+    key = line.split()[0].replace('\\', '\\\\')
+    check(f'.B {key}' in man, f'manual: key {key}')
+for hook in good('list', 'hooks', '--names').split():
+    check(hook in man, f'manual: hook {hook}')
+for what in ('views', 'datasets', 'models'):
+    good('list', what)
+open(f'{TMP}/sonde.bash', 'w').write(shells['bash'])
+probe = 'source sonde.bash; COMP_WORDS=(sonde %s); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _sonde; echo "${COMPREPLY[*]}"'
+for line, want in (('ru', 'run'), ('run le', 'lens'), ('run lens,dl', 'lens,dla'), ('run lens --to', '--top'), ('run lens --progress js', 'json')):
+    r = subprocess.run(['bash', '-c', probe % line], capture_output=True, text=True, cwd=TMP)
+    check(want in r.stdout.split() and not r.stderr, f'bash completes {line!r}: {r.stdout!r} {r.stderr!r}')
+
+# Bad usage.
+bad(2, 'run', 'rnu')
+bad(2, 'workbench needs a terminal')
+bad(2, 'lens', 'run', 'lnes', '-p', 'a')
+bad(2, 'needs', 'run')
+bad(2, '--top', 'run', 'lens', '-p', 'a', '--tpo', '1')
+bad(2, '1 to', 'run', 'lens', '-p', 'a', '--top', '0')
+bad(2, '--top needs a value', 'run', 'lens', '-p', 'a', '--top')
+bad(2, 'named twice', 'run', 'lens,lens', '-p', 'a')
+bad(2, '', 'run', 'lens', '-p', 'a', '--edit', 'nonsense')
+bad(2, '--tokens', 'run', 'lens', '--tokens', '1,x')
+bad(2, 'vocabulary', 'run', 'lens', '--tokens', '99999999')
+bad(2, 'context', 'run', 'lens', '--tokens', ','.join(['1'] * 5000))
+bad(2, '', 'run', 'dla', '-p', TEXT, '--target', 'several tokens here', '-o', 'x.h5')
+check(not os.path.exists(f'{TMP}/x.h5') and not os.path.exists(f'{TMP}/x.h5.part'), 'a refused run leaves no file')
+bad(2, '', 'run', 'lens', '--dataset', 'nosuch')
+bad(2, 'bash', 'completion', 'tcsh')
+bad(2, '--slice', 'show', 'x.h5', '--slcie', '1')
+
+# Bad input files, limits, outputs.
+bad(3, 'no-such-model', 'run', 'lens', '-m', 'no-such-model', '-p', 'a')
+bad(3, 'no-such.h5', 'show', 'no-such.h5')
+bad(3, 'no-such.txt', 'run', 'lens', '-f', 'no-such.txt')
+open(f'{TMP}/junk.h5', 'wb').write(b'\x89HDF\r\n\x1a\n' + os.urandom(500))
+bad(3, 'junk.h5', 'show', 'junk.h5')
+open(f'{TMP}/bad.jsonl', 'w').write('{"text": "a"}\n{"nothing": 1}\n')
+bad(3, 'bad.jsonl:2', 'run', 'lens', '-f', 'bad.jsonl')
+bad(4, '--max-mem', 'run', 'logits', '-p', TEXT, '--max-mem', '10K')
+bad(5, '/no/such/folder', 'run', 'lens', '-p', TEXT, '-o', '/no/such/folder/x.h5')
+bad(5, 'folder', 'run', 'lens', '-p', TEXT, '-o', TMP)
+if os.path.exists('/dev/full'):
+    with open('/dev/full', 'w') as full:
+        r = subprocess.run([SONDE, 'list', 'hooks'], stdout=full, stderr=subprocess.PIPE)
+        check(r.returncode == 5, f'/dev/full: exit {r.returncode}')
+
+# The same answer by every way of giving the input.
+report = lambda out, *args: (sonde('run', 'lens', '-o', out, *args), out)[1]
+same = lambda a, b: sonde('diff', a, b).returncode
+a = report('a.h5', '-p', TEXT, '-p', 'Mara')
+open(f'{TMP}/in.jsonl', 'w').write(json.dumps({'text': TEXT}) + '\n' + json.dumps({'text': 'Mara'}) + '\n')
+open(f'{TMP}/in.txt', 'w').write(TEXT + '\nMara\n')
+check(same(a, report('b.h5', '-f', 'in.jsonl')) == 0, 'a .jsonl file gives the inputs of -p')
+check(same(a, report('b.h5', '-f', 'in.txt', '--lines')) == 0, '--lines gives the inputs of -p')
+check(same(a, report('b.h5', '-f', 'in.txt')) == 1, 'a .txt file is one input')
+lines = [json.loads(l)['ids'] for l in good('tokens', '--prepend-bos', '-p', TEXT, '-p', 'Mara').splitlines()]
+ids = ';'.join(','.join(map(str, l)) for l in lines)
+open(f'{TMP}/one.txt', 'w').write('run lens -o c.h5 --tokens "%s"\n' % ids)
+check(sonde('batch', 'one.txt').returncode == 0 and os.path.exists(f'{TMP}/c.h5'), 'batch runs its lines')
+r = sonde('diff', '--atol', '0', 'a.h5', 'c.h5')
+check(sonde('run', 'lens', '-p', TEXT).out.count('entropy') >= 1, 'without -o the blocks are drawn')
+check('default' in sonde('run', 'norms').err or TEXT in sonde('run', 'norms').err, 'no input: the default prompt, and a note')
+check(sonde('run', 'norms', '--quiet').err == '', '--quiet: no note')
+check(sonde('-q', 'run', 'norms', '-p', 'a').returncode == 0, 'flags may stand before the verb')
+
+# One batch is one report; a log replays.
+open(f'{TMP}/batch', 'w').write(f'# two runs\n\nrun lens -p "{TEXT}" --top 3\nsonde run dla -p \'{TEXT}\' --target \' Tobin\' # the answer\n')
+check(sonde('batch', 'batch', '-o', 'two.h5').returncode == 0, 'batch -o')
+shown = sonde('show', 'two.h5').out
+check('000-lens' in shown and '001-dla' in shown, 'one batch is one report')
+open(f'{TMP}/broken', 'w').write('list hooks\nrun lens --top 0\n')
+bad(2, 'broken:2', 'batch', 'broken')
+open(f'{TMP}/broken', 'w').write('run lens -p "open\n')
+bad(2, 'broken:1', 'batch', 'broken')
+
+# Export and show.
+p = 'runs/000-lens/input_0/entropy'
+for form, head in (('csv', ''), ('json', '{'), ('npy', '\x93NUMPY'), ('svg', '<svg')):
+    r = sonde('export', 'two.h5', p, f'--{form}')
+    check(r.returncode == 0 and len(r.stdout) > 20, f'export --{form}: {r.returncode} {r.err!r}')
+bad(2, 'nothing', 'export', 'two.h5', 'runs/nothing', '--csv')
+check('entropy' in sonde('show', 'two.h5', p).out and 'top_token' not in sonde('show', 'two.h5', p).out, 'show PATH draws that block')
+good('show', 'two.h5', 'runs/000-lens/input_0/top_token', '--slice', 'k=0')
+bad(2, 'layer', 'show', 'two.h5', p, '--slice', 'layer=99')
+check(all(ord(c) < 128 for c in good('show', 'a.h5', '--ascii').replace(TEXT, '')), '--ascii draws ASCII alone')
+check('\x1b[' in sonde('show', 'a.h5', '--color', 'always').out and '\x1b[' not in sonde('show', 'a.h5').out, 'colours only where asked for or on a terminal')
+
+# An interruption ends with 130 and leaves nothing under the real name.
+big = ['run', 'logits,attention', '--dataset', 'world:20000', '-o', 'big.h5', '-t', '1']
+proc = subprocess.Popen([SONDE, *big], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=TMP)
+time.sleep(1.0)
+proc.send_signal(signal.SIGINT)
+err = proc.communicate(timeout=60)[1].decode()
+check(proc.returncode == 130, f'SIGINT: exit {proc.returncode}: {err!r}')
+check(not os.path.exists(f'{TMP}/big.h5'), 'SIGINT: no half report under the real name')
+
+subprocess.run(['rm', '-rf', TMP])
+print(f'{passed} passed, {failed} failed')
+sys.exit(failed > 0)
