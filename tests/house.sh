@@ -72,8 +72,8 @@ while read -r line; do fault "$line"; done < <(
         rm -f /tmp/house.$$')
 check
 for f in $headers; do
-    guard=SONDE_$(sed -e 's/\.h$//' -e 's/model.core/core/' -e 's/[/-]/_/g' <<<"$f" | tr a-z A-Z)_H
-    grep -q "^#ifndef $guard$" "$f" || fault "$f: its guard is not $guard"
+    name=$(basename "$f" .h | tr a-z- A-Z_)
+    grep -qE "^#ifndef SONDE_([A-Z0-9_]+_)?${name}_H$" "$f" || fault "$f: its guard is not SONDE_..._${name}_H"
 done
 
 # --- Talking and ending the process is app's business ------------------------------------------
