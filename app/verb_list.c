@@ -4,6 +4,7 @@
 #include "app/session.h"
 #include "datasets/dataset.h"
 #include "model/sites.h"
+#include "views/view.h"
 
 static int list_analyses(struct session *s, const struct command *c, struct err *e)
 {
@@ -14,6 +15,37 @@ static int list_analyses(struct session *s, const struct command *c, struct err 
         else
             fprintf(s->out, "%-12s %s\n", analyses[i]->id, analyses[i]->title);
     return 0;
+}
+
+static int list_views(struct session *s, const struct command *c, struct err *e)
+{
+    (void)e;
+    for (int i = 0; i < n_views; i++)
+        if (args_bool(&c->args, "names"))
+            fprintf(s->out, "%s\n", views[i]->id);
+        else
+            fprintf(s->out, "%-12s %s\n", views[i]->id, views[i]->title);
+    return 0;
+}
+
+struct model_lines {
+    FILE *out;
+    bool names;
+};
+
+static void print_model(void *arg, const char *name, const char *path)
+{
+    const struct model_lines *l = arg;
+    if (l->names)
+        fprintf(l->out, "%s\n", name);
+    else
+        fprintf(l->out, "%-32s %s\n", name, path && *path ? path : "built in");
+}
+
+static int list_models(struct session *s, const struct command *c, struct err *e)
+{
+    struct model_lines lines = {s->out, args_bool(&c->args, "names")};
+    return model_list(print_model, &lines, e);
 }
 
 static int list_datasets(struct session *s, const struct command *c, struct err *e)
@@ -65,7 +97,9 @@ static const struct {
     int (*run)(struct session *s, const struct command *c, struct err *e);
 } lists[] = {
     {"analyses", list_analyses},
+    {"views", list_views},
     {"datasets", list_datasets},
+    {"models", list_models},
     {"hooks", list_hooks},
     {"keys", list_keys},
 };
@@ -85,14 +119,14 @@ static const struct param params[] = {
 
 const struct verb verb_list = {
     .name = "list",
-    .operands = "analyses|datasets|hooks|keys",
-    .brief = "what there is: analyses, datasets, hooks, keys",
+    .operands = "analyses|views|datasets|models|hooks|keys",
+    .brief = "what there is: analyses, views, datasets, models, hooks, keys",
     .help = "One name a line with what it is.",
     .params = params,
     .n_params = 1,
     .min_operands = 1,
     .max_operands = 1,
     .operand = OPERAND_CHOICE,
-    .choices = "analyses|datasets|hooks|keys",
+    .choices = "analyses|views|datasets|models|hooks|keys",
     .run = run,
 };

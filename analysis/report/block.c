@@ -22,7 +22,7 @@ static bool is_float(enum dtype t)
     return t == DT_F32 || t == DT_F64 || t == DT_F16 || t == DT_BF16;
 }
 
-void number_text(char *buf, size_t n, double value, enum dtype t)
+void attr_number(char *buf, size_t n, double value, enum dtype t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (!is_float(t) && fabs(value) < 0x1p63) {

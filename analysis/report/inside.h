@@ -122,7 +122,7 @@ void file_block_free(struct block *b);
 void file_run_free(struct run *run);
 
 /* The shortest text that reads back as the same number, in the C locale; integers without a point. */
-void number_text(char *buf, size_t n, double value, enum dtype t);
+void attr_number(char *buf, size_t n, double value, enum dtype t);
 const char *report_word(struct report *r, const char *s, struct err *e); /* a kept copy */
 void report_lock(const struct report *r, bool to_write);
 int report_unlock(const struct report *r, int rc); /* returns rc */

@@ -416,7 +416,7 @@ int run_attr_int(struct run *run, const char *name, int64_t value, struct err *e
 int run_attr_float(struct run *run, const char *name, double value, struct err *e)
 {
     char text[40];
-    number_text(text, sizeof text, value, DT_F64);
+    attr_number(text, sizeof text, value, DT_F64);
     struct attr a = {.name = name, .kind = ATTR_FLOAT, .text = text, .f = value};
     return attr_set(run, &a, e);
 }

@@ -195,7 +195,7 @@ static int read_labels(
         values_widen(v, raw, info.dtype, n, 1);
     for (int64_t i = 0; i < n && !rc; i++) {
         char text[40];
-        number_text(text, sizeof text, v[i], info.dtype);
+        attr_number(text, sizeof text, v[i], info.dtype);
         if (!(out[i] = arena_strdup(a, text, e)))
             rc = ERR_LIMIT;
     }
@@ -319,7 +319,7 @@ static int read_attr(
     if (a.kind == ATTR_INT)
         snprintf(text, sizeof text, "%" PRId64, v.i);
     else if (a.kind == ATTR_FLOAT)
-        number_text(text, sizeof text, v.f, DT_F64);
+        attr_number(text, sizeof text, v.f, DT_F64);
     if (a.kind == ATTR_INT || a.kind == ATTR_FLOAT)
         a.text = text;
     if (a.kind == ATTR_INTS) {
