@@ -1,0 +1,256 @@
+#include <string.h>
+
+#include "analysis/site_blocks.h"
+#include "analysis/token.h"
+#include "model/backward.h"
+
+/* Gradients of a scalar metric at hooks and parameters: one forward and one backward pass an input. */
+
+static const struct param params[] = {
+    {.name = "metric",
+        .type = PARAM_CHOICE,
+        .def = "loss",
+        .choices = "loss|logit|logit_diff|logprob|prob|prob_diff|kl|entropy",
+        .help = "the scalar; kl is KL(without edits || with edits)"},
+    {.name = "target",
+        .type = PARAM_TOKEN,
+        .metavar = "TOKEN",
+        .choices = "next",
+        .help = "the answer token: next, a text or #ID; default: the best one at --pos"},
+    {.name = "versus",
+        .type = PARAM_TOKEN,
+        .metavar = "TOKEN",
+        .help = "the wrong answer of logit_diff and prob_diff"},
+    {.name = "pos",
+        .type = PARAM_INT,
+        .def = "-1",
+        .metavar = "P",
+        .help = "the position of the metric; negative counts from the end"},
+    {.name = "filter",
+        .type = PARAM_STRING,
+        .def = "hook_resid_post",
+        .metavar = "REGEX",
+        .help = "the hooks to differentiate by"},
+    {.name = "weights-too",
+        .type = PARAM_BOOL,
+        .def = "false",
+        .help = "also the gradient of every parameter, summed over the inputs"},
+    {.name = "frozen-ln",
+        .type = PARAM_BOOL,
+        .def = "false",
+        .help = "pass no gradient through the LayerNorm scales"},
+};
+
+struct gradients {
+    enum metric_kind kind;
+    int64_t target, versus; /* -1: none */
+    bool is_next;
+    struct plan forward, want;
+    struct grads grads;
+    bool has_grads;
+};
+
+static int begin(struct ctx *ctx, struct run *out, struct err *e)
+{
+    (void)out;
+    const struct config *cfg = &ctx->model->cfg;
+    struct gradients *g = arena_zalloc(ctx->arena, sizeof *g, e);
+    if (!g)
+        return ERR_LIMIT;
+    ctx->state = g;
+    const char *target = args_text(ctx->args, "target"), *versus = args_text(ctx->args, "versus");
+    g->target = g->versus = -1;
+    g->is_next = target && !strcmp(target, "next");
+    if (metric_parse(&g->kind, args_text(ctx->args, "metric"), e) ||
+        plan_init(&g->forward, cfg, ctx->arena, e) || plan_init(&g->want, cfg, ctx->arena, e) ||
+        sites_select(&g->want, cfg, args_text(ctx->args, "filter"), e))
+        return e->code;
+    if (target && *target && !g->is_next && ctx_token(&g->target, ctx, target, e))
+        return e->code;
+    if (versus && *versus && ctx_token(&g->versus, ctx, versus, e))
+        return e->code;
+    bool needs_versus = g->kind == METRIC_LOGIT_DIFF || g->kind == METRIC_PROB_DIFF;
+    if (needs_versus && g->versus < 0)
+        return err_set(e, ERR_USAGE, "--metric %s needs --versus TOKEN", metric_name(g->kind));
+    if (g->kind == METRIC_KL && (!ctx->edits || !ctx->edits->n))
+        return err_set(e, ERR_USAGE, "--metric kl compares with the unedited run: give an --edit");
+    backward_plan(&g->forward, cfg);
+    if (g->kind != METRIC_LOSS)
+        g->forward.logits = LOGITS_ALL;
+    g->has_grads = args_bool(ctx->args, "weights-too");
+    return g->has_grads ? grads_init(&g->grads, cfg, ctx->arena, e) : 0;
+}
+
+static int run_forward(struct trace *t, const struct ctx *ctx, const struct plan *plan,
+    const struct input *in, const struct edits *edits, struct err *e)
+{
+    int64_t offset[2] = {0, in->n};
+    struct batch b = {in->tokens, offset, 1};
+    struct forward_opts o = {
+        .plan = plan, .edits = edits, .pool = ctx->pool, .max_bytes = ctx->max_bytes};
+    return forward(t, ctx->params, &b, &o, e);
+}
+
+/* The unedited distribution at the metric's position, for kl. */
+static int reference(
+    float *logp, const struct ctx *ctx, const struct input *in, int64_t pos, struct err *e)
+{
+    struct gradients *g = ctx->state;
+    struct trace t;
+    if (run_forward(&t, ctx, &g->forward, in, NULL, e))
+        return e->code;
+    ops_log_softmax(logp, trace_logits(&t, 0, pos), ctx->model->cfg.vocab);
+    trace_release(&t);
+    return 0;
+}
+
+static int aim(struct metric_at *at, int32_t answers[2], const struct ctx *ctx,
+    const struct input *in, const struct trace *t, struct err *e)
+{
+    const struct gradients *g = ctx->state;
+    int64_t V = ctx->model->cfg.vocab;
+    if (ctx_pos(&at->pos, in, args_int(ctx->args, "pos"), e))
+        return e->code;
+    if (g->kind == METRIC_LOSS)
+        return 0;
+    struct row_stats st;
+    ops_row_stats(&st, trace_logits(t, 0, at->pos), V);
+    if (g->is_next && at->pos + 1 >= in->n)
+        return err_set(e, ERR_USAGE, "--target next: input %d ends at position %lld", in->index,
+            (long long)at->pos);
+    answers[0] = g->is_next       ? in->tokens[at->pos + 1]
+                 : g->target >= 0 ? (int32_t)g->target
+                                  : st.argmax;
+    answers[1] = (int32_t)g->versus;
+    at->answer = answers;
+    at->n_answer = 1;
+    at->wrong = answers + 1;
+    at->n_wrong = g->versus >= 0;
+    if (g->kind != METRIC_KL)
+        return 0;
+    float *logp = arena_array(ctx->arena, (size_t)V, sizeof *logp, e);
+    at->reference_logp = logp;
+    return logp ? reference(logp, ctx, in, at->pos, e) : ERR_LIMIT;
+}
+
+static int read(const float **out, void *arg, enum site s, int layer, struct err *e)
+{
+    const struct trace *t = arg;
+    *out = site_is_square(s) ? trace_square(t, s, layer, 0) : trace_site(t, s, layer, 0);
+    return *out ? 0 : err_set(e, ERR_USAGE, "no gradient is kept at %s", site_info(s)->name);
+}
+
+static int write(struct ctx *ctx, struct run *out, const struct input *in, struct trace *dt,
+    double value, struct err *e)
+{
+    struct gradients *g = ctx->state;
+    struct site_reader r = {read, dt, "metric per unit", "gradient of the metric"};
+    struct block *b;
+    if (run_block(&b, out,
+            &(struct block_spec){.name = "value",
+                .input = in->index,
+                .dtype = DT_F64,
+                .unit = g->kind == METRIC_PROB || g->kind == METRIC_PROB_DIFF     ? "probability"
+                        : g->kind == METRIC_LOGIT || g->kind == METRIC_LOGIT_DIFF ? "logits"
+                                                                                  : "nats",
+                .long_name = "the metric",
+                .look = LOOK_TEXT},
+            e) ||
+        block_set(b, &value, e))
+        return e->code;
+    return sites_write(out, &g->want, &ctx->model->cfg, in, &r, e);
+}
+
+static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
+    struct err *e)
+{
+    (void)acts;
+    struct gradients *g = ctx->state;
+    struct arena_mark mark = arena_mark(ctx->arena);
+    struct trace t, dt = {0};
+    if (run_forward(&t, ctx, &g->forward, in, ctx->edits, e))
+        return e->code;
+    struct metric_at at = {0};
+    int32_t answers[2];
+    double value = 0;
+    struct metric m = {g->kind, &at, 1};
+    struct backward_opts o = {.want = &g->want,
+        .params = g->has_grads ? &g->grads : NULL,
+        .frozen_ln = args_bool(ctx->args, "frozen-ln"),
+        .edits = ctx->edits,
+        .pool = ctx->pool};
+    int rc = aim(&at, answers, ctx, in, &t, e);
+    if (!rc)
+        rc = backward(&dt, &value, ctx->params, &t, &m, &o, e);
+    if (!rc)
+        rc = write(ctx, out, in, &dt, value, e);
+    trace_release(&dt);
+    trace_release(&t);
+    arena_rewind(ctx->arena, mark);
+    return rc;
+}
+
+static int write_matrix(
+    struct run *out, const char *name, int64_t rows, int64_t cols, const float *data, struct err *e)
+{
+    struct block *b;
+    struct block_spec spec = {.name = name,
+        .input = -1,
+        .rank = cols ? 2 : 1,
+        .axes = {{cols ? "in" : "out", AXIS_DIM, rows, NULL}, {"out", AXIS_DIM, cols, NULL}},
+        .unit = "metric per unit",
+        .long_name = "gradient of the metric, summed over the inputs",
+        .look = LOOK_HEATMAP,
+        .is_signed = true};
+    return run_block(&b, out, &spec, e) || block_set(b, data, e) ? e->code : 0;
+}
+
+/* Every parameter under its Hugging Face name. */
+static int end(struct ctx *ctx, struct run *out, struct err *e)
+{
+    struct gradients *g = ctx->state;
+    const struct config *cfg = &ctx->model->cfg;
+    int64_t C = cfg->d_model, F = cfg->d_mlp;
+    if (!g->has_grads)
+        return 0;
+    const struct grads *d = &g->grads;
+    if (write_matrix(out, "wte.weight", cfg->vocab, C, d->wte, e) ||
+        write_matrix(out, "wpe.weight", cfg->n_ctx, C, d->wpe, e) ||
+        write_matrix(out, "ln_f.weight", C, 0, d->lnf_g, e) ||
+        write_matrix(out, "ln_f.bias", C, 0, d->lnf_b, e) ||
+        (d->unembed && write_matrix(out, "lm_head.weight", cfg->vocab, C, d->unembed, e)))
+        return e->code;
+    for (int l = 0; l < cfg->n_layer; l++) {
+        const struct layer_vectors *v = &d->layer[l];
+        const struct {
+            const char *name;
+            int64_t rows, cols;
+            const float *data;
+        } list[] = {{"ln_1.weight", C, 0, v->ln1_g}, {"ln_1.bias", C, 0, v->ln1_b},
+            {"attn.c_attn.weight", C, 3 * C, d->qkv[l]}, {"attn.c_attn.bias", 3 * C, 0, v->b_qkv},
+            {"attn.c_proj.weight", C, C, d->o[l]}, {"attn.c_proj.bias", C, 0, v->b_o},
+            {"ln_2.weight", C, 0, v->ln2_g}, {"ln_2.bias", C, 0, v->ln2_b},
+            {"mlp.c_fc.weight", C, F, d->in[l]}, {"mlp.c_fc.bias", F, 0, v->b_in},
+            {"mlp.c_proj.weight", F, C, d->out[l]}, {"mlp.c_proj.bias", C, 0, v->b_out}};
+        for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+            char *name = arena_printf(ctx->arena, e, "h.%d.%s", l, list[i].name);
+            if (!name || write_matrix(out, name, list[i].rows, list[i].cols, list[i].data, e))
+                return e->code;
+        }
+    }
+    return 0;
+}
+
+const struct analysis analysis_gradients = {
+    .id = "gradients",
+    .title = "gradients of a metric",
+    .help =
+        "How a scalar of the output (loss, logit, logit difference, probability, KL, entropy) "
+        "changes with every activation and parameter: one backward pass. It is what attribution "
+        "patching and saliency are made of.",
+    .params = params,
+    .n_params = sizeof params / sizeof *params,
+    .begin = begin,
+    .each = each,
+    .end = end,
+};
