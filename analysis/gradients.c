@@ -205,6 +205,19 @@ static int write_matrix(
     return run_block(&b, out, &spec, e) || block_set(b, data, e) ? e->code : 0;
 }
 
+/* Gammas of an LN-free model were divided by its gain; the gradient is by what the file stores. */
+static void stored_gammas(struct grads *g, const struct config *cfg)
+{
+    float by = (float)(1 / cfg->ln_gain);
+    for (int c = 0; c < cfg->d_model; c++) {
+        g->lnf_g[c] *= by;
+        for (int l = 0; l < cfg->n_layer; l++) {
+            g->layer[l].ln1_g[c] *= by;
+            g->layer[l].ln2_g[c] *= by;
+        }
+    }
+}
+
 /* Every parameter under its Hugging Face name. */
 static int end(struct ctx *ctx, struct run *out, struct err *e)
 {
@@ -214,6 +227,7 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     if (!g->has_grads)
         return 0;
     const struct grads *d = &g->grads;
+    stored_gammas(&g->grads, cfg);
     if (write_matrix(out, "wte.weight", cfg->vocab, C, d->wte, e) ||
         write_matrix(out, "wpe.weight", cfg->n_ctx, C, d->wpe, e) ||
         write_matrix(out, "ln_f.weight", C, 0, d->lnf_g, e) ||

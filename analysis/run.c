@@ -200,7 +200,7 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
     struct batch b;
     struct trace t = {0};
     int rc = whole_batch(&b, &some, &arena, e);
-    if (!rc) {
+    if (!rc && !plan_is_empty(&pl->plan)) {
         pl->part = 0.5 * (double)b.offset[n];
         struct forward_opts o = {.plan = &pl->plan,
             .edits = pl->edits.n ? &pl->edits : NULL,

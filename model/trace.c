@@ -28,6 +28,14 @@ bool plan_keeps(const struct plan *p, enum site s, int layer)
     return p && p->keep[slot(p->n_layer, s, layer)];
 }
 
+bool plan_is_empty(const struct plan *p)
+{
+    for (size_t i = 0; i < (size_t)SITE_COUNT * (size_t)p->n_layer; i++)
+        if (p->keep[i])
+            return false;
+    return p->logits == LOGITS_NONE;
+}
+
 void plan_merge(struct plan *p, const struct plan *other)
 {
     for (size_t i = 0; i < (size_t)SITE_COUNT * (size_t)p->n_layer; i++)

@@ -32,6 +32,7 @@ struct plan {
 int plan_init(struct plan *p, const struct config *cfg, struct arena *arena, struct err *e);
 void plan_keep(struct plan *p, enum site s, int layer); /* layer -1: every layer */
 bool plan_keeps(const struct plan *p, enum site s, int layer);
+bool plan_is_empty(const struct plan *p); /* no site, no logits: no pass is needed */
 void plan_merge(struct plan *p, const struct plan *other);
 
 /* Before a run: bytes of what is kept and of scratch, floating-point operations. */
