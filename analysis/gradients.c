@@ -46,7 +46,7 @@ struct gradients {
     int64_t target, versus; /* -1: none */
     bool is_next;
     struct plan forward, want;
-    struct grads grads;
+    struct param_arrays grads;
     bool has_grads;
 };
 
@@ -78,7 +78,7 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     if (g->kind != METRIC_LOSS)
         g->forward.logits = LOGITS_ALL;
     g->has_grads = args_bool(ctx->args, "weights-too");
-    return g->has_grads ? grads_init(&g->grads, cfg, ctx->arena, e) : 0;
+    return g->has_grads ? param_arrays_init(&g->grads, cfg, ctx->arena, e) : 0;
 }
 
 static int run_forward(struct trace *t, const struct ctx *ctx, const struct plan *plan,
@@ -190,68 +190,35 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return rc;
 }
 
-static int write_matrix(
-    struct run *out, const char *name, int64_t rows, int64_t cols, const float *data, struct err *e)
-{
-    struct block *b;
-    struct block_spec spec = {.name = name,
-        .input = -1,
-        .rank = cols ? 2 : 1,
-        .axes = {{cols ? "in" : "out", AXIS_DIM, rows, NULL}, {"out", AXIS_DIM, cols, NULL}},
-        .unit = "metric per unit",
-        .long_name = "gradient of the metric, summed over the inputs",
-        .look = LOOK_HEATMAP,
-        .is_signed = true};
-    return run_block(&b, out, &spec, e) || block_set(b, data, e) ? e->code : 0;
-}
-
-/* Gammas of an LN-free model were divided by its gain; the gradient is by what the file stores. */
-static void stored_gammas(struct grads *g, const struct config *cfg)
-{
-    float by = (float)(1 / cfg->ln_gain);
-    for (int c = 0; c < cfg->d_model; c++) {
-        g->lnf_g[c] *= by;
-        for (int l = 0; l < cfg->n_layer; l++) {
-            g->layer[l].ln1_g[c] *= by;
-            g->layer[l].ln2_g[c] *= by;
-        }
-    }
-}
-
-/* Every parameter under its Hugging Face name. */
-static int end(struct ctx *ctx, struct run *out, struct err *e)
+/* Every parameter under its name in the file. The gammas of an LN-free model were divided by its gain;
+ * the gradient is by what the file stores. */
+static int write_slot(struct run *out, const struct ctx *ctx, int i, struct err *e)
 {
     struct gradients *g = ctx->state;
-    const struct config *cfg = &ctx->model->cfg;
-    int64_t C = cfg->d_model, F = cfg->d_mlp;
-    if (!g->has_grads)
-        return 0;
-    const struct grads *d = &g->grads;
-    stored_gammas(&g->grads, cfg);
-    if (write_matrix(out, "wte.weight", cfg->vocab, C, d->wte, e) ||
-        write_matrix(out, "wpe.weight", cfg->n_ctx, C, d->wpe, e) ||
-        write_matrix(out, "ln_f.weight", C, 0, d->lnf_g, e) ||
-        write_matrix(out, "ln_f.bias", C, 0, d->lnf_b, e) ||
-        (d->unembed && write_matrix(out, "lm_head.weight", cfg->vocab, C, d->unembed, e)))
-        return e->code;
-    for (int l = 0; l < cfg->n_layer; l++) {
-        const struct layer_vectors *v = &d->layer[l];
-        const struct {
-            const char *name;
-            int64_t rows, cols;
-            const float *data;
-        } list[] = {{"ln_1.weight", C, 0, v->ln1_g}, {"ln_1.bias", C, 0, v->ln1_b},
-            {"attn.c_attn.weight", C, 3 * C, d->qkv[l]}, {"attn.c_attn.bias", 3 * C, 0, v->b_qkv},
-            {"attn.c_proj.weight", C, C, d->o[l]}, {"attn.c_proj.bias", C, 0, v->b_o},
-            {"ln_2.weight", C, 0, v->ln2_g}, {"ln_2.bias", C, 0, v->ln2_b},
-            {"mlp.c_fc.weight", C, F, d->in[l]}, {"mlp.c_fc.bias", F, 0, v->b_in},
-            {"mlp.c_proj.weight", F, C, d->out[l]}, {"mlp.c_proj.bias", C, 0, v->b_out}};
-        for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
-            char *name = arena_printf(ctx->arena, e, "h.%d.%s", l, list[i].name);
-            if (!name || write_matrix(out, name, list[i].rows, list[i].cols, list[i].data, e))
-                return e->code;
-        }
-    }
+    struct param_slot slot;
+    struct block *b;
+    param_slot(&slot, &ctx->model->cfg, i);
+    float *x = g->grads.flat + slot.at;
+    for (int64_t k = 0; k < slot.count && slot.gamma; k++)
+        x[k] = (float)(x[k] / ctx->model->cfg.ln_gain);
+    struct block_spec spec = {.name = slot.name,
+        .input = -1,
+        .rank = slot.rank,
+        .axes = {{slot.rank == 2 ? "row" : "column", AXIS_DIM, slot.dim[0], NULL},
+            {"column", AXIS_DIM, slot.dim[1], NULL}},
+        .unit = "metric per unit",
+        .long_name = "gradient of the metric, summed over the inputs",
+        .look = slot.rank == 2 ? LOOK_HEATMAP : LOOK_LINES,
+        .is_signed = true};
+    return run_block(&b, out, &spec, e) || block_set(b, x, e) ? e->code : 0;
+}
+
+static int end(struct ctx *ctx, struct run *out, struct err *e)
+{
+    const struct gradients *g = ctx->state;
+    for (int i = 0; g->has_grads && i < param_slots(&ctx->model->cfg); i++)
+        if (write_slot(out, ctx, i, e))
+            return e->code;
     return 0;
 }
 

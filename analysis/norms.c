@@ -1,5 +1,4 @@
 #include <math.h>
-#include <stdio.h>
 
 #include "analysis/analysis.h"
 
@@ -23,10 +22,12 @@ static int declare(struct block *b[2], struct ctx *ctx, struct run *out, const s
     if (!labels)
         return ERR_LIMIT;
     for (int64_t i = 0; i < n_site; i++) {
-        const char *form = i + 1 == n_site ? "post_%lld" : i % 2 ? "mid_%lld" : "pre_%lld";
-        char buf[32];
-        snprintf(buf, sizeof buf, form, (long long)(i + 1 == n_site ? i / 2 - 1 : i / 2));
-        labels[i] = arena_strdup(ctx->arena, buf, e);
+        bool is_last = i + 1 == n_site;
+        labels[i] = arena_printf(ctx->arena, e, "%s_%lld",
+            is_last ? "post"
+            : i % 2 ? "mid"
+                    : "pre",
+            (long long)(is_last ? i / 2 - 1 : i / 2));
         if (!labels[i])
             return ERR_LIMIT;
     }

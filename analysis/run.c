@@ -230,7 +230,7 @@ static int run_all(struct pipeline *pl, struct err *e)
 {
     if (prepare(pl, e) || open_runs(pl, e))
         return e->code;
-    for (int first = 0, n; first < pl->job->n_inputs; first += n)
+    for (int first = 0, n = 0; first < pl->job->n_inputs; first += n)
         if (group_size(&n, pl, first, e) || run_group(pl, first, n, e))
             return e->code;
     for (int i = 0; i < pl->job->n; i++)

@@ -26,19 +26,14 @@ static bool take_int(int *out, const char **s)
 }
 
 /* ".q" behind a head or layer: a brief site name. */
-static bool take_site(struct edit *ed, const char *s, const struct config *cfg)
+static bool take_site(struct edit *ed, const char *s)
 {
-    char name[96];
-    struct err e = {0};
-    int layer;
-    if (*s != '.' || strlen(s) > 64)
-        return false;
-    snprintf(name, sizeof name, "%s%d", s + 1, ed->layer < cfg->n_layer ? ed->layer : 0);
-    return !site_parse(&ed->site, &layer, name, cfg, &e) && layer >= 0;
+    return *s == '.' && site_of_word(&ed->site, s + 1, strlen(s + 1)) &&
+           site_info(ed->site)->per_layer;
 }
 
 /* L9H6, L9H6.q, L3N512, L3N512.pre, L3_mlp, L3_attn, L3.resid_pre */
-static bool parse_component(struct edit *ed, const char *s, const struct config *cfg)
+static bool parse_component(struct edit *ed, const char *s)
 {
     const char *p = s + 1;
     if (*s != 'L' || !take_int(&ed->layer, &p))
@@ -50,14 +45,14 @@ static bool parse_component(struct edit *ed, const char *s, const struct config 
     if (*p == 'H') {
         p++;
         ed->site = SITE_Z;
-        return take_int(&ed->head, &p) && (!*p || take_site(ed, p, cfg));
+        return take_int(&ed->head, &p) && (!*p || take_site(ed, p));
     }
     if (*p == 'N') {
         p++;
         ed->site = SITE_MLP_POST;
-        return take_int(&ed->unit, &p) && (!*p || take_site(ed, p, cfg));
+        return take_int(&ed->unit, &p) && (!*p || take_site(ed, p));
     }
-    return take_site(ed, p, cfg);
+    return take_site(ed, p);
 }
 
 /* 9.6 (a head), 11.584 (a neuron), a9.h6, m3 */
@@ -92,7 +87,7 @@ static int parse_target(
             return bad(e, text, "an index is written [17]");
         *open = '\0';
     }
-    if (!parse_component(ed, s, cfg)) {
+    if (!parse_component(ed, s)) {
         *ed = (struct edit){.layer = -1, .head = -1, .unit = -1};
         if (!parse_paper(ed, s, cfg)) {
             *ed = (struct edit){.layer = -1, .head = -1, .unit = -1};

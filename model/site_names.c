@@ -59,7 +59,7 @@ static const struct {
     {"mlp_post", SITE_MLP_POST},
 };
 
-static bool site_of_word(enum site *out, const char *w, size_t n)
+bool site_of_word(enum site *out, const char *w, size_t n)
 {
     for (int s = 0; s < SITE_COUNT; s++) {
         const char *brief = site_info((enum site)s)->brief;

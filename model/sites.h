@@ -33,4 +33,7 @@ void site_full_name(char *buf, int n, enum site s, int layer);
 int site_parse(
     enum site *out, int *layer, const char *name, const struct config *cfg, struct err *e);
 
+/* "z", "resid_pre", "key": a brief name or a word of TransformerLens' shorthands, n bytes. */
+bool site_of_word(enum site *out, const char *word, size_t n);
+
 #endif
