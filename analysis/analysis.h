@@ -28,7 +28,7 @@ struct ctx {
     struct pool *pool;
     struct arena *arena;  /* lives as long as the run */
     bool folded;          /* the weights view asked for: folded, else raw */
-    progress_fn progress; /* may be NULL */
+    progress_fn progress; /* of the current each(); a non-zero answer cancels */
     void *progress_arg;
     size_t max_bytes;
     void *state; /* the analysis' own, between begin and end */

@@ -90,6 +90,8 @@ static int chunks(struct lens *s, int64_t per_chunk, struct err *e)
     if (!w)
         return e->code;
     for (s->t0 = 0; s->t0 < T; s->t0 += s->n) {
+        if (s->ctx->progress(s->ctx->progress_arg, (double)s->t0, (double)T))
+            return err_set(e, ERR_CANCEL, "interrupted");
         s->n = T - s->t0 < per_chunk ? T - s->t0 : per_chunk;
         for (int l = 0; l < s->n_layer; l++)
             ops_ln(s->y + l * s->n * C, C, s->scale, s->stream[l] + s->t0 * C, C, s->n, C, &ln,

@@ -21,8 +21,8 @@ struct pipeline {
     struct edits edits;
     struct batch all; /* every input */
     struct arena arena;
-    int64_t rows_done, rows;
-    double part; /* share of the group's progress that forward has */
+    /* Progress, in rows: a forward pass counts every row once, each analysis once more. */
+    double done, span, total;
 };
 
 #define GROUP_ROWS 4096
@@ -119,7 +119,7 @@ static int prepare(struct pipeline *pl, struct err *e)
         edits_resolve(
             &pl->edits, job->edits, job->model->params, &pl->all, job->pool, &pl->arena, e))
         return e->code;
-    pl->rows = pl->all.offset[pl->all.n];
+    pl->total = (double)pl->all.offset[pl->all.n] * (job->n + 1);
     pl->tasks = arena_zalloc(&pl->arena, (size_t)job->n * sizeof *pl->tasks, e);
     if (!pl->tasks)
         return ERR_LIMIT;
@@ -181,13 +181,35 @@ static int group_size(int *out, const struct pipeline *pl, int first, struct err
     return 0;
 }
 
+/* Progress within the current stage, which is `span` rows long. */
 static int on_progress(void *arg, double done, double total)
 {
     const struct pipeline *pl = arg;
     if (!pl->job->progress)
         return 0;
-    return pl->job->progress(
-        pl->job->progress_arg, (double)pl->rows_done + pl->part * done / total, (double)pl->rows);
+    return pl->job->progress(pl->job->progress_arg, pl->done + pl->span * done / total, pl->total);
+}
+
+static int end_stage(struct pipeline *pl, struct err *e)
+{
+    pl->done += pl->span;
+    pl->span = 0;
+    return on_progress(pl, 0, 1) ? err_set(e, ERR_CANCEL, "interrupted") : 0;
+}
+
+/* One input through every analysis. */
+static int run_input(
+    struct pipeline *pl, const struct input *in, const struct acts *acts, struct err *e)
+{
+    for (int k = 0; k < pl->job->n; k++) {
+        struct task *t = &pl->tasks[k];
+        pl->span = (double)in->n;
+        if (t->a->each && t->a->each(&t->ctx, t->run, in, acts, e))
+            return e->code;
+        if (end_stage(pl, e))
+            return e->code;
+    }
+    return 0;
 }
 
 static int run_group(struct pipeline *pl, int first, int n, struct err *e)
@@ -201,7 +223,7 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
     struct trace t = {0};
     int rc = whole_batch(&b, &some, &arena, e);
     if (!rc && !plan_is_empty(&pl->plan)) {
-        pl->part = 0.5 * (double)b.offset[n];
+        pl->span = (double)b.offset[n];
         struct forward_opts o = {.plan = &pl->plan,
             .edits = pl->edits.n ? &pl->edits : NULL,
             .pool = job->pool,
@@ -210,17 +232,10 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
             .max_bytes = job->max_bytes};
         rc = forward(&t, job->model->params, &b, &o, e);
     }
-    for (int i = 0; i < n && !rc; i++) {
-        struct acts acts = {&t, i};
-        for (int k = 0; k < job->n && !rc; k++)
-            if (pl->tasks[k].a->each)
-                rc = pl->tasks[k].a->each(
-                    &pl->tasks[k].ctx, pl->tasks[k].run, &some.inputs[i], &acts, e);
-        pl->rows_done += some.inputs[i].n;
-        pl->part = 0;
-        if (!rc && on_progress(pl, 0, 1))
-            rc = err_set(e, ERR_CANCEL, "interrupted");
-    }
+    if (!rc)
+        rc = end_stage(pl, e);
+    for (int i = 0; i < n && !rc; i++)
+        rc = run_input(pl, &some.inputs[i], &(struct acts){&t, i}, e);
     trace_release(&t);
     arena_release(&arena);
     return rc;
