@@ -1,6 +1,7 @@
 #include <locale.h>
 #include <stdio.h>
 
+#include "app/embedded.h"
 #include "app/session.h"
 #include "app/signals.h"
 
@@ -10,6 +11,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     setlocale(LC_CTYPE, "");
     signals_install();
+    embedded_register();
     session_init(&s);
     int rc = session_run(&s, argv + 1, argc > 0 ? argc - 1 : 0, &e);
     session_release(&s);

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "datasets/embedded.h"
 #include "datasets/smallworld.h"
 #include "model/core/hash.h"
 #include "model/core/json.h"
@@ -240,6 +241,46 @@ static void words_follow_zipf(void **state)
     arena_release(&arena);
 }
 
+static void assert_token(const struct js *vocab, const char *space, const char *word)
+{
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", space, word);
+    if (!js_get(vocab, name))
+        fail_msg("%s is not one token of the embedded model", name);
+}
+
+static void names_are_single_tokens(void **state)
+{
+    (void)state;
+    const struct embedded_data *file = NULL;
+    for (int i = 0; i < EMBEDDED_TINY_FILES; i++)
+        if (!strcmp(embedded_tiny[i].name, "vocab.json"))
+            file = &embedded_tiny[i];
+    assert_non_null(file);
+    struct js *vocab;
+    struct err e = {0};
+    static const char space[] = "\xc4\xa0"; /* G with a dot: how vocab.json writes a space */
+    assert_int_equal(js_parse(&vocab, file->data, file->bytes, 0, "vocab.json", &e), 0);
+    assert_true(js_count(vocab) > 2000 && js_count(vocab) < 4400);
+    for (int i = 0; i < sw_n_people; i++) {
+        assert_token(vocab, space, sw_people[i].name);
+        assert_token(vocab, "", sw_people[i].name);
+    }
+    for (int i = 0; i < sw_n_towns; i++)
+        assert_token(vocab, space, sw_towns[i].name);
+    for (int i = 0; i < sw_n_counties; i++)
+        assert_token(vocab, space, sw_counties[i].name);
+    const struct words *const lists[] = {&sw_jobs, &sw_places, &sw_objects};
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < lists[k]->n; i++)
+            assert_token(vocab, space, lists[k]->list[i]);
+    for (int year = 0; year < 100; year++) {
+        char digits[3] = {(char)('0' + year / 10), (char)('0' + year % 10), '\0'};
+        assert_token(vocab, "", digits);
+    }
+    js_release(&vocab);
+}
+
 static void the_world_is_sound(void **state)
 {
     (void)state;
@@ -332,6 +373,7 @@ int main(void)
         cmocka_unit_test(brackets_close),
         cmocka_unit_test(mara_and_tobin_do_not_meet),
         cmocka_unit_test(words_follow_zipf),
+        cmocka_unit_test(names_are_single_tokens),
         cmocka_unit_test(the_world_is_sound),
         cmocka_unit_test(specs_are_checked),
         cmocka_unit_test(memory_may_run_out),
