@@ -15,6 +15,12 @@
 /* One document with every kind of block, in memory, on disk, and read back: all three have to say
  * the same. */
 
+#ifdef __SANITIZE_ADDRESS__
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
 static char folder[] = "/tmp/sonde-report-XXXXXX";
 static char path[64];
 
@@ -374,7 +380,8 @@ static void nothing_leaks(void **state)
         fclose(f);
         if (i == 200)
             before = pages;
-        if (i == 999)
+        /* The address sanitizer keeps what is freed, and finds leaks in its own way. */
+        if (i == 999 && !SANITIZED)
             assert_true(pages - before < 256); /* 1 MiB */
     }
     char fd[32];
