@@ -216,8 +216,6 @@ static int check_gradient(struct doctor *d, const struct param_slot *slot, const
         if (fabsf(grad[slot->at + i]) > fabsf(grad[slot->at + best]))
             best = i;
     double loss[2], h = 1e-3;
-    if (slot->gamma)
-        h *= d->m->cfg.ln_gain;
     for (int side = 0; side < 2; side++) {
         struct ref64_nudge nudge = {.tensor = slot->name, .index = best, .delta = side ? -h : h};
         struct ref64 r = {.cfg = &d->m->cfg,
@@ -232,8 +230,6 @@ static int check_gradient(struct doctor *d, const struct param_slot *slot, const
             return err_set(e, ERR_CANCEL, "interrupted");
     }
     double want = (loss[0] - loss[1]) / (2 * h), got = grad[slot->at + best];
-    if (slot->gamma)
-        got /= d->m->cfg.ln_gain;
     double error = fabs(got - want) / fmax(fabs(want), 1e-9);
     if (!(error <= *worst))
         *worst = error;
