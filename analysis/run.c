@@ -111,6 +111,15 @@ static int whole_batch(struct batch *b, const struct job *job, struct arena *a, 
     return 0;
 }
 
+/* Progress within the current stage, which is `span` rows long. */
+static int on_progress(void *arg, double done, double total)
+{
+    const struct pipeline *pl = arg;
+    if (!pl->job->progress)
+        return 0;
+    return pl->job->progress(pl->job->progress_arg, pl->done + pl->span * done / total, pl->total);
+}
+
 static int prepare(struct pipeline *pl, struct err *e)
 {
     const struct job *job = pl->job;
@@ -135,6 +144,8 @@ static int prepare(struct pipeline *pl, struct err *e)
             .pool = job->pool,
             .arena = &pl->arena,
             .folded = is_folded(job, t->a),
+            .progress = on_progress,
+            .progress_arg = pl,
             .max_bytes = job->max_bytes};
         if (t->a->plan && t->a->plan(&pl->plan, &t->ctx, e))
             return e->code;
@@ -179,15 +190,6 @@ static int group_size(int *out, const struct pipeline *pl, int first, struct err
     }
     *out = n;
     return 0;
-}
-
-/* Progress within the current stage, which is `span` rows long. */
-static int on_progress(void *arg, double done, double total)
-{
-    const struct pipeline *pl = arg;
-    if (!pl->job->progress)
-        return 0;
-    return pl->job->progress(pl->job->progress_arg, pl->done + pl->span * done / total, pl->total);
 }
 
 static int end_stage(struct pipeline *pl, struct err *e)

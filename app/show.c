@@ -111,7 +111,7 @@ static int rows_wanted(const struct view_data *d, const struct view_state *st)
     int64_t n = f->rank ? f->axes[axis].size : 1;
     if (f->look == LOOK_TOKENS && f->rank == 1)
         n = n / 8 + 1;
-    return (int)(n + 4 > MAX_ROWS ? MAX_ROWS : n + 4);
+    return (int)(n + 3 > MAX_ROWS ? MAX_ROWS : n + 3);
 }
 
 static void print_canvas(FILE *out, const struct canvas *c, bool colours)
@@ -188,7 +188,7 @@ static int show_block(const struct show *how, const struct block *b, struct err 
     if (!fields)
         return ERR_LIMIT;
     for (int i = 0; i < n && !rc; i++)
-        rc = block_field(&fields[i], b, spec->n_columns ? i : 0, e);
+        rc = block_field(&fields[i], b, spec->n_columns ? i : -1, e);
     struct view_data d = {.fields = fields, .n = n};
     if (!rc) {
         print_title(how->out, b);
@@ -272,7 +272,7 @@ static int show_inputs(const struct show *how, const struct report *r, struct er
         char text[256];
         if (in.text)
             text_escape(text, sizeof text, in.text, strlen(in.text), 0);
-        fprintf(how->out, "input %d, %lld tokens%s%s\n", i, (long long)in.n, in.text ? ": " : "",
+        fprintf(how->out, "input %d, %lld tokens%s%s\n", i, (long long)in.n, in.text && *in.text ? ": " : "",
             in.text ? text : "");
     }
     if (how->max_inputs && n > how->max_inputs)
