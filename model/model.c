@@ -34,8 +34,7 @@ static const struct embedded_file *embedded_find(const char *file)
     return NULL;
 }
 
-/* One text file of the model: NULL where there is none. */
-static int read_text(const char **out, size_t *n, const struct model *m, const char *file,
+int model_read_file(const char **out, size_t *n, const struct model *m, const char *file,
     struct arena *arena, struct err *e)
 {
     *out = NULL;
@@ -73,7 +72,7 @@ static int read_config(struct model *m, struct arena *arena, struct err *e)
     size_t n;
     char where[sizeof m->path + 64];
     snprintf(where, sizeof where, "%s%sconfig.json", *m->path ? m->path : m->name, "/");
-    int rc = read_text(&text, &n, m, "config.json", arena, e);
+    int rc = model_read_file(&text, &n, m, "config.json", arena, e);
     if (!rc && !text)
         rc = err_set(e, ERR_INPUT,
             "%s is missing; a model is a folder with config.json and "
@@ -133,11 +132,11 @@ static int read_params(struct model *m, struct pool *pool, struct arena *arena, 
 static int read_tokenizer(struct model *m, struct arena *arena, struct err *e)
 {
     struct tokenizer_files f = {.where = *m->path ? m->path : m->name};
-    int rc = read_text(&f.tokenizer_json, &f.tokenizer_n, m, "tokenizer.json", arena, e);
+    int rc = model_read_file(&f.tokenizer_json, &f.tokenizer_n, m, "tokenizer.json", arena, e);
     if (!rc)
-        rc = read_text(&f.vocab_json, &f.vocab_n, m, "vocab.json", arena, e);
+        rc = model_read_file(&f.vocab_json, &f.vocab_n, m, "vocab.json", arena, e);
     if (!rc)
-        rc = read_text(&f.merges_txt, &f.merges_n, m, "merges.txt", arena, e);
+        rc = model_read_file(&f.merges_txt, &f.merges_n, m, "merges.txt", arena, e);
     if (rc)
         return rc;
     if (!f.tokenizer_json && !f.vocab_json && !f.merges_txt) {

@@ -21,6 +21,10 @@ struct model {
 /* `name` is a folder, a hub-cache id (ORG/NAME or NAME), a name under $SONDE_MODELS, or "tiny". */
 int model_open(struct model **out, const char *name, struct pool *pool, struct err *e);
 void model_release(struct model **m);
+/* One text file of the model ("merges.txt"), from its folder or from the binary; *out is NULL where
+ * there is none. */
+int model_read_file(const char **out, size_t *n, const struct model *m, const char *file,
+    struct arena *arena, struct err *e);
 /* Hashes of what the numbers depend on, 32 hex digits each; read the first time they are asked. */
 int model_hash(char out[33], const struct model *m, struct err *e);
 void model_tokenizer_hash(char out[33], const struct model *m);
