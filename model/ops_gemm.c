@@ -11,7 +11,7 @@
 #define GROUP 8        /* panels of a group at most */
 #define STREAM_ROWS 24 /* up to here a panel is read once, end to end */
 #define STREAM_K 4096
-#define AHEAD 4096        /* bytes fetched ahead of a streamed panel */
+#define AHEAD 16384
 #define PAD (TILE_K + 16) /* row stride of a copied A piece: no two rows share a cache set */
 
 struct gemm {
@@ -35,7 +35,7 @@ int tile_split(int64_t rows, int max)
 bool ld_conflicts(int64_t ld)
 {
     /* Rows whose lines fall into fewer than 16 of the 64 sets of a 4 kB way. */
-    return ld % 256 == 0;
+    return ld % 512 == 0;
 }
 
 void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t rows, int64_t n)
@@ -104,6 +104,7 @@ static void cache_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0
     const struct panel *w = g->w;
     const tile_fn *tiles = g->kern->tile[dtype_slot(w->dtype)];
     const int64_t width = w->width, base = g->n0 / width, ldacc = (p1 - p0) * width;
+    const int64_t bytes = (int64_t)dtype_bytes(w->dtype);
     const int step = tile_split(r1 - r0, g->kern->rows);
     if (!w->k)
         memset(acc, 0, sizeof acc);
@@ -118,10 +119,12 @@ static void cache_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0
         }
         for (int64_t p = p0; p < p1; p++) {
             const char *b = panel_at(w, base + p, k);
+            const char *next =
+                p + 1 < p1 ? panel_at(w, base + p + 1, k) : panel_at(w, base + p0, k + nk);
             for (int64_t r = 0; r < r1 - r0; r += step) {
                 int rows = r1 - r0 - r < step ? (int)(r1 - r0 - r) : step;
                 tiles[rows - 1](acc + r * ldacc + (p - p0) * width, ldacc, a + r * lda, lda, b,
-                    width, nk, k > 0, b, 0);
+                    width, nk, k > 0, next, r == 0 ? width * bytes : 0);
             }
         }
     }

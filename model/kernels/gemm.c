@@ -16,7 +16,14 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, i
 #pragma GCC unroll 4
         for (int v = 0; v < NV; v++)
             w[v] = vload_as(b, i * ldb + v * VL, t);
-        __builtin_prefetch(ahead);
+        /* Thin tiles wait for memory and want it in L1; thick ones stream through L2. */
+        if (rows <= 4) {
+            __builtin_prefetch(ahead, 0, 3);
+            __builtin_prefetch(ahead + 64, 0, 3);
+        } else {
+            __builtin_prefetch(ahead, 0, 2);
+            __builtin_prefetch(ahead + 64, 0, 2);
+        }
         ahead += ahead_step;
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
