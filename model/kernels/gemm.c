@@ -103,9 +103,28 @@ void KERNEL(store)(const struct tile_out *o, float *acc, int64_t ldacc, int rows
 void KERNEL(transpose)(
     float *dst, int64_t ldd, const float *src, int64_t lds, int64_t rows, int64_t cols)
 {
-    for (int64_t j = 0; j < cols; j++)
-        for (int64_t i = 0; i < rows; i++)
-            dst[j * ldd + i] = src[i * lds + j];
+    vf v[VL];
+    for (int64_t i = 0; i < rows; i += VL)
+        for (int64_t j = 0; j < cols; j += VL) {
+            const float *s = src + i * lds + j;
+            float *d = dst + j * ldd + i;
+            int64_t nr = rows - i < VL ? rows - i : VL, nc = cols - j < VL ? cols - j : VL;
+            if (nr == VL && nc == VL) {
+#pragma GCC unroll 16
+                for (int x = 0; x < VL; x++)
+                    v[x] = vload(s + x * lds);
+                vtranspose(v);
+#pragma GCC unroll 16
+                for (int x = 0; x < VL; x++)
+                    vstore(d + x * ldd, v[x]);
+                continue;
+            }
+            for (int x = 0; x < VL; x++)
+                v[x] = x < nr ? vload_n(s + x * lds, nc, 0.0f) : vset1(0.0f);
+            vtranspose(v);
+            for (int x = 0; x < nc; x++)
+                vstore_n(d + x * ldd, v[x], nr);
+        }
 }
 
 void KERNEL(widen)(float *out, const void *in, enum dtype t, int64_t n)

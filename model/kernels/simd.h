@@ -119,6 +119,38 @@ static inline struct vd2 vdset1(double x)
     return (struct vd2){_mm512_set1_pd(x), _mm512_set1_pd(x)};
 }
 
+/* VL x VL in registers: row i becomes lane i. */
+static inline void vtranspose(vf r[VL])
+{
+    __m512 t[16], u[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+#pragma GCC unroll 2
+        for (int h = 0; h < 2; h++) {
+            __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + 2 + h]);
+            u[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            u[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    }
+    /* u[4 g + c]: lane group q holds column 4 q + c of rows 4 g .. 4 g + 3. */
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        __m512 a = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88);
+        __m512 b = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
+        __m512 d = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0x88);
+        __m512 e = _mm512_shuffle_f32x4(u[8 + c], u[12 + c], 0xdd);
+        r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+        r[8 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
+        r[4 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
+        r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
+    }
+}
+
 #elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #include <immintrin.h>
 #define KERNEL_NAME "avx2"
@@ -239,6 +271,29 @@ static inline struct vd2 vdset1(double x)
     return (struct vd2){_mm256_set1_pd(x), _mm256_set1_pd(x)};
 }
 
+/* VL x VL in registers: row i becomes lane i. */
+static inline void vtranspose(vf r[VL])
+{
+    __m256 t[8], u[8];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+        t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+        u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        r[c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x20);
+        r[4 + c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
+    }
+}
+
 #else
 #include <math.h>
 #define KERNEL_NAME "generic"
@@ -357,6 +412,16 @@ static inline vf vnarrow(struct vd2 d)
 static inline struct vd2 vdset1(double x)
 {
     return (struct vd2){(vd_half){x, x}, (vd_half){x, x}};
+}
+/* VL x VL: row i becomes lane i. */
+static inline void vtranspose(vf r[VL])
+{
+    vf t[VL] = {r[0], r[1], r[2], r[3]};
+    for (int i = 0; i < VL; i++)
+        for (int j = 0; j < VL; j++)
+            t[j][i] = r[i][j];
+    for (int i = 0; i < VL; i++)
+        r[i] = t[i];
 }
 #endif
 

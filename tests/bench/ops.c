@@ -55,15 +55,16 @@ static double best_time(enum product what, float *c, float *a, int64_t m, const 
     return best;
 }
 
-static void bench(size_t s, enum dtype t, const int *ms, int n_ms, double peak, double gbs,
-    struct pool *pool)
+static void bench(
+    size_t s, enum dtype t, const int *ms, int n_ms, double peak, double gbs, struct pool *pool)
 {
     const int64_t k = shapes[s].k, n = shapes[s].n, bytes = (int64_t)panel_bytes(t, k, n);
     int copies = (int)(COPIES_BYTES / (size_t)bytes) + 1;
     struct panel w[512];
     float *raw = numbers(k * n), *dw = calloc((size_t)(k * n), 4);
     void *narrow = malloc((size_t)(k * n) * 4);
-    char *all = aligned_alloc(2 << 20, ((size_t)(copies * bytes) + (2 << 20)) / (2 << 20) * (2 << 20));
+    char *all =
+        aligned_alloc(2 << 20, ((size_t)(copies * bytes) + (2 << 20)) / (2 << 20) * (2 << 20));
     if (!raw || !dw || !narrow || !all)
         return;
     (void)madvise(all, (size_t)copies * (size_t)bytes, MADV_HUGEPAGE);
@@ -107,7 +108,10 @@ int main(int argc, char **argv)
         else if (!strcmp(argv[i], "-s") && i + 1 < argc)
             only = argv[++i];
         else if (!strcmp(argv[i], "-d") && i + 1 < argc)
-            t = argv[i + 1][0] == 'b' ? DT_BF16 : !strcmp(argv[i + 1], "f16") ? DT_F16 : DT_F32, i++;
+            t = argv[i + 1][0] == 'b'         ? DT_BF16
+                : !strcmp(argv[i + 1], "f16") ? DT_F16
+                                              : DT_F32,
+            i++;
         else if (given < 64)
             ms[given++] = atoi(argv[i]);
     }
