@@ -148,6 +148,28 @@ static void gemm_block(void *arg, int64_t i, int worker)
         cache_block(g, r0, r1, p0, p1);
 }
 
+static void gemm_run(struct gemm *g, struct pool *pool)
+{
+    /* Four tasks a thread even out what other programs take. */
+    int64_t tasks = 4 * pool_threads(pool);
+    g->group = (g->panels * g->row_blocks + tasks - 1) / tasks;
+    if (g->m > STREAM_ROWS && g->group > GROUP)
+        g->group = GROUP;
+    if (g->m * g->w->k * (g->n1 - g->n0) < 50000)
+        pool = NULL;
+    pool_for(pool, (g->panels + g->group - 1) / g->group * g->row_blocks, gemm_block, g);
+}
+
+/* The rows of a thick streamed tile must not share cache sets; a few are cheaper to copy once. */
+static void gemm_copied(struct gemm *g, struct pool *pool)
+{
+    _Alignas(64) float copy[STREAM_ROWS * (STREAM_K + 16)];
+    copy_rows(copy, g->w->k + 16, g->a, g->lda, g->m, g->w->k);
+    g->a = copy;
+    g->lda = g->w->k + 16;
+    gemm_run(g, pool);
+}
+
 void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, const struct panel *w,
     int64_t n0, int64_t n1, const struct epilogue *ep, struct pool *pool)
 {
@@ -166,14 +188,10 @@ void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, con
         .panels = (n1 - n0 + w->width - 1) / w->width,
         .row_blocks = (m + MC - 1) / MC,
         .copy_a = ld_conflicts(lda)};
-    /* Four tasks a thread even out what other programs take. */
-    int64_t tasks = 4 * pool_threads(pool);
-    g.group = (g.panels * g.row_blocks + tasks - 1) / tasks;
-    if (m > STREAM_ROWS && g.group > GROUP)
-        g.group = GROUP;
-    if (m * w->k * (n1 - n0) < 50000)
-        pool = NULL;
-    pool_for(pool, (g.panels + g.group - 1) / g.group * g.row_blocks, gemm_block, &g);
+    if (g.copy_a && m > 8 && m <= STREAM_ROWS && w->k <= STREAM_K)
+        gemm_copied(&g, pool);
+    else
+        gemm_run(&g, pool);
 }
 
 struct gemm_cols {

@@ -13,7 +13,7 @@
  * is transposed into small panels while the part after it is on its way from memory. */
 
 #define MC 132
-#define GROUP_T 4
+#define GROUP_T 8
 
 struct gemm_t {
     const struct kernels *kern;
@@ -54,6 +54,14 @@ static void transpose_piece(
             g->kern->transpose(dst, width, f, w->width, rows, cols);
         }
     }
+}
+
+/* Fetches part i of n of each of `rows` rows of dC, nn values long. */
+static void fetch_rows(const float *dc, int64_t ldc, int rows, int64_t nn, int64_t i, int64_t n)
+{
+    for (int r = 0; r < rows; r++)
+        for (int64_t x = nn * i / n; x < nn * (i + 1) / n; x += 16)
+            __builtin_prefetch(dc + r * ldc + x, 0, 2);
 }
 
 /* Fetches part i of n of W[k0 .. k0 + nk, n0 .. n0 + nn]: nn / width runs of nk rows. */
@@ -97,6 +105,8 @@ static void gemm_t_block(void *arg, int64_t i, int worker)
             for (int64_t r = 0; r < rows; r += step) {
                 int nr = rows - r < step ? (int)(rows - r) : step;
                 fetch_part(g, k0, nk, n + nn, next, part++, parts);
+                fetch_rows(g->dc + (r0 + r) * g->ldc + n + nn, g->ldc, nr, next, k / width,
+                    (nk + width - 1) / width);
                 g->kern->tile[0][nr - 1](acc + r * ldacc + k, ldacc, dc + r * ldc, ldc, bt + k * nn,
                     width, nn, n > 0, (const char *)bt, 0);
             }
@@ -124,7 +134,7 @@ void ops_gemm_t(float *da, int64_t lda, const float *dc, int64_t ldc, int64_t m,
 /* dW += A^T dC. A block is KB rows of dW by GROUP panels of its columns, over all of M: A's piece is
  * transposed and dC's rows are dealt out to small panels, so that both are read in order. */
 
-#define KB 96
+#define KB 192
 #define GROUP 8
 
 struct gemm_grad {

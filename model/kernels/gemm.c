@@ -78,15 +78,12 @@ void KERNEL(store)(const struct tile_out *o, float *acc, int64_t ldacc, int rows
             int n = cols - j;
             vf x = vload(s + j);
             if (o->bias)
-                x = x + (n >= VL ? vload(o->bias + j) : vload_n(o->bias + j, n, 0.0f));
+                x = x + vload_upto(o->bias + j, n, 0.0f);
             if (o->pre)
-                vstore_n(o->pre + r * ld_pre + j, x, n);
+                vstore_upto(o->pre + r * ld_pre + j, x, n);
             if (add)
-                x = x + vload_n(add + j, n, 0.0f);
-            if (n >= VL)
-                vstore(d + j, x);
-            else
-                vstore_n(d + j, x, n);
+                x = x + vload_upto(add + j, n, 0.0f);
+            vstore_upto(d + j, x, n);
         }
     }
     if (!o->use_act)
@@ -94,9 +91,9 @@ void KERNEL(store)(const struct tile_out *o, float *acc, int64_t ldacc, int rows
     KERNEL(act)(o->add ? acc : o->c, o->add ? ldacc : o->ldc, acc, ldacc, rows, cols, o->act);
     for (int r = 0; o->add && r < rows; r++)
         for (int j = 0; j < cols; j += VL) {
-            vf x = vload_n(acc + r * ldacc + j, cols - j, 0.0f);
-            x = x + vload_n(o->add + r * ld_add + j, cols - j, 0.0f);
-            vstore_n(o->c + r * o->ldc + j, x, cols - j);
+            vf x = vload_upto(acc + r * ldacc + j, cols - j, 0.0f);
+            x = x + vload_upto(o->add + r * ld_add + j, cols - j, 0.0f);
+            vstore_upto(o->c + r * o->ldc + j, x, cols - j);
         }
 }
 

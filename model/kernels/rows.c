@@ -13,7 +13,7 @@ void KERNEL(moments)(double *mean, double *ss, const float *x, int64_t n)
     for (; j + VL <= n; j += VL)
         s = vdadd(s, vwiden(vload(x + j)));
     if (j < n)
-        s = vdadd(s, vwiden(vload_n(x + j, n - j, 0.0f)));
+        s = vdadd(s, vwiden(vload_upto(x + j, n - j, 0.0f)));
     *mean = vdsum(s) / (double)n;
     if (!ss)
         return;
@@ -34,12 +34,12 @@ void KERNEL(ln)(float *y, const float *x, float mean, float inv, const float *ga
     vf m = vset1(mean), s = vset1(inv);
     for (int64_t j = 0; j < n; j += VL) {
         int64_t left = n - j;
-        vf v = (vload_n(x + j, left, 0.0f) - m) * s;
+        vf v = (vload_upto(x + j, left, 0.0f) - m) * s;
         if (gamma)
-            v = v * vload_n(gamma + j, left, 0.0f);
+            v = v * vload_upto(gamma + j, left, 0.0f);
         if (beta)
-            v = v + vload_n(beta + j, left, 0.0f);
-        vstore_n(y + j, v, left);
+            v = v + vload_upto(beta + j, left, 0.0f);
+        vstore_upto(y + j, v, left);
     }
 }
 
@@ -50,27 +50,27 @@ void KERNEL(ln_grad)(float *dx, const float *dy, const float *x, float mean, flo
     vf m = vset1(mean), s = vset1(inv);
     for (int64_t j = 0; j < n; j += VL) {
         int64_t left = n - j;
-        vf v = vload_n(dy + j, left, 0.0f);
+        vf v = vload_upto(dy + j, left, 0.0f);
         if (gamma)
-            v = v * vload_n(gamma + j, left, 0.0f);
+            v = v * vload_upto(gamma + j, left, 0.0f);
         sum = vdadd(sum, vwiden(v));
         if (live)
-            dot = vdadd(dot, vwiden(v * ((vload_n(x + j, left, mean) - m) * s)));
+            dot = vdadd(dot, vwiden(v * ((vload_upto(x + j, left, mean) - m) * s)));
     }
     vf mean_v = vset1((float)(vdsum(sum) / (double)n));
     vf mean_vn = vset1((float)(vdsum(dot) / (double)n));
     for (int64_t j = 0; j < n; j += VL) {
         int64_t left = n - j;
-        vf v = vload_n(dy + j, left, 0.0f);
+        vf v = vload_upto(dy + j, left, 0.0f);
         if (gamma)
-            v = v * vload_n(gamma + j, left, 0.0f);
+            v = v * vload_upto(gamma + j, left, 0.0f);
         v = v - mean_v;
         if (live)
-            v = v - (vload_n(x + j, left, mean) - m) * s * mean_vn;
+            v = v - (vload_upto(x + j, left, mean) - m) * s * mean_vn;
         v = v * s;
         if (accumulate)
-            v = v + vload_n(dx + j, left, 0.0f);
-        vstore_n(dx + j, v, left);
+            v = v + vload_upto(dx + j, left, 0.0f);
+        vstore_upto(dx + j, v, left);
     }
 }
 
@@ -81,52 +81,61 @@ void KERNEL(ln_grad_columns)(float *dgamma, float *dbeta, const float *dy, int64
         int64_t left = n - j;
         struct vd2 g = vdset1(0.0), b = vdset1(0.0);
         for (int64_t r = 0; r < rows; r++) {
-            vf d = vload_n(dy + r * lddy + j, left, 0.0f);
-            vf v = (vload_n(x + r * ldx + j, left, 0.0f) - vset1(mean[r])) * vset1(inv[r]);
+            vf d = vload_upto(dy + r * lddy + j, left, 0.0f);
+            vf v = (vload_upto(x + r * ldx + j, left, 0.0f) - vset1(mean[r])) * vset1(inv[r]);
             g = vdadd(g, vwiden(d * v));
             b = vdadd(b, vwiden(d));
         }
         if (dgamma)
-            vstore_n(dgamma + j, vload_n(dgamma + j, left, 0.0f) + vnarrow(g), left);
+            vstore_upto(dgamma + j, vload_upto(dgamma + j, left, 0.0f) + vnarrow(g), left);
         if (dbeta)
-            vstore_n(dbeta + j, vload_n(dbeta + j, left, 0.0f) + vnarrow(b), left);
+            vstore_upto(dbeta + j, vload_upto(dbeta + j, left, 0.0f) + vnarrow(b), left);
     }
 }
 
 void KERNEL(softmax)(float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled)
 {
     vf top = vset1(-INFINITY), a = vset1(scale);
-    for (int64_t j = 0; j < n; j += VL) {
-        int64_t left = n - j;
-        vf v = vload_n(s + j, left, 0.0f) * a;
-        vstore_n(p + j, v, left);
-        if (scaled)
-            vstore_n(scaled + j, v, left);
-        top = left >= VL ? vmax(v, top) : vmax(vload_n(p + j, left, -INFINITY), top);
+    const int64_t whole = n / VL * VL, left = n - whole;
+    for (int64_t j = 0; j < whole; j += VL) {
+        vf v = vload(s + j) * a;
+        vstore(p + j, v);
+        top = vmax(v, top);
     }
+    /* Lanes past the end are -inf: nothing to the maximum, exactly 0 to the sum. */
+    vf tail = vset1(-INFINITY);
+    if (left) {
+        vstore_n(p + whole, vload_n(s + whole, left, 0.0f) * a, left);
+        tail = vload_n(p + whole, left, -INFINITY);
+        top = vmax(tail, top);
+    }
+    if (scaled)
+        memcpy(scaled, p, (size_t)n * sizeof *p);
     vf max = vset1(vmaxlane(top)), sum = vset1(0.0f);
-    for (int64_t j = 0; j < n; j += VL) {
-        int64_t left = n - j;
-        vf v = vexp(vload_n(p + j, left, -INFINITY) - max);
+    for (int64_t j = 0; j < whole; j += VL) {
+        vf v = vexp(vload(p + j) - max);
         sum = sum + v;
-        vstore_n(p + j, v, left);
+        vstore(p + j, v);
     }
-    vf inv = vset1(1.0f / vsum(sum));
-    int64_t j = 0;
-    for (; j < n; j += VL)
-        vstore_n(p + j, vload_n(p + j, n - j, 0.0f) * inv, n - j);
-    for (j = n; j < pad; j++)
-        p[j] = 0.0f;
+    tail = vexp(tail - max);
+    vf inv = vset1(1.0f / vsum(sum + tail));
+    for (int64_t j = 0; j < whole; j += VL)
+        vstore(p + j, vload(p + j) * inv);
+    if (left)
+        vstore_n(p + whole, tail * inv, left);
+    if (pad > n)
+        memset(p + n, 0, (size_t)(pad - n) * sizeof *p);
 }
 
 void KERNEL(softmax_grad)(float *ds, const float *p, const float *dp, int64_t n, int64_t pad)
 {
     struct vd2 dot = vdset1(0.0);
     for (int64_t j = 0; j < n; j += VL)
-        dot = vdadd(dot, vwiden(vload_n(p + j, n - j, 0.0f) * vload_n(dp + j, n - j, 0.0f)));
+        dot = vdadd(dot, vwiden(vload_upto(p + j, n - j, 0.0f) * vload_upto(dp + j, n - j, 0.0f)));
     vf d = vset1((float)vdsum(dot));
     for (int64_t j = 0; j < n; j += VL)
-        vstore_n(ds + j, vload_n(p + j, n - j, 0.0f) * (vload_n(dp + j, n - j, 0.0f) - d), n - j);
+        vstore_upto(
+            ds + j, vload_upto(p + j, n - j, 0.0f) * (vload_upto(dp + j, n - j, 0.0f) - d), n - j);
     for (int64_t j = n; j < pad; j++)
         ds[j] = 0.0f;
 }
@@ -138,14 +147,15 @@ void KERNEL(axpy)(float *y, const float *x, float a, int64_t n)
     for (; j + VL <= n; j += VL)
         vstore(y + j, vfma(s, vload(x + j), vload(y + j)));
     if (j < n)
-        vstore_n(y + j, vfma(s, vload_n(x + j, n - j, 0.0f), vload_n(y + j, n - j, 0.0f)), n - j);
+        vstore_upto(
+            y + j, vfma(s, vload_upto(x + j, n - j, 0.0f), vload_upto(y + j, n - j, 0.0f)), n - j);
 }
 
 bool KERNEL(max)(float *max, const float *x, int64_t n)
 {
     vf top = vset1(-INFINITY), zero = vset1(0.0f);
     for (int64_t j = 0; j < n; j += VL) {
-        vf v = vload_n(x + j, n - j, -INFINITY);
+        vf v = vload_upto(x + j, n - j, -INFINITY);
         top = vmax(v, top);
         zero = zero + vsel(veq(v, v), vset1(0.0f), vset1(1.0f));
     }
@@ -157,9 +167,8 @@ void KERNEL(exp_sums)(double *sum, double *dot, const float *x, float max, int64
 {
     struct vd2 s = vdset1(0.0), t = vdset1(0.0);
     vf m = vset1(max);
-    int64_t j = 0;
-    for (; j < n; j += VL) {
-        vf d = vload_n(x + j, n - j, -INFINITY) - m, e = vexp(d);
+    for (int64_t j = 0; j < n; j += VL) {
+        vf d = vload_upto(x + j, n - j, -INFINITY) - m, e = vexp(d);
         s = vdadd(s, vwiden(e));
         /* exp(-inf) * -inf counts nothing. */
         t = vdadd(t, vwiden(e * vmax(vset1(-200.0f), d)));
@@ -172,15 +181,15 @@ void KERNEL(shift)(float *out, const float *x, double by, int64_t n)
 {
     struct vd2 b = vdset1(-by);
     for (int64_t j = 0; j < n; j += VL)
-        vstore_n(out + j, vnarrow(vdadd(vwiden(vload_n(x + j, n - j, 0.0f)), b)), n - j);
+        vstore_upto(out + j, vnarrow(vdadd(vwiden(vload_upto(x + j, n - j, 0.0f)), b)), n - j);
 }
 
 double KERNEL(kl)(const float *logp, const float *logq, int64_t n)
 {
     struct vd2 s = vdset1(0.0);
     for (int64_t j = 0; j < n; j += VL) {
-        vf p = vload_n(logp + j, n - j, -INFINITY), e = vexp(p);
-        vf t = e * (p - vload_n(logq + j, n - j, 0.0f));
+        vf p = vload_upto(logp + j, n - j, -INFINITY), e = vexp(p);
+        vf t = e * (p - vload_upto(logq + j, n - j, 0.0f));
         s = vdadd(s, vwiden(vsel(veq(e, vset1(0.0f)), vset1(0.0f), t)));
     }
     return vdsum(s);
@@ -191,7 +200,7 @@ int64_t KERNEL(count_above)(const float *x, float v, int64_t n)
     int64_t count = 0;
     vf t = vset1(v);
     for (int64_t j = 0; j < n; j += VL)
-        count += __builtin_popcount(vbits(vlt(t, vload_n(x + j, n - j, -INFINITY))));
+        count += __builtin_popcount(vbits(vlt(t, vload_upto(x + j, n - j, -INFINITY))));
     return count;
 }
 
@@ -200,7 +209,7 @@ int64_t KERNEL(count_equal)(const float *x, float v, int64_t n)
     int64_t count = 0;
     vf t = vset1(v);
     for (int64_t j = 0; j < n; j += VL)
-        count += __builtin_popcount(vbits(veq(t, vload_n(x + j, n - j, NAN))));
+        count += __builtin_popcount(vbits(veq(t, vload_upto(x + j, n - j, NAN))));
     return count;
 }
 
@@ -209,7 +218,7 @@ int64_t KERNEL(find_above)(const float *x, float v, int64_t from, int64_t n)
     const uint32_t all = VL == 16 ? 0xffff : (1u << VL) - 1;
     vf t = vset1(v);
     for (int64_t j = from; j < n; j += VL) {
-        uint32_t m = ~vbits(vle(vload_n(x + j, n - j, -INFINITY), t)) & all;
+        uint32_t m = ~vbits(vle(vload_upto(x + j, n - j, -INFINITY), t)) & all;
         if (m) {
             int64_t i = j + __builtin_ctz(m);
             if (i < n)
@@ -223,7 +232,7 @@ int64_t KERNEL(find_equal)(const float *x, float v, int64_t n)
 {
     vf t = vset1(v);
     for (int64_t j = 0; j < n; j += VL) {
-        uint32_t m = vbits(veq(t, vload_n(x + j, n - j, NAN)));
+        uint32_t m = vbits(veq(t, vload_upto(x + j, n - j, NAN)));
         if (m)
             return j + __builtin_ctz(m);
     }

@@ -437,6 +437,21 @@ ALWAYS_INLINE vf vload_as(const void *p, int64_t i, enum dtype t)
     return vload((const float *)p + i);
 }
 
+/* min(n, VL) floats, the rest `fill`; whole vectors without a mask. */
+ALWAYS_INLINE vf vload_upto(const float *p, int64_t n, float fill)
+{
+    if (n >= VL)
+        return vload(p);
+    return vload_n(p, n, fill);
+}
+ALWAYS_INLINE void vstore_upto(float *p, vf v, int64_t n)
+{
+    if (n >= VL)
+        vstore(p, v);
+    else
+        vstore_n(p, v, n);
+}
+
 static inline struct vd2 vdadd(struct vd2 s, struct vd2 x)
 {
     return (struct vd2){s.a + x.a, s.b + x.b};

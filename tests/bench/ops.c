@@ -97,6 +97,59 @@ static void bench(
     free(dw);
 }
 
+/* Everything of a forward pass that is not a product, for one layer of GPT-2 small. */
+static void bench_rest(const int *ms, int n_ms, struct pool *pool)
+{
+    enum { C = 768, H = 12, F = 3072, V = 50257 };
+    for (int i = 0; i < n_ms; i++) {
+        const int64_t m = ms[i], offset[2] = {0, m};
+        float *qkv = numbers(m * 3 * C), *z = numbers(m * C), *f = numbers(m * F), *g = numbers(C);
+        float *dqkv = numbers(m * 3 * C), *scale = numbers(m), *row = numbers(V);
+        const float *k = qkv + C, *v = qkv + 2 * C;
+        float *dk = dqkv + C, *dv = dqkv + 2 * C;
+        struct attention a = {.heads = H,
+            .d_head = C / H,
+            .scale = 0.125f,
+            .n_seq = 1,
+            .offset = offset,
+            .q = qkv,
+            .k = &k,
+            .v = &v,
+            .ldq = 3 * C,
+            .ldk = 3 * C,
+            .ldv = 3 * C,
+            .z = z,
+            .ldz = C};
+        struct attention_grad ag = {.dz = z, .dq = dqkv, .dk = &dk, .dv = &dv};
+        struct ln ln = {.kind = LN_TRUE, .eps = 1e-5, .gamma = g, .beta = g};
+        struct row_stats st;
+        double best[5] = {1e9, 1e9, 1e9, 1e9, 1e9};
+        struct err e;
+        for (int run = 0; run < 20; run++) {
+            double t[6];
+            t[0] = now();
+            ops_attention(&a, pool, &e);
+            t[1] = now();
+            ops_ln(z, C, scale, qkv, 3 * C, m, C, &ln, pool);
+            t[2] = now();
+            ops_act(f, f, m * F, ACT_GELU_NEW, pool);
+            t[3] = now();
+            ops_row_stats(&st, row, V);
+            t[4] = now();
+            ops_attention_grad(&a, &ag, pool, &e);
+            t[5] = now();
+            for (int x = 0; x < 5; x++)
+                best[x] = t[x + 1] - t[x] < best[x] ? t[x + 1] - t[x] : best[x];
+        }
+        double flops = 2.0 * (double)(m * m) * C;
+        printf("M %5d  attention %7.0f us %5.1f GFLOP/s  ln %5.0f us  gelu_new %6.0f us  "
+               "one vocabulary row %4.0f us  attention_grad %7.0f us %5.1f GFLOP/s\n",
+            ms[i], best[0] * 1e6, flops / best[0] * 1e-9, best[1] * 1e6, best[2] * 1e6,
+            best[3] * 1e6, best[4] * 1e6, 2.5 * flops / best[4] * 1e-9);
+        free(qkv), free(z), free(f), free(g), free(dqkv), free(scale), free(row);
+    }
+}
+
 int main(int argc, char **argv)
 {
     int threads = 0, ms[64] = {1, 2, 4, 6, 8, 12, 13, 16, 32, 64, 256, 1024}, n_ms = 12, given = 0;
@@ -126,6 +179,8 @@ int main(int argc, char **argv)
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
         if (!only || !strcmp(only, shapes[s].name))
             bench(s, t, ms, n_ms, peak, gbs, pool);
+    if (!only || !strcmp(only, "rest"))
+        bench_rest(ms, n_ms, pool);
     pool_release(&pool);
     return 0;
 }
