@@ -64,7 +64,10 @@ static const struct param input[] = {
         .type = PARAM_STRING,
         .metavar = "NAME[:N]",
         .help = "the first N inputs of a built-in prompt set"},
-    {.name = "prepend-bos", .type = PARAM_BOOL, .help = "put the BOS token before every text"},
+    {.name = "prepend-bos",
+        .type = PARAM_BOOL,
+        .def = "true",
+        .help = "put the BOS token before every text (not before --tokens)"},
 };
 
 static const struct param engine[] = {
