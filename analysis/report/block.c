@@ -22,7 +22,19 @@ static bool is_float(enum dtype t)
     return t == DT_F32 || t == DT_F64 || t == DT_F16 || t == DT_BF16;
 }
 
-void attr_number(char *buf, size_t n, double value, enum dtype t)
+static bool reads_back(const char *text, double value, enum dtype t)
+{
+    float both[2] = {strtof(text, NULL), (float)value};
+    uint16_t half[2];
+    if (t == DT_F64)
+        return strtod(text, NULL) == value;
+    if (t == DT_F32)
+        return both[0] == both[1];
+    tensor_narrow(half, both, t, 2);
+    return half[0] == half[1];
+}
+
+void exact_number(char *buf, size_t n, double value, enum dtype t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (!is_float(t) && fabs(value) < 0x1p63) {
@@ -31,18 +43,27 @@ void attr_number(char *buf, size_t n, double value, enum dtype t)
     }
     pthread_once(&once, make_c_locale);
     locale_t old = c_locale ? uselocale(c_locale) : (locale_t)0;
-    bool single = t != DT_F64;
-    for (int digits = single ? 6 : 15; digits <= 17; digits++) {
+    int digits = t == DT_F64 ? 15 : t == DT_F32 ? 6 : 3;
+    do
         snprintf(buf, n, "%.*g", digits, value);
-        if (single ? strtof(buf, NULL) == (float)value : strtod(buf, NULL) == value)
-            break;
-        if (isnan(value))
-            break;
-    }
+    while (!isnan(value) && !reads_back(buf, value, t) && ++digits <= 17);
     if (isnan(value))
         snprintf(buf, n, "nan"); /* without the sign, which nobody means */
     if (old)
         uselocale(old);
+}
+
+void exact_value(char *buf, size_t n, const void *value, enum dtype t)
+{
+    double v;
+    if (t == DT_I64) {
+        snprintf(buf, n, "%" PRId64, *(const int64_t *)value);
+    } else if (t == DT_U64) {
+        snprintf(buf, n, "%" PRIu64, *(const uint64_t *)value);
+    } else {
+        values_widen(&v, value, t, 1, 1);
+        exact_number(buf, n, v, t);
+    }
 }
 
 /* ---- declaring ---- */
@@ -141,7 +162,7 @@ int run_new_block(struct block **out, struct run *run, const struct block_spec *
     b->path = arena_strdup(&r->arena, path, e);
     b->columns = arena_array(&r->arena, (size_t)b->spec.n_columns + 1, sizeof *b->columns, e);
     if (!b->path || !b->columns ||
-        grow(&run->blocks, run->n_blocks, &run->cap_blocks, sizeof *run->blocks, e))
+        report_grow(&run->blocks, run->n_blocks, &run->cap_blocks, sizeof *run->blocks, e))
         return ERR_LIMIT;
     for (int i = 0; i <= b->spec.n_columns; i++)
         b->columns[i] = (struct column_source){b, i - 1};

@@ -5,9 +5,6 @@
 
 #include "analysis/report/inside.h"
 
-#define TILE                                                                                       \
-    ((int64_t)256 * 1024) /* values read at once: memory stays flat however large the block */
-
 #define WIDEN(TYPE)                                                                                \
     for (int64_t i = 0; i < n; i++)                                                                \
     out[i] = (double)((const TYPE *)in)[i * step]
@@ -54,6 +51,40 @@ void values_widen(double *out, const void *in, enum dtype t, int64_t n, int64_t 
         WIDEN(uint8_t);
         break;
     }
+}
+
+bool piece_next(struct piece *p, const struct block_spec *s)
+{
+    int64_t inner = 1;
+    int k = s->rank - 1;
+    while (k > 0 && inner * s->axes[k].size <= PIECE)
+        inner *= s->axes[k--].size;
+    if (!p->begun) {
+        *p = (struct piece){.begun = true};
+        for (int i = 0; i < s->rank; i++)
+            if (!s->axes[i].size)
+                return false;
+    } else {
+        p->first += p->n;
+        int i = k;
+        if (i >= 0)
+            p->start[i] += p->count[i];
+        while (i >= 0 && p->start[i] >= s->axes[i].size) {
+            p->start[i] = 0;
+            if (--i >= 0)
+                p->start[i]++;
+        }
+        if (i < 0)
+            return false;
+    }
+    for (int i = 0; i < s->rank; i++)
+        p->count[i] = i < k ? 1 : s->axes[i].size;
+    if (k >= 0) {
+        int64_t rows = PIECE / inner > 0 ? PIECE / inner : 1, left = s->axes[k].size - p->start[k];
+        p->count[k] = rows < left ? rows : left;
+    }
+    p->n = dims_count(p->count, s->rank);
+    return true;
 }
 
 /* ---- reading a box of cells as double ---- */
@@ -145,7 +176,7 @@ static bool plan_window(
         if (!point)
             p->count[i] = cells < w->count[i] || left / stride < cells ? left : cells * stride;
     }
-    int64_t room = TILE;
+    int64_t room = PIECE;
     for (int i = f->rank - 1; i >= 0; i--) {
         p->tile[i] = p->count[i] < room ? p->count[i] : room;
         room = p->tile[i] ? room / p->tile[i] : room;

@@ -92,7 +92,7 @@ int run_new_block(struct block **out, struct run *run, const struct block_spec *
 int report_labels(
     const char *const **out, struct report *r, const char *const *labels, int64_t n, struct err *e);
 /* Grows *array of `size`-byte elements so that one more fits; plain heap memory. */
-int grow(void *array, int n, int *cap, size_t size, struct err *e);
+int report_grow(void *array, int n, int *cap, size_t size, struct err *e);
 
 /* report_h5.c: the document on disk. Writers are called with the report's lock held. */
 int file_create(struct report *r, struct err *e);
@@ -122,7 +122,7 @@ void file_block_free(struct block *b);
 void file_run_free(struct run *run);
 
 /* The shortest text that reads back as the same number, in the C locale; integers without a point. */
-void attr_number(char *buf, size_t n, double value, enum dtype t);
+void exact_number(char *buf, size_t n, double value, enum dtype t);
 const char *report_word(struct report *r, const char *s, struct err *e); /* a kept copy */
 void report_lock(const struct report *r, bool to_write);
 int report_unlock(const struct report *r, int rc); /* returns rc */
@@ -133,6 +133,16 @@ int file_open(struct report *r, struct err *e);
 void file_load_labels(struct block *b);
 
 /* fetch.c */
+/* The block in pieces of consecutive values, few enough to hold: start with {0} until false. */
+struct piece {
+    int64_t start[FIELD_MAX_RANK], count[FIELD_MAX_RANK];
+    int64_t first, n; /* in row-major order */
+    bool begun;
+};
+bool piece_next(struct piece *p, const struct block_spec *s);
+#define PIECE ((int64_t)256 * 1024) /* the most values of a piece */
+/* One value as exact_number writes it, exact for 64-bit integers too. */
+void exact_value(char *buf, size_t n, const void *value, enum dtype t);
 /* Widens n values that lie `step` values apart. */
 void values_widen(double *out, const void *in, enum dtype t, int64_t n, int64_t step);
 int block_fetch(const struct field *f, double *out, const struct window *w,

@@ -24,7 +24,7 @@ int report_unlock(const struct report *r, int rc)
     return rc;
 }
 
-int grow(void *array, int n, int *cap, size_t size, struct err *e)
+int report_grow(void *array, int n, int *cap, size_t size, struct err *e)
 {
     if (n < *cap)
         return 0;
@@ -136,7 +136,7 @@ int report_labels(
             return free(copy), 0;
         }
     const char **kept = arena_array(&r->arena, (size_t)n, sizeof *kept, e);
-    if (!kept || grow(&r->lists, r->n_lists, &r->cap_lists, sizeof *r->lists, e))
+    if (!kept || report_grow(&r->lists, r->n_lists, &r->cap_lists, sizeof *r->lists, e))
         return free(copy), ERR_LIMIT;
     memcpy(kept, copy, (size_t)n * sizeof *kept);
     r->lists[r->n_lists++] = (struct label_list){hash, n, kept};
@@ -286,7 +286,7 @@ const struct report_info *report_about(const struct report *r)
 
 int report_put_input(struct report *r, const struct report_input *in, struct err *e)
 {
-    int rc = grow(&r->inputs, r->n_inputs, &r->cap_inputs, sizeof *r->inputs, e);
+    int rc = report_grow(&r->inputs, r->n_inputs, &r->cap_inputs, sizeof *r->inputs, e);
     if (rc)
         return rc;
     struct report_input own = {.n = in->n};
@@ -340,7 +340,7 @@ int report_new_run(
     struct run **out, struct report *r, const char *name, const char *analysis, struct err *e)
 {
     struct run *run = arena_zalloc(&r->arena, sizeof *run, e);
-    if (!run || grow(&r->runs, r->n_runs, &r->cap_runs, sizeof *r->runs, e) ||
+    if (!run || report_grow(&r->runs, r->n_runs, &r->cap_runs, sizeof *r->runs, e) ||
         !(run->name = copy_text(r, name, e)) || !(run->analysis = copy_text(r, analysis, e)))
         return ERR_LIMIT;
     run->report = r;
@@ -376,7 +376,7 @@ int run_put_attr(struct run *run, const struct attr *a, struct err *e)
         *old = own;
         return 0;
     }
-    int rc = grow(&run->attrs, run->n_attrs, &run->cap_attrs, sizeof *run->attrs, e);
+    int rc = report_grow(&run->attrs, run->n_attrs, &run->cap_attrs, sizeof *run->attrs, e);
     if (!rc)
         run->attrs[run->n_attrs++] = own;
     return rc;
@@ -416,7 +416,7 @@ int run_attr_int(struct run *run, const char *name, int64_t value, struct err *e
 int run_attr_float(struct run *run, const char *name, double value, struct err *e)
 {
     char text[40];
-    attr_number(text, sizeof text, value, DT_F64);
+    exact_number(text, sizeof text, value, DT_F64);
     struct attr a = {.name = name, .kind = ATTR_FLOAT, .text = text, .f = value};
     return attr_set(run, &a, e);
 }

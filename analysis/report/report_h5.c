@@ -473,7 +473,7 @@ static int find_scale(struct scale **out, struct place *p, const struct axis *a,
             return 0;
         }
     if ((rc = open_axes(p, e)) ||
-        (rc = grow(&p->scales, p->n_scales, &p->cap_scales, sizeof *p->scales, e)))
+        (rc = report_grow(&p->scales, p->n_scales, &p->cap_scales, sizeof *p->scales, e)))
         return rc;
     snprintf(name, sizeof name, "%.100s", a->name);
     for (char *c = name; *c; c++)
@@ -504,7 +504,8 @@ static int write_axes(struct block *b, struct place *p, struct err *e)
             continue;
         int rc = find_scale(&scale, p, &s->axes[i], e);
         if (!rc)
-            rc = grow(&scale->users, scale->n_users, &scale->cap_users, sizeof *scale->users, e);
+            rc = report_grow(
+                &scale->users, scale->n_users, &scale->cap_users, sizeof *scale->users, e);
         if (rc)
             return rc;
         scale->users[scale->n_users++] = (struct h5_user){own, i};

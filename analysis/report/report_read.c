@@ -195,7 +195,7 @@ static int read_labels(
         values_widen(v, raw, info.dtype, n, 1);
     for (int64_t i = 0; i < n && !rc; i++) {
         char text[40];
-        attr_number(text, sizeof text, v[i], info.dtype);
+        exact_number(text, sizeof text, v[i], info.dtype);
         if (!(out[i] = arena_strdup(a, text, e)))
             rc = ERR_LIMIT;
     }
@@ -319,7 +319,7 @@ static int read_attr(
     if (a.kind == ATTR_INT)
         snprintf(text, sizeof text, "%" PRId64, v.i);
     else if (a.kind == ATTR_FLOAT)
-        attr_number(text, sizeof text, v.f, DT_F64);
+        exact_number(text, sizeof text, v.f, DT_F64);
     if (a.kind == ATTR_INT || a.kind == ATTR_FLOAT)
         a.text = text;
     if (a.kind == ATTR_INTS) {
@@ -349,7 +349,7 @@ static int enter(bool *again, struct reader *rd, uint64_t address, struct err *e
     *again = false;
     for (int i = 0; i < rd->n_seen; i++)
         *again = *again || rd->seen[i] == address;
-    int rc = *again ? 0 : grow(&rd->seen, rd->n_seen, &rd->cap_seen, sizeof *rd->seen, e);
+    int rc = *again ? 0 : report_grow(&rd->seen, rd->n_seen, &rd->cap_seen, sizeof *rd->seen, e);
     if (!rc && !*again)
         rd->seen[rd->n_seen++] = address;
     return rc;
