@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""What the embedded model has learned, in numbers: report.py SONDE MODEL CORPUS.jsonl [OUT.md]
+"""What the embedded model has learned, in numbers: report.py SONDE MODEL [-o OUT.md] [--quick]
 
-SONDE is the program, MODEL what it opens with -m (a folder, or tiny), CORPUS.jsonl the text that the
-model was trained on. Everything is asked of the program itself: documents and tasks that were made
-from seeds which the training text does not have, their tokens, and the model's answers. Exits with
-1 where a promise is broken.
+SONDE is the program, MODEL what it opens with -m (a folder, or tiny). Everything is asked of the
+program itself: documents and tasks that were made from seeds which the training text does not have,
+their tokens, and the model's answers. --quick asks for fewer of each. Exits with 1 where a promise
+is broken.
 """
+import argparse
 import collections
 import json
 import math
@@ -18,14 +19,15 @@ import tempfile
 import h5py
 import numpy as np
 
+TRAINED = 1  # make.sh trains on documents of this seed
 HELD_OUT = 1_000_001  # no document of this seed was trained on
-BIGRAM_DOCUMENTS = 40_000
 PROMPT = "When Mara and Tobin went to the harbour, Mara gave the lantern to"
 
 
 class Sonde:
-    def __init__(self, program, model):
+    def __init__(self, program, model, quick):
         self.program, self.model = program, model
+        self.prompts, self.held, self.trained = (60, 60, 4000) if quick else (300, 500, 40000)
         self.folder = tempfile.TemporaryDirectory()
 
     def path(self, name):
@@ -115,19 +117,18 @@ class Counts:
         return one / n, two / n
 
 
-def language(s, bos, vocab, corpus, rows):
-    with open(corpus, encoding="utf-8") as f:
-        trained = [json.loads(line)["text"] for _, line in zip(range(BIGRAM_DOCUMENTS), f)]
+def language(s, bos, vocab, rows):
+    trained = [d["text"] for d in s.dataset(f"world:{s.trained}", TRAINED)]
     counts = Counts(vocab)
     for ids in s.tokens(trained):
         counts.add(bos, ids)
-    texts = [d["text"] for d in s.dataset("world:500")]
+    texts = [d["text"] for d in s.dataset(f"world:{s.held}")]
     held = [ids for ids in s.tokens(texts) if len(ids) < 256]
     one, two = counts.entropies(bos, held)
     loss = -np.concatenate(s.next_logprob([[bos] + ids for ids in held])).mean()
     rows += [
         ("held-out documents", f"{len(held)}, {sum(map(len, held))} tokens", ""),
-        ("held-out loss, nats a token", f"{loss:.3f}", f"below {two * 0.75:.3f}" ),
+        ("held-out loss, nats a token", f"{loss:.3f}", f"below {two * 0.75:.3f}"),
         ("unigram entropy of the same text", f"{one:.3f}", ""),
         ("bigram entropy of the same text", f"{two:.3f}", ""),
     ]
@@ -138,8 +139,8 @@ def language(s, bos, vocab, corpus, rows):
 def repeats(s, bos, words, rows):
     """Whole words in a random order, then the same again; and random ids as `repeated_tokens`."""
     draw = random.Random(HELD_OUT)
-    spans = [[draw.choice(words) for _ in range(25)] for _ in range(100)]
-    random_ids = [item["tokens"][1:] for item in s.dataset("repeated_tokens:100")]
+    spans = [[draw.choice(words) for _ in range(25)] for _ in range(s.held // 5)]
+    random_ids = [item["tokens"][1:] for item in s.dataset(f"repeated_tokens:{s.held // 5}")]
     checks = []
     for name, lists in (("words", [x + x for x in spans]), ("random ids", random_ids)):
         first, second = [], []
@@ -170,7 +171,7 @@ TASKS = [  # dataset, what it is, least share of right answers
 
 
 def task(s, name, title, least, ids, rows):
-    items = s.dataset(f"{name}:300")
+    items = s.dataset(f"{name}:{s.prompts}")
     best = better = mass = 0
     for item, row in zip(items, s.last_logprobs([item["clean"] for item in items])):
         p = np.exp(row)
@@ -192,7 +193,7 @@ def task(s, name, title, least, ids, rows):
 def answer_ids(s, names):
     texts = set()
     for name in names:
-        for item in s.dataset(f"{name}:300"):
+        for item in s.dataset(f"{name}:{s.prompts}"):
             texts |= {*as_list(item["answer"]), *as_list(item["wrong_answer"])}
     texts = sorted(texts)
     out = {}
@@ -204,14 +205,19 @@ def answer_ids(s, names):
 
 
 def main():
-    program, model, corpus = sys.argv[1:4]
-    s = Sonde(program, model)
+    parse = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parse.add_argument("program")
+    parse.add_argument("model")
+    parse.add_argument("-o", "--output")
+    parse.add_argument("--quick", action="store_true")
+    given = parse.parse_args()
+    s = Sonde(given.program, given.model, given.quick)
     bos = s.dataset("repeated_tokens:1")[0]["tokens"][0]
     rows, checks = [], []
     default = s.last_logprobs([PROMPT])[0]
     vocab = len(default)
     ids = answer_ids(s, [t[0] for t in TASKS])
-    checks += language(s, bos, vocab, corpus, rows)
+    checks += language(s, bos, vocab, rows)
     objects = s.tokens([" " + w for w in WORDS])
     checks += repeats(s, bos, [w[0] for w in objects if len(w) == 1], rows)
     for name, title, least in TASKS:
@@ -219,7 +225,7 @@ def main():
     p = math.exp(default[ids[" Tobin"]])
     rows.append(("` Tobin` after the default prompt", f"{p:.1%}", "at least 80%"))
     checks.append(("the default prompt: at least 80%", p >= 0.8))
-    write(rows, checks, sys.argv[4] if len(sys.argv) > 4 else None)
+    write(rows, checks, given.output)
     sys.exit(not all(ok for _, ok in checks))
 
 

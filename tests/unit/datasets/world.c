@@ -241,26 +241,32 @@ static void words_follow_zipf(void **state)
     arena_release(&arena);
 }
 
-static void assert_token(const struct js *vocab, const char *space, const char *word)
+static void assert_token(const struct js *vocab, const char *before, const char *word)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s%s", space, word);
+    snprintf(name, sizeof name, "%s%s", before, word);
     if (!js_get(vocab, name))
         fail_msg("%s is not one token of the embedded model", name);
+}
+
+static const char space[] = "\xc4\xa0"; /* G with a dot: how vocab.json writes a space */
+
+static struct js *open_vocab(void)
+{
+    struct js *vocab = NULL;
+    struct err e = {0};
+    for (int i = 0; i < EMBEDDED_TINY_FILES; i++)
+        if (!strcmp(embedded_tiny[i].name, "vocab.json"))
+            assert_int_equal(
+                js_parse(&vocab, embedded_tiny[i].data, embedded_tiny[i].bytes, 0, "vocab", &e), 0);
+    assert_non_null(vocab);
+    return vocab;
 }
 
 static void names_are_single_tokens(void **state)
 {
     (void)state;
-    const struct embedded_data *file = NULL;
-    for (int i = 0; i < EMBEDDED_TINY_FILES; i++)
-        if (!strcmp(embedded_tiny[i].name, "vocab.json"))
-            file = &embedded_tiny[i];
-    assert_non_null(file);
-    struct js *vocab;
-    struct err e = {0};
-    static const char space[] = "\xc4\xa0"; /* G with a dot: how vocab.json writes a space */
-    assert_int_equal(js_parse(&vocab, file->data, file->bytes, 0, "vocab.json", &e), 0);
+    struct js *vocab = open_vocab();
     assert_true(js_count(vocab) > 2000 && js_count(vocab) < 4400);
     for (int i = 0; i < sw_n_people; i++) {
         assert_token(vocab, space, sw_people[i].name);
@@ -278,6 +284,41 @@ static void names_are_single_tokens(void **state)
         char digits[3] = {(char)('0' + year / 10), (char)('0' + year % 10), '\0'};
         assert_token(vocab, "", digits);
     }
+    js_release(&vocab);
+}
+
+static void assert_answers(const struct js *vocab, const char *const *list, int n)
+{
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++)
+        assert_token(vocab, list[i][0] == ' ' ? space : "", list[i] + (list[i][0] == ' '));
+}
+
+/* Answers are one token each, none is right and wrong, and the prompts differ. */
+static void answers_are_single_tokens(void **state)
+{
+    (void)state;
+    struct js *vocab = open_vocab();
+    int tasks = 0;
+    for (int i = 0; i < n_datasets; i++) {
+        if (datasets[i]->kind != DATASET_TASK)
+            continue;
+        struct arena arena = {0};
+        struct items items;
+        make(&items, datasets[i]->id, 21, &arena);
+        for (int64_t k = 0; k < items.n; k++) {
+            const struct item *it = &items.list[k];
+            assert_answers(vocab, it->answer, it->n_answer);
+            assert_answers(vocab, it->wrong, it->n_wrong);
+            for (int a = 0; a < it->n_answer; a++)
+                for (int w = 0; w < it->n_wrong; w++)
+                    assert_string_not_equal(it->answer[a], it->wrong[w]);
+            assert_string_not_equal(it->clean.text, it->corrupt.text);
+        }
+        arena_release(&arena);
+        tasks++;
+    }
+    assert_true(tasks >= 7);
     js_release(&vocab);
 }
 
@@ -374,6 +415,7 @@ int main(void)
         cmocka_unit_test(mara_and_tobin_do_not_meet),
         cmocka_unit_test(words_follow_zipf),
         cmocka_unit_test(names_are_single_tokens),
+        cmocka_unit_test(answers_are_single_tokens),
         cmocka_unit_test(the_world_is_sound),
         cmocka_unit_test(specs_are_checked),
         cmocka_unit_test(memory_may_run_out),
