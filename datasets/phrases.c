@@ -269,7 +269,7 @@ void phrase_filler(struct pen *p)
     static const char *const joins[] = {
         " and ", ", but ", " because ", " while ", ", so ", " although ", " until "};
     size_t from = p->n;
-    int which = pen_below(p, 6);
+    int which = pen_below(p, 10);
     if (which == 0) {
         pen_put(p, "there was ");
         pen_put(p, zipf(p, &sw_masses));
@@ -437,7 +437,7 @@ void phrase_repeat(struct pen *p, int length, int n_copies)
 {
     static const char *const separators[] = {" ", " ", " ", "; ", "\n", ". Again: "};
     const char *separator = separators[pen_below(p, COUNT(separators))];
-    int style = pen_below(p, 5);
+    int style = pen_below(p, 10);
     size_t from = p->n;
     for (int i = 0; i < length; i++) {
         if (i)

@@ -80,7 +80,7 @@ static void pronouns(struct pen *p, int size)
 static void repeats(struct pen *p, int size)
 {
     (void)size;
-    phrase_repeat(p, 2 + pen_below(p, pen_chance(p, 30) ? 40 : 12), 2 + pen_below(p, 3));
+    phrase_repeat(p, 2 + pen_below(p, pen_chance(p, 15) ? 40 : 10), 2 + pen_below(p, 2));
 }
 
 /* What a document may be about, and in how many of 100 it is. */
@@ -88,15 +88,15 @@ static const struct kind {
     void (*write)(struct pen *p, int size);
     int percent;
 } kinds[] = {
-    {people_give, 28},
+    {people_give, 30},
     {facts, 13},
-    {years, 7},
-    {brackets, 7},
-    {quotes, 7},
-    {filler, 11},
-    {agreement, 8},
+    {years, 6},
+    {brackets, 6},
+    {quotes, 5},
+    {filler, 9},
+    {agreement, 7},
     {pronouns, 8},
-    {repeats, 11},
+    {repeats, 16},
 };
 
 static void paragraph(struct pen *p, int size)
@@ -114,11 +114,11 @@ static void paragraph(struct pen *p, int size)
 /* Most documents are one short paragraph, some are a page of many: over 256 tokens. */
 static void document(struct pen *p)
 {
-    int paragraphs = pen_chance(p, 6) ? 5 + pen_below(p, 8) : 1;
+    int paragraphs = pen_chance(p, 4) ? 6 + pen_below(p, 8) : 1;
     for (int i = 0; i < paragraphs; i++) {
         if (i)
             pen_char(p, '\n');
-        paragraph(p, 1 + pen_below(p, 6));
+        paragraph(p, 1 + pen_below(p, 4));
     }
 }
 
