@@ -105,24 +105,47 @@ static int pack(struct panel *panel, const struct params_store *s, const struct 
     return k.err.code ? err_set(e, k.err.code, "%s", k.err.msg) : 0;
 }
 
+/* The panel of a matrix without its data, and the tensor behind it. */
+static struct panel panel_of(
+    struct param_slot *slot, const struct params *p, enum matrix m, int layer)
+{
+    const struct params_store *s = p->store;
+    matrix_slot(slot, &p->cfg, m, layer);
+    const struct weight *t = s->w ? weights_find(s->w, slot->name) : NULL;
+    bool cols = m == MAT_UNEMBED;
+    return (struct panel){.dtype = t ? t->dtype : DT_F32,
+        .k = slot->dim[cols],
+        .n = slot->dim[!cols],
+        .width = panel_width()};
+}
+
+/* One piece of address space for every panel: whole huge pages, and none touched before its use. */
+static int reserve_panels(struct params *p, struct err *e)
+{
+    struct param_slot slot;
+    size_t total = 0;
+    for (int l = 0; l < p->cfg.n_layer; l++)
+        for (int m = MAT_QKV; m <= MAT_UNEMBED; m++) {
+            if (m == MAT_UNEMBED && l)
+                continue;
+            struct panel w = panel_of(&slot, p, (enum matrix)m, l);
+            total += panel_bytes(w.dtype, w.k, w.n) + 64;
+        }
+    return arena_reserve(&p->store->arena, total, e);
+}
+
 static int pack_locked(const struct params *p, int index, enum matrix m, int layer, struct err *e)
 {
     struct params_store *s = p->store;
     if (atomic_load_explicit(&s->ready[index], memory_order_acquire))
         return 0;
     struct param_slot slot;
-    matrix_slot(&slot, &p->cfg, m, layer);
-    const struct weight *t = s->w ? weights_find(s->w, slot.name) : NULL;
-    bool cols = m == MAT_UNEMBED;
-    struct panel panel = {.dtype = t ? t->dtype : DT_F32,
-        .k = slot.dim[cols],
-        .n = slot.dim[!cols],
-        .width = panel_width()};
+    struct panel panel = panel_of(&slot, p, m, layer);
     struct arena_mark mark = arena_mark(&s->arena);
     panel.data = arena_alloc(&s->arena, panel_bytes(panel.dtype, panel.k, panel.n), e);
     if (!panel.data)
         return ERR_LIMIT;
-    int rc = pack(&panel, s, &slot, cols, e);
+    int rc = pack(&panel, s, &slot, m == MAT_UNEMBED, e);
     if (rc) {
         arena_rewind(&s->arena, mark);
         return rc;
@@ -267,6 +290,8 @@ int params_open(struct params **out, const struct config *cfg, const struct weig
         return ERR_LIMIT;
     p->store->w = w;
     rc = load_vectors(p, w, e);
+    if (!rc)
+        rc = reserve_panels(p, e);
     if (rc)
         params_release(&p);
     *out = p;

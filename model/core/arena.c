@@ -23,15 +23,30 @@ static char *chunk_data(struct arena_chunk *c)
     return (char *)c + ALIGN;
 }
 
+/* Fresh memory that begins on a huge page, so that all but its tail is backed by huge pages. Pages
+ * nobody touches cost nothing. */
+static void *map_huge(size_t bytes)
+{
+    char *p = mmap(NULL, bytes + HUGE, PROT_READ | PROT_WRITE,
+        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+    size_t skip = (HUGE - (uintptr_t)p % HUGE) % HUGE;
+    if (skip)
+        munmap(p, skip);
+    munmap(p + skip + bytes, HUGE - skip);
+    (void)madvise(p + skip, bytes, MADV_HUGEPAGE);
+    return p + skip;
+}
+
 static struct arena_chunk *chunk_create(size_t size)
 {
     struct arena_chunk *c;
     if (size + ALIGN >= HUGE) {
         size_t bytes = (size + ALIGN + 4095) & ~(size_t)4095;
-        c = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (c == MAP_FAILED)
+        c = map_huge(bytes);
+        if (!c)
             return NULL;
-        (void)madvise(c, bytes, MADV_HUGEPAGE);
         c->mapped = bytes;
         c->size = bytes - ALIGN;
     } else {
@@ -85,6 +100,19 @@ void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
     a->head->used += need;
     a->used += need;
     return p;
+}
+
+int arena_reserve(struct arena *a, size_t bytes, struct err *e)
+{
+    if (a->limit && bytes > a->limit - (a->used < a->limit ? a->used : a->limit))
+        return err_set(e, ERR_LIMIT, "%.1f MB would exceed the limit of %.1f MB; raise --max-mem",
+            (double)bytes / 1e6, (double)a->limit / 1e6);
+    struct arena_chunk *c = bytes > SIZE_MAX - 2 * HUGE ? NULL : chunk_create(bytes);
+    if (!c)
+        return err_set(e, ERR_LIMIT, "out of memory (%.1f MB)", (double)bytes / 1e6);
+    c->prev = a->head;
+    a->head = c;
+    return 0;
 }
 
 void *arena_zalloc(struct arena *a, size_t bytes, struct err *e)

@@ -31,6 +31,10 @@ char *arena_strndup(struct arena *a, const char *s, size_t n, struct err *e);
 char *arena_printf(struct arena *a, struct err *e, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Room for the next `bytes` of allocations (their alignment included) in one piece of address space;
+ * memory is taken as it is touched. */
+int arena_reserve(struct arena *a, size_t bytes, struct err *e);
+
 struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark mark);
 void arena_release(struct arena *a);

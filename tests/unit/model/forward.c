@@ -238,7 +238,7 @@ static void edits_do_what_they_say(void **state)
                 self, some);
     }
     assert_true(edited(m, &p, "L0.resid_pre@-1=zero") > 1e-4);
-    assert_true(edited(m, &p, "L2.pattern@5,0:3=zero") > 1e-7);
+    assert_true(edited(m, &p, "L0.pattern@5,0:3=zero") > 1e-7);
     assert_true(edited(m, &p, "L0_mlp=mean") > 1e-6);
     assert_true(edited(m, &p, "L0.resid_post[5]@3:7=add:0.25") > 1e-6);
     assert_true(edited(m, &p, "L1.v=set:0") > 1e-6);
