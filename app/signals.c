@@ -25,6 +25,11 @@ bool signals_stopped(void)
     return stopped;
 }
 
+void signals_stop(void)
+{
+    stopped = 1;
+}
+
 void signals_clear(void)
 {
     stopped = 0;

@@ -6,6 +6,7 @@
 /* SIGINT and SIGTERM ask the running command to stop; a second one ends the process at once. */
 void signals_install(void);
 bool signals_stopped(void);
+void signals_stop(void);  /* as if one had come */
 void signals_clear(void); /* before the next command of a workbench */
 
 #endif

@@ -1,0 +1,599 @@
+#include "app/engine.h"
+
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "app/inputs.h"
+#include "app/session.h"
+#include "app/signals.h"
+#include "app/words.h"
+#include "model/core/machine.h"
+#include "model/core/text.h"
+
+#define TOP 24 /* best tokens kept a layer and position */
+
+struct task {
+    bool is_set;
+    struct question q; /* strings are the task's own */
+    char *text, *target, *versus, **edits;
+};
+
+struct worker {
+    struct engine base;
+    struct session *session;
+    const struct command *command;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct task tasks[ASK_COUNT];
+    struct answer *done[16]; /* oldest first */
+    int n_done;
+    bool is_ending, is_running;
+    atomic_bool is_cancelled;
+    struct engine_state state;
+    double told;
+    const struct model *model; /* worker's; answers carry it to the screen */
+};
+
+void answer_release(struct answer **a)
+{
+    if (!*a)
+        return;
+    report_abandon(&(*a)->report);
+    arena_release(&(*a)->arena);
+    free(*a);
+    *a = NULL;
+}
+
+static void notify(const struct worker *w)
+{
+    uint64_t one = 1;
+    ssize_t n = write(w->base.wake_fd, &one, sizeof one);
+    (void)n;
+}
+
+static void task_clear(struct task *t)
+{
+    free(t->text);
+    free(t->target);
+    free(t->versus);
+    for (int i = 0; i < t->q.n_edits && t->edits; i++)
+        free(t->edits[i]);
+    free(t->edits);
+    *t = (struct task){0};
+}
+
+static int progress(void *arg, double done, double total)
+{
+    struct worker *w = arg;
+    double now = machine_seconds();
+    pthread_mutex_lock(&w->lock);
+    w->state.done = done;
+    w->state.total = total;
+    bool tell = now - w->told > 0.25;
+    if (tell)
+        w->told = now;
+    pthread_mutex_unlock(&w->lock);
+    if (tell)
+        notify(w);
+    return atomic_load(&w->is_cancelled);
+}
+
+static int encode(struct answer *a, struct input *in, const struct question *q, struct err *e)
+{
+    const struct model *m = a->model;
+    struct source source = {.text = q->text, .n_text = strlen(q->text), .where = "the prompt"};
+    struct sources sources = {.list = &source, .n = 1};
+    struct inputs inputs;
+    if (!m->tokenizer)
+        return err_set(e, ERR_INPUT,
+            "the model has no tokenizer files (vocab.json and merges.txt, or tokenizer.json); put "
+            "them beside config.json");
+    int rc = inputs_encode(&inputs, &sources, m, q->bos, &a->arena, e);
+    if (rc)
+        return rc;
+    if (inputs.n != 1 || inputs.list[0].n < 1)
+        return err_set(e, ERR_USAGE, "the prompt is empty: type a text and press Enter");
+    *in = inputs.list[0];
+    const char **labels = arena_array(&a->arena, (size_t)in->n, sizeof *labels, e);
+    const char **strs = arena_array(&a->arena, (size_t)in->n, sizeof *strs, e);
+    if (!labels || !strs)
+        return e->code;
+    for (int64_t i = 0; i < in->n; i++) {
+        strs[i] = token_text(m, in->tokens[i], &a->arena, e);
+        if (!strs[i])
+            return e->code;
+        labels[i] = i == 0 && q->bos && in->tokens[0] == m->bos_id ? "BOS" : strs[i];
+    }
+    a->n = in->n;
+    a->ids = in->tokens;
+    a->tokens = labels;
+    struct report_input ri = {
+        .text = in->text, .tokens = in->tokens, .token_str = strs, .n = in->n};
+    rc = report_create(&a->report, NULL, e);
+    return rc ? rc : report_add_input(&in->index, a->report, &ri, e);
+}
+
+static int parse_edits(struct edits *out, struct answer *a, const struct question *q, struct err *e)
+{
+    struct edit *list =
+        arena_array(&a->arena, q->n_edits > 0 ? (size_t)q->n_edits : 1, sizeof *list, e);
+    *out = (struct edits){list, q->n_edits};
+    if (!list)
+        return e->code;
+    for (int i = 0; i < q->n_edits; i++) {
+        int rc = edit_parse(&list[i], q->edits[i], &a->model->cfg, &a->arena, e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* The model's best token at the last position, under the edits. */
+static int best_last(int64_t *out, struct answer *a, struct worker *w, const struct input *in,
+    const struct edits *edits, struct err *e)
+{
+    int64_t offset[2] = {0, in->n};
+    struct batch b = {in->tokens, offset, 1};
+    struct edits resolved;
+    struct trace t = {0};
+    const struct params *p = a->model->params;
+    int rc = edits_resolve(&resolved, edits, p, &b, w->session->pool, &a->arena, e);
+    if (rc)
+        return rc;
+    struct forward_opts o = {.edits = &resolved,
+        .pool = w->session->pool,
+        .progress = progress,
+        .progress_arg = w};
+    rc = forward(&t, p, &b, &o, e);
+    if (rc)
+        return rc;
+    const float *row = trace_logits(&t, 0, -1);
+    *out = 0;
+    for (int64_t v = 1; row && v < a->model->cfg.vocab; v++)
+        if (row[v] > row[*out])
+            *out = v;
+    trace_release(&t);
+    return 0;
+}
+
+static int set_arg(struct args *args, struct answer *a, const char *name, struct err *e,
+    const char *fmt, long long v)
+{
+    char text[48];
+    int row = args_find(args, name);
+    snprintf(text, sizeof text, fmt, v);
+    char *kept = arena_strdup(&a->arena, text, e);
+    if (row < 0)
+        return err_set(e, ERR_USAGE, "the analysis has no parameter %s", name);
+    return kept ? args_set(args, row, kept, e) : e->code;
+}
+
+static int find(const struct analysis **out, struct args *args, struct answer *a, const char *id,
+    struct err *e)
+{
+    *out = analysis_find(id);
+    if (!*out)
+        return err_set(e, ERR_USAGE, "this build has no analysis \"%s\"", id);
+    return args_init(args, (*out)->params, (*out)->n_params, &a->arena, e);
+}
+
+static int run(struct answer *a, struct worker *w, const struct analysis *const *list,
+    const struct args *args, int n, const struct input *in, const struct edits *edits, bool bos,
+    struct err *e)
+{
+    struct job job = {.model = a->model,
+        .list = list,
+        .args = args,
+        .n = n,
+        .inputs = in,
+        .n_inputs = 1,
+        .edits = edits,
+        .prepend_bos = bos,
+        .pool = w->session->pool,
+        .max_bytes = (size_t)args_int(&w->command->args, "max-mem"),
+        .progress = progress,
+        .progress_arg = w};
+    return job_run(a->report, &job, e);
+}
+
+static int take_field(struct field *out, const struct answer *a, const char *id, const char *name,
+    struct err *e)
+{
+    for (int r = 0; r < report_runs(a->report); r++) {
+        struct run *run = report_run(a->report, r);
+        if (strcmp(run_analysis(run), id) != 0)
+            continue;
+        for (int i = 0; i < run_blocks(run); i++) {
+            struct block *b = run_block_at(run, i);
+            if (!strcmp(block_spec(b)->name, name))
+                return block_field(out, b, 0, e);
+        }
+    }
+    return err_set(e, ERR_USAGE, "the analysis %s gave no block %s", id, name);
+}
+
+/* Positions are labelled with their tokens, layers as people write them. */
+static int relabel(struct field *f, struct answer *a, struct err *e)
+{
+    for (int i = 0; i < f->rank; i++) {
+        struct axis *x = &f->axes[i];
+        if (x->kind == AXIS_POS && x->size == a->n)
+            x->labels = a->tokens;
+        if (x->kind != AXIS_LAYER && x->kind != AXIS_HEAD)
+            continue;
+        const char **labels = arena_array(&a->arena, (size_t)x->size, sizeof *labels, e);
+        if (!labels)
+            return e->code;
+        for (int64_t k = 0; k < x->size; k++) {
+            bool is_final = x->kind == AXIS_LAYER && k == a->model->cfg.n_layer;
+            labels[k] = is_final ? "final"
+                                 : arena_printf(&a->arena, e, "%c%lld",
+                                       x->kind == AXIS_LAYER ? 'L' : 'H', (long long)k);
+            if (!labels[k])
+                return e->code;
+        }
+        x->labels = labels;
+    }
+    return 0;
+}
+
+static int fill_top_text(struct answer *a, struct err *e)
+{
+    const struct field *f = &a->top_token;
+    struct window all = field_all(f);
+    int64_t n = window_count(&all, f->rank);
+    double *ids = arena_array(&a->arena, (size_t)(n > 0 ? n : 1), sizeof *ids, e);
+    const char **text = arena_array(&a->arena, (size_t)(n > 0 ? n : 1), sizeof *text, e);
+    if (!ids || !text)
+        return e->code;
+    int rc = f->fetch(f, ids, &all, FIELD_POINT, e);
+    for (int64_t i = 0; i < n && !rc; i++) {
+        text[i] = ids[i] >= 0 ? token_text(a->model, (int64_t)ids[i], &a->arena, e) : "";
+        rc = text[i] ? 0 : e->code;
+    }
+    a->top_text = text;
+    return rc;
+}
+
+static int name_targets(struct answer *a, struct err *e)
+{
+    a->target_text = a->target >= 0 ? token_text(a->model, a->target, &a->arena, e) : "";
+    a->versus_text = a->versus >= 0 ? token_text(a->model, a->versus, &a->arena, e) : "";
+    return a->target_text && a->versus_text ? 0 : e->code;
+}
+
+static int answer_prompt(struct answer *a, struct worker *w, const struct question *q, struct err *e)
+{
+    struct input in;
+    struct edits edits;
+    const struct analysis *list[2];
+    struct args args[2];
+    int rc = encode(a, &in, q, e);
+    if (!rc)
+        rc = parse_edits(&edits, a, q, e);
+    if (!rc && a->target < 0)
+        rc = best_last(&a->target, a, w, &in, &edits, e);
+    if (!rc)
+        rc = find(&list[0], &args[0], a, "lens", e);
+    if (!rc)
+        rc = find(&list[1], &args[1], a, "attention", e);
+    if (!rc)
+        rc = set_arg(&args[0], a, "target", e, "#%lld", a->target);
+    int64_t top = a->model->cfg.vocab < TOP ? a->model->cfg.vocab : TOP;
+    if (!rc)
+        rc = set_arg(&args[0], a, "top", e, "%lld", top);
+    if (!rc)
+        rc = run(a, w, list, args, 2, &in, &edits, q->bos, e);
+    if (rc)
+        return rc;
+    struct {
+        struct field *out;
+        const char *id, *name;
+    } take[] = {{&a->top_token, "lens", "top_token"}, {&a->top_logprob, "lens", "top_logprob"},
+        {&a->logprob, "lens", "target_logprob"}, {&a->rank, "lens", "target_rank"},
+        {&a->entropy, "lens", "entropy"}, {&a->kl, "lens", "kl_to_final"},
+        {&a->pattern, "attention", "pattern"}};
+    for (size_t i = 0; i < sizeof take / sizeof *take && !rc; i++) {
+        rc = take_field(take[i].out, a, take[i].id, take[i].name, e);
+        if (!rc)
+            rc = relabel(take[i].out, a, e);
+    }
+    if (!rc)
+        rc = fill_top_text(a, e);
+    return rc ? rc : name_targets(a, e);
+}
+
+static int answer_dla(struct answer *a, struct worker *w, const struct question *q, struct err *e)
+{
+    struct input in;
+    struct edits edits;
+    const struct analysis *list[1];
+    struct args args[1];
+    int rc = encode(a, &in, q, e);
+    if (!rc)
+        rc = parse_edits(&edits, a, q, e);
+    if (!rc)
+        rc = find(&list[0], &args[0], a, "dla", e);
+    if (!rc)
+        rc = set_arg(&args[0], a, "pos", e, "%lld", q->pos);
+    if (!rc && a->target >= 0)
+        rc = set_arg(&args[0], a, "target", e, "#%lld", a->target);
+    if (!rc && a->versus >= 0)
+        rc = set_arg(&args[0], a, "versus", e, "#%lld", a->versus);
+    if (!rc && q->ask == ASK_NEURONS)
+        rc = set_arg(&args[0], a, "neurons", e, "%lld", q->layer);
+    if (!rc)
+        rc = run(a, w, list, args, 1, &in, &edits, q->bos, e);
+    if (!rc)
+        rc = take_field(&a->contribution, a, "dla", "contribution", e);
+    if (!rc)
+        rc = take_field(&a->ledger, a, "dla", "ledger", e);
+    return rc ? rc : name_targets(a, e);
+}
+
+static int answer_model(struct answer *a, struct worker *w, const struct question *q, struct err *e)
+{
+    struct model *m;
+    struct command c = *w->command;
+    struct arena scratch = {0};
+    int rc = 0;
+    /* `:model NAME` is the workbench's own command with another -m. */
+    if (q->text && *q->text) {
+        char *words[2] = {"-m", (char *)q->text};
+        rc = command_parse(&c, words, 2, &scratch, e);
+    }
+    if (!rc)
+        rc = session_model(&m, w->session, &c, e);
+    if (!rc)
+        w->model = a->model = m;
+    else if (!w->session->model)
+        w->model = a->model = NULL;
+    arena_release(&scratch);
+    return rc;
+}
+
+static int answer_command(
+    struct answer *a, struct worker *w, const struct question *q, struct err *e)
+{
+    char **words;
+    int n, rc = words_split(&words, &n, q->text, &a->arena, e);
+    char *data = NULL;
+    size_t size = 0;
+    if (rc)
+        return rc;
+    FILE *out = open_memstream(&data, &size);
+    if (!out)
+        return err_set(e, ERR_LIMIT, "no memory for the output of the command");
+    struct session *s = w->session;
+    FILE *was_out = s->out, *was_log = s->log;
+    s->out = s->log = out;
+    rc = session_run(s, words, n, e);
+    s->out = was_out;
+    s->log = was_log;
+    progress_init(&s->progress, was_log, "none");
+    fclose(out);
+    a->text = arena_strndup(&a->arena, data ? data : "", size, e);
+    free(data);
+    w->model = a->model = s->model;
+    return rc < 0 ? rc : a->text ? 0 : e->code;
+}
+
+static int (*const answers[ASK_COUNT])(
+    struct answer *a, struct worker *w, const struct question *q, struct err *e) = {
+    [ASK_MODEL] = answer_model,
+    [ASK_PROMPT] = answer_prompt,
+    [ASK_DLA] = answer_dla,
+    [ASK_NEURONS] = answer_dla,
+    [ASK_COMMAND] = answer_command,
+};
+
+static void state_facts(struct facts *f, const struct model *m)
+{
+    *f = (struct facts){.is_open = m != NULL};
+    if (!m)
+        return;
+    f->cfg = m->cfg;
+    f->has_bos = m->bos_id >= 0;
+    snprintf(f->name, sizeof f->name, "%s", m->name);
+    snprintf(f->note, sizeof f->note, "%s", m->note);
+}
+
+/* Words typed for tokens become ids, so that an unknown one is told at once. */
+static int resolve_names(struct answer *a, const struct question *q, struct err *e)
+{
+    const struct tokenizer *t = a->model->tokenizer;
+    int rc = 0;
+    if (q->target_name && t)
+        rc = tokenizer_single(&a->target, t, q->target_name, e);
+    if (!rc && q->versus_name && t)
+        rc = tokenizer_single(&a->versus, t, q->versus_name, e);
+    return rc;
+}
+
+static void work(struct worker *w, const struct question *q)
+{
+    struct answer *a = calloc(1, sizeof *a);
+    double began = machine_seconds();
+    if (!a)
+        return;
+    a->ask = q->ask;
+    a->serial = q->serial;
+    a->pos = q->pos;
+    a->target = q->target;
+    a->versus = q->versus;
+    a->model = w->model;
+    if (!a->model && q->ask != ASK_MODEL && q->ask != ASK_COMMAND)
+        err_set(&a->e, ERR_USAGE, "no model is open; choose one with :model NAME");
+    else if ((!a->model || !resolve_names(a, q, &a->e)) && answers[q->ask](a, w, q, &a->e) >= 0)
+        a->e.code = 0;
+    state_facts(&a->facts, a->model);
+    a->seconds = machine_seconds() - began;
+    pthread_mutex_lock(&w->lock);
+    if (w->n_done == (int)(sizeof w->done / sizeof *w->done)) {
+        answer_release(&w->done[0]);
+        memmove(w->done, w->done + 1, (size_t)--w->n_done * sizeof *w->done);
+    }
+    w->done[w->n_done++] = a;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void *loop(void *arg)
+{
+    struct worker *w = arg;
+    pthread_mutex_lock(&w->lock);
+    while (!w->is_ending) {
+        int next = 0;
+        while (next < ASK_COUNT && !w->tasks[next].is_set)
+            next++;
+        if (next == ASK_COUNT) {
+            pthread_cond_wait(&w->wake, &w->lock);
+            continue;
+        }
+        struct task t = w->tasks[next];
+        w->tasks[next] = (struct task){0};
+        atomic_store(&w->is_cancelled, false);
+        w->state = (struct engine_state){
+            .is_busy = true, .ask = (enum ask)next, .began = machine_seconds()};
+        pthread_mutex_unlock(&w->lock);
+        if (next == ASK_COMMAND)
+            signals_clear();
+        work(w, &t.q);
+        task_clear(&t);
+        pthread_mutex_lock(&w->lock);
+        w->state.is_busy = false;
+        notify(w);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return NULL;
+}
+
+static void ask(struct engine *g, const struct question *q)
+{
+    struct worker *w = (struct worker *)g;
+    struct task t = {.is_set = true, .q = *q};
+    t.text = strdup(q->text ? q->text : "");
+    t.edits = calloc(q->n_edits > 0 ? (size_t)q->n_edits : 1, sizeof *t.edits);
+    t.target = q->target_name ? strdup(q->target_name) : NULL;
+    t.versus = q->versus_name ? strdup(q->versus_name) : NULL;
+    if (!t.text || !t.edits) {
+        t.q.n_edits = 0;
+        task_clear(&t);
+        return;
+    }
+    t.q.target_name = t.target;
+    t.q.versus_name = t.versus;
+    for (int i = 0; i < q->n_edits; i++)
+        if (!(t.edits[i] = strdup(q->edits[i])))
+            t.q.n_edits = i;
+    t.q.text = t.text;
+    t.q.edits = (const char *const *)t.edits;
+    pthread_mutex_lock(&w->lock);
+    task_clear(&w->tasks[q->ask]);
+    w->tasks[q->ask] = t;
+    /* A newer question makes an answer under way worthless; a new prompt those about the old. */
+    bool stale = w->state.is_busy && w->state.ask != ASK_COMMAND && w->state.ask >= q->ask &&
+                 w->state.ask != ASK_MODEL;
+    for (int k = q->ask + 1; q->ask <= ASK_PROMPT && k < ASK_COMMAND; k++)
+        task_clear(&w->tasks[k]);
+    if (stale)
+        atomic_store(&w->is_cancelled, true);
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void cancel(struct engine *g)
+{
+    struct worker *w = (struct worker *)g;
+    pthread_mutex_lock(&w->lock);
+    for (int k = 0; k < ASK_COUNT; k++)
+        task_clear(&w->tasks[k]);
+    bool is_command = w->state.is_busy && w->state.ask == ASK_COMMAND;
+    atomic_store(&w->is_cancelled, true);
+    pthread_mutex_unlock(&w->lock);
+    if (is_command)
+        signals_stop();
+}
+
+static struct answer *take(struct engine *g)
+{
+    struct worker *w = (struct worker *)g;
+    struct answer *a = NULL;
+    pthread_mutex_lock(&w->lock);
+    if (w->n_done > 0) {
+        a = w->done[0];
+        memmove(w->done, w->done + 1, (size_t)--w->n_done * sizeof *w->done);
+    }
+    pthread_mutex_unlock(&w->lock);
+    return a;
+}
+
+static void state(const struct engine *g, struct engine_state *out)
+{
+    struct worker *w = (struct worker *)g;
+    pthread_mutex_lock(&w->lock);
+    *out = w->state;
+    for (int k = 0; k < ASK_COUNT && !out->is_busy; k++)
+        if (w->tasks[k].is_set)
+            *out = (struct engine_state){
+                .is_busy = true, .ask = (enum ask)k, .began = machine_seconds()};
+    pthread_mutex_unlock(&w->lock);
+}
+
+int engine_create(struct engine **out, struct session *s, const struct command *c, struct err *e)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    sigset_t all, old;
+    if (!w)
+        return err_set(e, ERR_LIMIT, "no memory for the worker");
+    w->base = (struct engine){
+        .ask = ask, .cancel = cancel, .take = take, .state = state, .wake_fd = -1};
+    w->session = s;
+    w->command = c;
+    w->base.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (w->base.wake_fd < 0) {
+        free(w);
+        return err_set(e, ERR_LIMIT, "no file descriptor left for the worker");
+    }
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(&w->thread, NULL, loop, w);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (rc) {
+        close(w->base.wake_fd);
+        free(w);
+        return err_set(e, ERR_LIMIT, "no thread for the worker");
+    }
+    *out = &w->base;
+    return 0;
+}
+
+void engine_release(struct engine **g)
+{
+    struct worker *w = (struct worker *)*g;
+    if (!w)
+        return;
+    cancel(&w->base);
+    pthread_mutex_lock(&w->lock);
+    w->is_ending = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    for (int i = 0; i < w->n_done; i++)
+        answer_release(&w->done[i]);
+    for (int k = 0; k < ASK_COUNT; k++)
+        task_clear(&w->tasks[k]);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->wake);
+    close(w->base.wake_fd);
+    free(w);
+    *g = NULL;
+}

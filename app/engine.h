@@ -1,0 +1,84 @@
+#ifndef SONDE_APP_ENGINE_H
+#define SONDE_APP_ENGINE_H
+
+#include "analysis/analysis.h"
+
+/* What the workbench asks of a model, answered on a worker thread. The screen thread asks, takes
+ * answers, and never waits. */
+struct session;
+struct command;
+
+enum ask {
+    ASK_MODEL,   /* open it */
+    ASK_PROMPT,  /* tokens, lens, attention */
+    ASK_DLA,     /* at one position, of one token */
+    ASK_NEURONS, /* the same, one layer's MLP neuron by neuron */
+    ASK_COMMAND, /* a line of the command language; the answer is its text */
+    ASK_COUNT
+};
+
+struct question {
+    enum ask ask;
+    const char *text; /* prompt, command line, or model name */
+    bool bos;
+    const char *const *edits; /* as typed; those switched off left out */
+    int n_edits;
+    int64_t pos;             /* DLA: >= 0 */
+    int64_t target, versus;  /* token ids; -1: the model's best, none */
+    const char *target_name, *versus_name; /* the same as typed; they win; NULL: not typed */
+    int layer;               /* neurons */
+    uint64_t serial;         /* comes back with the answer */
+};
+
+/* What the screen says of a model: copies, since the worker may open another one. */
+struct facts {
+    bool is_open, has_bos;
+    char name[128], note[256];
+    struct config cfg;
+};
+
+/* Immutable once taken. Fields with fetch NULL are absent. */
+struct answer {
+    enum ask ask;
+    uint64_t serial;
+    struct err e; /* code 0: fine */
+    double seconds;
+    struct facts facts;
+    const struct model *model; /* the worker's */
+    /* The input: pos labels, ids. */
+    int64_t n;
+    const char *const *tokens;
+    const int32_t *ids;
+    int64_t target, versus, pos;
+    const char *target_text, *versus_text;
+    struct field top_token, top_logprob, logprob, rank, entropy, kl, pattern, contribution, ledger;
+    const char *text; /* of a command */
+    /* Labels of the tokens in top_token: [layer + 1, pos, k]. */
+    const char *const *top_text;
+    struct report *report;
+    struct arena arena;
+};
+void answer_release(struct answer **a);
+
+struct engine_state {
+    bool is_busy;
+    enum ask ask;
+    double done, total, began; /* progress; seconds as of machine_seconds */
+};
+
+/* An engine behind functions, so that tests can bring their own. */
+struct engine {
+    void (*ask)(struct engine *g, const struct question *q); /* replaces an older one of its kind */
+    void (*cancel)(struct engine *g);
+    struct answer *(*take)(struct engine *g); /* the caller's; NULL: none yet */
+    void (*state)(const struct engine *g, struct engine_state *out);
+    int wake_fd; /* readable when something happened; -1: none */
+};
+
+/* The real one: opens models through the session, which nobody else may use meanwhile. */
+int engine_create(
+    struct engine **out, struct session *s, const struct command *c, struct err *e);
+/* Cancels, waits for the worker's next block boundary and frees everything. */
+void engine_release(struct engine **g);
+
+#endif

@@ -1,0 +1,542 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/workbench.h"
+#include "model/core/text.h"
+
+/* What each kind of pane shows: its field, its heading, the sum in its readout, and how its cursor and
+ * the shared selection follow each other. */
+
+void token_show(char *buf, size_t n, const char *token)
+{
+    bool blank = *token && strspn(token, " ") == strlen(token);
+    text_escape(buf, n, token, strlen(token), blank ? TEXT_DOT | TEXT_DOTS : TEXT_DOT);
+}
+
+/* One number of a field: at has its rank. NaN when it cannot be had. */
+static double value_at(const struct field *f, const int64_t *at)
+{
+    struct window w = {0};
+    struct err e;
+    double v = NAN;
+    if (!f->fetch)
+        return v;
+    for (int i = 0; i < f->rank; i++) {
+        if (at[i] < 0 || at[i] >= f->axes[i].size)
+            return v;
+        w.start[i] = at[i];
+        w.count[i] = w.stride[i] = 1;
+    }
+    return f->fetch(f, &v, &w, FIELD_POINT, &e) ? NAN : v;
+}
+
+static const char *token_at(const struct answer *a, int64_t pos)
+{
+    return a && pos >= 0 && pos < a->n ? a->tokens[pos] : "";
+}
+
+/* --- tokens ------------------------------------------------------------------------------------ */
+
+static bool tokens_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    struct err e;
+    const struct answer *a = wb->lens;
+    if (!a || a->n < 1)
+        return false;
+    double *v = arena_array(frame, (size_t)a->n, sizeof *v, &e);
+    if (!v)
+        return false;
+    for (int64_t i = 0; i < a->n; i++)
+        v[i] = NAN;
+    p->values = (struct field_values){v, a->serial};
+    p->field = (struct field){.name = "tokens",
+        .dtype = DT_F64,
+        .look = LOOK_TOKENS,
+        .rank = 1,
+        .axes = {{"pos", AXIS_POS, a->n, a->tokens}}};
+    field_from_values(&p->field, &p->values);
+    return true;
+}
+
+static void tokens_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    (void)p;
+    int64_t pos = wb->sel.pos;
+    char token[96];
+    if (!wb->lens || pos < 0 || pos >= wb->lens->n)
+        return;
+    token_show(token, sizeof token, token_at(wb->lens, pos));
+    snprintf(buf, n, "%s  position %lld of %lld, id %d", token, (long long)pos,
+        (long long)wb->lens->n, (int)wb->lens->ids[pos]);
+}
+
+static void tokens_follow(const struct workbench *wb, struct pane *p)
+{
+    p->st.at[0] = wb->sel.pos;
+}
+
+static void tokens_lead(struct workbench *wb, const struct pane *p)
+{
+    wb->sel.pos = p->st.at[0];
+}
+
+/* --- lens -------------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *title, *unit;
+} metrics[] = {{"probability of", "probability"}, {"rank of", "rank"}, {"entropy", "nats"},
+    {"KL from the final answer", "nats"}};
+#define N_METRICS ((int)(sizeof metrics / sizeof *metrics))
+
+static double probability(double logprob)
+{
+    return exp(logprob);
+}
+
+static bool lens_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    (void)frame;
+    const struct answer *a = wb->lens;
+    if (!a || !a->logprob.fetch)
+        return false;
+    p->metric %= N_METRICS;
+    const struct field *const from[] = {&a->logprob, &a->rank, &a->entropy, &a->kl};
+    p->field = *from[p->metric];
+    if (p->metric == 0) {
+        p->map = (struct field_mapped){a->logprob, probability};
+        field_from_map(&p->field, &p->map);
+        p->field.name = "target_probability";
+        p->field.long_name = "probability of the target";
+        p->field.unit = "probability";
+    }
+    p->field.look = LOOK_HEATMAP;
+    return true;
+}
+
+static void lens_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    char token[64] = "the final answer";
+    if (wb->lens)
+        token_show(token, sizeof token, wb->lens->target_text ? wb->lens->target_text : "");
+    if (p->metric < 2)
+        snprintf(buf, n, "lens: %s %s, by layer and position", metrics[p->metric].title, token);
+    else
+        snprintf(buf, n, "lens: %s, by layer and position, nats", metrics[p->metric].title);
+}
+
+static void lens_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    const struct answer *a = wb->lens;
+    int64_t at[2] = {wb->sel.row, wb->sel.pos};
+    char token[64], layer[32];
+    (void)p;
+    if (!a || !a->logprob.fetch)
+        return;
+    token_show(token, sizeof token, a->target_text);
+    double prob = exp(value_at(&a->logprob, at)), rank = value_at(&a->rank, at);
+    snprintf(buf, n, "%s at %lld: %s %.1f %%, rank %.0f, entropy %.3f nats, KL %.3f",
+        axis_label(&a->logprob.axes[0], at[0], layer, sizeof layer), (long long)at[1], token,
+        100 * prob, rank, value_at(&a->entropy, at), value_at(&a->kl, at));
+}
+
+static void lens_follow(const struct workbench *wb, struct pane *p)
+{
+    p->st.at[0] = wb->sel.row;
+    p->st.at[1] = wb->sel.pos;
+}
+
+static void lens_lead(struct workbench *wb, const struct pane *p)
+{
+    wb->sel.row = p->st.at[0];
+    wb->sel.pos = p->st.at[1];
+    int64_t last = wb->facts.cfg.n_layer - 1;
+    wb->sel.layer = wb->sel.row < last ? wb->sel.row : last;
+}
+
+/* --- next token and lens cell ------------------------------------------------------------------ */
+
+static bool top_data(struct workbench *wb, struct pane *p, struct arena *frame, int64_t row)
+{
+    struct err e;
+    const struct answer *a = wb->lens;
+    if (!a || !a->top_logprob.fetch || wb->sel.pos >= a->n)
+        return false;
+    int64_t k = a->top_logprob.axes[2].size, at = (row * a->n + wb->sel.pos) * k;
+    double *v = arena_array(frame, (size_t)k, sizeof *v, &e);
+    if (!v || row >= a->top_logprob.axes[0].size)
+        return false;
+    struct window w = {
+        .start = {row, wb->sel.pos, 0}, .count = {1, 1, k}, .stride = {1, 1, 1}};
+    if (a->top_logprob.fetch(&a->top_logprob, v, &w, FIELD_POINT, &p->e))
+        return false;
+    for (int64_t i = 0; i < k; i++)
+        v[i] = exp(v[i]);
+    p->values = (struct field_values){v, a->serial * 1000003u + (uint64_t)at};
+    p->field = (struct field){.name = "next_token",
+        .long_name = "probability of the next token",
+        .unit = "probability",
+        .dtype = DT_F64,
+        .look = LOOK_BARS,
+        .rank = 1,
+        .axes = {{"token", AXIS_RANK, k, a->top_text + at}}};
+    field_from_values(&p->field, &p->values);
+    return true;
+}
+
+static bool next_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    return top_data(wb, p, frame, wb->facts.cfg.n_layer);
+}
+
+static bool cell_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    return top_data(wb, p, frame, wb->sel.row);
+}
+
+static void next_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    (void)p;
+    snprintf(buf, n, "next token at %lld", (long long)wb->sel.pos);
+}
+
+static void cell_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    char layer[32] = "";
+    (void)p;
+    if (wb->lens && wb->lens->logprob.fetch)
+        snprintf(layer, sizeof layer, "%s", wb->lens->logprob.axes[0].labels[wb->sel.row]);
+    snprintf(buf, n, "top tokens of %s at %lld", layer, (long long)wb->sel.pos);
+}
+
+static void top_sum(
+    const struct workbench *wb, const struct pane *p, char *buf, size_t n, int64_t row)
+{
+    const struct answer *a = wb->lens;
+    int64_t at[2] = {row, wb->sel.pos};
+    if (!a || !a->entropy.fetch)
+        return;
+    size_t used = (size_t)snprintf(buf, n, "entropy %.3f nats", value_at(&a->entropy, at));
+    if (p->id == wb->focus && used + 3 < n)
+        snprintf(buf + used, n - used, "  %s", p->readout);
+}
+
+static void next_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    top_sum(wb, p, buf, n, wb->facts.cfg.n_layer);
+}
+
+static void cell_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    top_sum(wb, p, buf, n, wb->sel.row);
+}
+
+/* --- attention --------------------------------------------------------------------------------- */
+
+static bool pattern_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    (void)frame;
+    if (!wb->lens || !wb->lens->pattern.fetch)
+        return false;
+    p->field = wb->lens->pattern;
+    return true;
+}
+
+static void attention_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    (void)p;
+    snprintf(buf, n, "attention L%lldH%lld, query %lld", (long long)wb->sel.layer,
+        (long long)wb->sel.head, (long long)wb->sel.pos);
+}
+
+static void attention_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    const struct answer *a = wb->lens;
+    int64_t at[4] = {wb->sel.layer, wb->sel.head, wb->sel.pos, 0};
+    if (!a || !a->pattern.fetch)
+        return;
+    size_t used = 0;
+    if (p->id == wb->focus) {
+        char query[64], key[64];
+        int64_t here[4] = {at[0], at[1], at[2], wb->sel.key};
+        token_show(query, sizeof query, token_at(a, wb->sel.pos));
+        token_show(key, sizeof key, token_at(a, wb->sel.key));
+        used = (size_t)snprintf(buf, n, "%s(%lld) to %s(%lld) %.3f, ", query,
+            (long long)wb->sel.pos, key, (long long)wb->sel.key, value_at(&a->pattern, here));
+    }
+    double here = value_at(&a->pattern, at), sum = 0;
+    for (int64_t q = 0; q < a->n; q++) {
+        at[2] = q;
+        sum += value_at(&a->pattern, at);
+    }
+    if (used < n)
+        snprintf(buf + used, n - used, "mass on position 0: %.2f here, %.2f mean of rows", here,
+            sum / (double)a->n);
+}
+
+static void pattern_follow(const struct workbench *wb, struct pane *p)
+{
+    p->st.at[0] = wb->sel.layer;
+    p->st.at[1] = wb->sel.head;
+    p->st.at[2] = wb->sel.pos;
+    p->st.at[3] = wb->sel.key;
+}
+
+static void pattern_lead(struct workbench *wb, const struct pane *p)
+{
+    wb->sel.layer = p->st.at[0];
+    wb->sel.head = p->st.at[1];
+    wb->sel.pos = p->st.at[2];
+    wb->sel.key = p->st.at[3];
+}
+
+static void heads_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    (void)p;
+    snprintf(buf, n, "every head of layer %lld: queries down, keys to the right",
+        (long long)wb->sel.layer);
+}
+
+static void heads_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    char rest[160] = "";
+    struct pane quiet = *p;
+    quiet.id = PANE_COUNT;
+    attention_sum(wb, &quiet, rest, sizeof rest);
+    snprintf(buf, n, "L%lldH%lld  %s", (long long)wb->sel.layer, (long long)wb->sel.head, rest);
+}
+
+/* --- attribution ------------------------------------------------------------------------------- */
+
+int64_t component_index(const struct answer *a, const char *label)
+{
+    const struct axis *x = &a->contribution.axes[0];
+    for (int64_t i = 0; a->contribution.fetch && x->labels && i < x->size; i++)
+        if (!strcmp(x->labels[i], label))
+            return i;
+    return -1;
+}
+
+static bool contribution(struct pane *p, const struct answer *a)
+{
+    if (!a || !a->contribution.fetch)
+        return false;
+    p->field = a->contribution;
+    return true;
+}
+
+static bool dla_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    (void)frame;
+    return contribution(p, wb->dla);
+}
+
+static bool neurons_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    (void)frame;
+    return contribution(p, wb->neurons);
+}
+
+static void difference(char *buf, size_t n, const struct answer *a)
+{
+    char target[64] = "", versus[64] = "";
+    if (a && a->target_text)
+        token_show(target, sizeof target, a->target_text);
+    if (a && a->versus_text)
+        token_show(versus, sizeof versus, a->versus_text);
+    snprintf(buf, n, *versus ? "%s − %s" : "%s%s", target, versus);
+}
+
+static void dla_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    const struct answer *a = p->id == PANE_NEURONS ? wb->neurons : wb->dla;
+    char what[140];
+    difference(what, sizeof what, a);
+    int64_t pos = a ? a->pos : wb->sel.pos;
+    snprintf(buf, n, "%s%s%s at %lld, logits", p->id == PANE_NEURONS ? "neurons, DLA" : "DLA",
+        *what ? " of " : "", what, (long long)pos);
+}
+
+#define LEDGER_TOLERANCE 1e-4 /* relative to the true value; above it the error is shown in red */
+
+static void dla_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    const struct answer *a = p->id == PANE_NEURONS ? wb->neurons : wb->dla;
+    double ledger[4];
+    if (!a || !a->ledger.fetch)
+        return;
+    for (int64_t i = 0; i < 4; i++)
+        ledger[i] = value_at(&a->ledger, &i);
+    bool is_off = !(fabs(ledger[3]) <= LEDGER_TOLERANCE * fmax(1, fabs(ledger[2])));
+    snprintf(buf, n, "%sΣ %.3f  true %.3f  error %.0e", is_off ? "! " : "", ledger[1], ledger[2],
+        fabs(ledger[3]));
+}
+
+static void dla_lead(struct workbench *wb, const struct pane *p)
+{
+    const struct answer *a = p->id == PANE_NEURONS ? wb->neurons : wb->dla;
+    int layer, head;
+    char letter;
+    if (!a || !a->contribution.fetch || p->st.at[0] >= a->contribution.axes[0].size)
+        return;
+    const char *label = a->contribution.axes[0].labels[p->st.at[0]];
+    int got = sscanf(label, "L%d%c%d", &layer, &letter, &head);
+    if (got >= 2)
+        wb->sel.layer = layer;
+    if (got >= 2 && wb->sel.row < wb->facts.cfg.n_layer)
+        wb->sel.row = layer;
+    if (got == 3 && letter == 'H')
+        wb->sel.head = head;
+}
+
+/* --- the output of a command ------------------------------------------------------------------- */
+
+static bool text_data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    struct err e;
+    const struct answer *a = wb->text;
+    if (!a || !a->text)
+        return false;
+    int64_t n = 1, at = 0;
+    for (const char *s = a->text; *s; s++)
+        n += *s == '\n';
+    const char **lines = arena_array(frame, (size_t)n, sizeof *lines, &e);
+    char *copy = arena_strdup(frame, a->text, &e);
+    if (!lines || !copy)
+        return false;
+    for (char *s = copy; s;) {
+        char *end = strchr(s, '\n');
+        if (end)
+            *end = '\0';
+        lines[at++] = s;
+        s = end ? end + 1 : NULL;
+    }
+    if (at > 1 && !*lines[at - 1])
+        at--;
+    p->field = (struct field){.name = "output",
+        .look = LOOK_TEXT,
+        .rank = 1,
+        .axes = {{"line", AXIS_OTHER, at, lines}}};
+    return true;
+}
+
+const struct pane_class pane_classes[PANE_COUNT] = {
+    [PANE_PROMPT] = {.name = "prompt", .title = "prompt", .ask = ASK_PROMPT, .search_axis = -1},
+    [PANE_TOKENS] =
+        {
+            .name = "tokens",
+            .title = "tokens",
+            .view = "tokens",
+            .ask = ASK_PROMPT,
+            .empty = "type a prompt with i and press Enter",
+            .data = tokens_data,
+            .sum = tokens_sum,
+            .follow = tokens_follow,
+            .lead = tokens_lead,
+        },
+    [PANE_LENS] =
+        {
+            .name = "lens",
+            .title = "lens: probability of the final answer, by layer and position",
+            .view = "heatmap",
+            .analysis = "lens",
+            .ask = ASK_PROMPT,
+            .empty = "press i, type a prompt, and Enter",
+            .data = lens_data,
+            .heading = lens_heading,
+            .sum = lens_sum,
+            .follow = lens_follow,
+            .lead = lens_lead,
+            .search_axis = 1,
+        },
+    [PANE_NEXT] =
+        {
+            .name = "next",
+            .title = "next token",
+            .view = "bars",
+            .analysis = "lens",
+            .ask = ASK_PROMPT,
+            .empty = "press i, type a prompt, and Enter",
+            .data = next_data,
+            .heading = next_heading,
+            .sum = next_sum,
+        },
+    [PANE_CELL] =
+        {
+            .name = "cell",
+            .title = "top tokens of a layer",
+            .view = "bars",
+            .analysis = "lens",
+            .ask = ASK_PROMPT,
+            .empty = "choose a cell of the lens and press Enter",
+            .data = cell_data,
+            .heading = cell_heading,
+            .sum = cell_sum,
+        },
+    [PANE_ATTENTION] =
+        {
+            .name = "attention",
+            .title = "attention",
+            .view = "heatmap",
+            .analysis = "attention",
+            .ask = ASK_PROMPT,
+            .empty = "press i, type a prompt, and Enter",
+            .data = pattern_data,
+            .heading = attention_heading,
+            .sum = attention_sum,
+            .follow = pattern_follow,
+            .lead = pattern_lead,
+            .search_axis = 3,
+        },
+    [PANE_HEADS] =
+        {
+            .name = "heads",
+            .title = "every head of a layer",
+            .view = "multiples",
+            .analysis = "attention",
+            .ask = ASK_PROMPT,
+            .empty = "press i, type a prompt, and Enter",
+            .data = pattern_data,
+            .heading = heads_heading,
+            .sum = heads_sum,
+            .follow = pattern_follow,
+            .lead = pattern_lead,
+            .search_axis = -1,
+        },
+    [PANE_DLA] =
+        {
+            .name = "dla",
+            .title = "DLA, logits",
+            .view = "bars",
+            .analysis = "dla",
+            .ask = ASK_DLA,
+            .empty = "choose a position in the lens",
+            .data = dla_data,
+            .heading = dla_heading,
+            .sum = dla_sum,
+            .lead = dla_lead,
+        },
+    [PANE_NEURONS] =
+        {
+            .name = "neurons",
+            .title = "neurons of a layer, DLA",
+            .view = "bars",
+            .analysis = "dla",
+            .ask = ASK_NEURONS,
+            .empty = "choose an MLP (L3_mlp) in the DLA pane and press Enter",
+            .data = neurons_data,
+            .heading = dla_heading,
+            .sum = dla_sum,
+            .lead = dla_lead,
+        },
+    [PANE_TEXT] =
+        {
+            .name = "text",
+            .title = "output of the command",
+            .view = "text",
+            .ask = ASK_COMMAND,
+            .empty = "run a command with :",
+            .data = text_data,
+            .search_axis = -1,
+        },
+};

@@ -1,0 +1,394 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/workbench.h"
+#include "model/core/machine.h"
+
+/* Everything the workbench draws, into a canvas. */
+
+bool workbench_has(const struct workbench *wb, enum ask ask)
+{
+    return workbench_answer(wb, ask) != NULL;
+}
+
+/* The pane's field for drawing, moving and exporting; d->n is 0 when there is none. */
+void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct mark *marks)
+{
+    *d = (struct view_data){.fields = &p->field, .marks = marks};
+    if (!p->class->data || !p->class->data(wb, p, &wb->frame))
+        return;
+    if (p->class->follow)
+        p->class->follow(wb, p);
+    d->n = 1;
+    d->n_marks = workbench_marks(wb, p, marks, PANE_HITS + 8);
+    d->is_focused = wb->focus == p->id;
+}
+
+/* Whether an answer for this pane is being worked on; 0..1 of it in *share, NaN: unknown. */
+static bool is_computing(const struct workbench *wb, const struct pane *p,
+    const struct engine_state *s, double *share)
+{
+    *share = s->total > 0 ? s->done / s->total : NAN;
+    if (!s->is_busy)
+        return false;
+    /* Everything depends on the model, attribution on the prompt. */
+    if (s->ask == ASK_MODEL)
+        return p->class->ask != ASK_COMMAND;
+    if (s->ask == ASK_PROMPT)
+        return p->class->ask == ASK_PROMPT || p->class->ask == ASK_DLA ||
+               (p->class->ask == ASK_NEURONS && wb->neurons);
+    return s->ask == p->class->ask;
+}
+
+static void progress_line(
+    struct canvas *c, struct rect r, const struct engine_state *s, double share)
+{
+    if (machine_seconds() - s->began < 0.15)
+        return;
+    const char *glyph = c->glyphs == GLYPHS_ASCII ? "=" : "━";
+    int w = r.w - 2, filled = isnan(share) ? 0 : (int)(share * w);
+    canvas_fill(c, (struct rect){r.x + 1, r.y + r.h - 1, filled, 1}, STYLE(PROGRESS), glyph);
+    char left[48] = "";
+    double gone = machine_seconds() - s->began;
+    if (share > 0.05)
+        snprintf(left, sizeof left, " %.0f %%, %.1f s left ", 100 * share, gone / share - gone);
+    else
+        snprintf(left, sizeof left, " computing, Esc cancels ");
+    int n = canvas_columns(c, left);
+    if (n + 4 < r.w)
+        canvas_text(c, r.x + r.w - n - 2, r.y + r.h - 1, n, STYLE(PROGRESS), left);
+}
+
+static void draw_error(struct canvas *c, struct rect in, const struct err *e)
+{
+    /* Wrapped at words: an error is a sentence with its remedy. */
+    const char *s = e->msg;
+    for (int y = 0; *s && y < in.h; y++) {
+        size_t n = strlen(s), take = n < (size_t)in.w - 2 ? n : (size_t)in.w - 2;
+        if (take < n) {
+            size_t at = take;
+            while (at > 0 && s[at] != ' ')
+                at--;
+            take = at > 0 ? at : take;
+        }
+        canvas_textf(c, in.x + 1, in.y + y, in.w - 2, STYLE(ERROR), "%.*s", (int)take, s);
+        s += take;
+        while (*s == ' ')
+            s++;
+    }
+}
+
+static void draw_readout(struct workbench *wb, struct pane *p, struct canvas *c, struct rect in)
+{
+    char sum[VIEW_READOUT] = "";
+    if (p->class->sum)
+        p->class->sum(wb, p, sum, sizeof sum);
+    if (*sum)
+        snprintf(p->readout, sizeof p->readout, "%s", sum);
+    bool is_off = p->readout[0] == '!';
+    canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2,
+        is_off                   ? STYLE(ERROR)
+        : wb->focus == p->id     ? STYLE(STRONG)
+                                 : STYLE(TEXT),
+        p->readout);
+}
+
+void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
+{
+    struct engine_state state;
+    struct mark marks[PANE_HITS + 8];
+    struct view_data d;
+    struct err e = {0};
+    char title[VIEW_READOUT];
+    double share;
+    if (p->rect.w < 3 || p->rect.h < 3)
+        return;
+    snprintf(title, sizeof title, "%s", p->class->title);
+    if (p->class->heading)
+        p->class->heading(wb, p, title, sizeof title);
+    struct rect in = canvas_frame(c, p->rect, title, wb->focus == p->id);
+    struct rect old = canvas_clip(c, in);
+    struct rect body = {in.x + 1, in.y, in.w - 2, in.h - 1};
+    wb->engine->state(wb->engine, &state);
+    bool busy = is_computing(wb, p, &state, &share);
+    pane_data(wb, p, &d, marks);
+    p->readout[0] = '\0';
+    if (p->e.code) {
+        draw_error(c, in, &p->e);
+    } else if (!d.n) {
+        canvas_text(c, in.x + 1, in.y + in.h / 2, in.w - 2, STYLE(DIM),
+            busy ? "computing" : p->class->empty);
+    } else {
+        struct screen s = {c, body, &wb->frame};
+        canvas_clip(c, body);
+        if (p->view->draw(&s, &d, &p->st, p->readout, &e))
+            draw_error(c, in, &e);
+        canvas_clip(c, old);
+        canvas_clip(c, in);
+        if (!e.code)
+            draw_readout(wb, p, c, in);
+        if (busy)
+            canvas_dim(c, in);
+    }
+    c->clip = old;
+    if (busy)
+        progress_line(c, p->rect, &state, share);
+}
+
+static void draw_prompt(struct workbench *wb, struct canvas *c, struct rect r)
+{
+    bool editing = wb->input == INPUT_PROMPT;
+    char title[96];
+    snprintf(title, sizeof title, "prompt");
+    if (wb->n_edits)
+        snprintf(title, sizeof title, "prompt, under %d edit%s", wb->n_edits,
+            wb->n_edits > 1 ? "s" : "");
+    struct rect in = canvas_frame(c, r, title, wb->focus == PANE_PROMPT);
+    if (wb->n_edits && r.w > 60) {
+        char list[256] = " ";
+        size_t at = 1;
+        for (int i = 0; i < wb->n_edits && at < sizeof list; i++)
+            at += (size_t)snprintf(list + at, sizeof list - at, "%s ", wb->edits[i]);
+        int w = canvas_columns(c, list);
+        int room = r.w - 34;
+        canvas_text(c, r.x + r.w - 2 - (w < room ? w : room), r.y, room, STYLE(WARN), list);
+    }
+    struct rect old = canvas_clip(c, in);
+    int x = line_draw(&wb->prompt, c, in.x + 1, in.y, in.w - 2,
+        editing || wb->focus == PANE_PROMPT ? STYLE(STRONG) : STYLE(TEXT));
+    c->clip = old;
+    if (editing) {
+        wb->cursor_x = x < in.x + in.w ? x : in.x + in.w - 1;
+        wb->cursor_y = in.y;
+    }
+}
+
+static void draw_tokens(struct workbench *wb, struct canvas *c, struct rect r)
+{
+    struct pane *p = &wb->panes[PANE_TOKENS];
+    struct mark marks[PANE_HITS + 8];
+    struct view_data d;
+    struct err e;
+    pane_data(wb, p, &d, marks);
+    p->readout[0] = '\0';
+    if (!d.n)
+        return;
+    struct rect body = {r.x + 1, r.y, r.w - 2, r.h}, old = canvas_clip(c, body);
+    struct screen s = {c, body, &wb->frame};
+    if (!p->view->draw(&s, &d, &p->st, p->readout, &e) && p->class->sum)
+        p->class->sum(wb, p, p->readout, sizeof p->readout);
+    struct engine_state state;
+    wb->engine->state(wb->engine, &state);
+    if (state.is_busy && state.ask <= ASK_PROMPT)
+        canvas_dim(c, r);
+    c->clip = old;
+}
+
+static void draw_status(struct workbench *wb, struct canvas *c, struct rect r)
+{
+    char left[256], right[160];
+    const struct facts *f = &wb->facts;
+    struct engine_state s;
+    const char *dot = c->glyphs == GLYPHS_ASCII ? "|" : "·";
+    wb->engine->state(wb->engine, &s);
+    size_t at = 0;
+    if (f->is_open)
+        at = (size_t)snprintf(left, sizeof left, "%s (%dL %dH %dd) %s raw, DLA folded %s %s %s f32",
+            f->name, f->cfg.n_layer, f->cfg.n_head, f->cfg.d_model, dot, dot,
+            !f->has_bos ? "has no BOS" : wb->bos ? "BOS" : "no BOS", dot);
+    else
+        snprintf(left, sizeof left, "no model");
+    if (f->is_open && *f->note && at < sizeof left)
+        snprintf(left + at, sizeof left - at, " %s %s", dot, f->note);
+    int x = r.x + 1;
+    x += canvas_text(c, x, r.y, -1, STYLE(FOCUS), "sonde") + 2;
+    canvas_text(c, x, r.y, r.w - x - 1, STYLE(STATUS), left);
+    double now = machine_seconds();
+    uint64_t mb = machine_rss() >> 20;
+    if (s.is_busy && now - s.began > 0.15 && s.total > 0)
+        snprintf(right, sizeof right, "%llu MB %s %.0f %% %s Esc cancels", (unsigned long long)mb,
+            dot, 100 * s.done / s.total, dot);
+    else if (s.is_busy)
+        snprintf(right, sizeof right, "%llu MB %s %s", (unsigned long long)mb, dot,
+            s.ask == ASK_MODEL ? "opening the model" : "computing");
+    else
+        snprintf(right, sizeof right, "%llu MB %s %.0f ms %s ready", (unsigned long long)mb, dot,
+            wb->ready_ms, dot);
+    int w = canvas_columns(c, right), free_w = r.w - x - canvas_columns(c, left) - 2;
+    if (w <= free_w)
+        canvas_right(c, r.x + r.w - 1, r.y, w, s.is_busy ? STYLE(PROGRESS) : STYLE(STATUS), right);
+}
+
+static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
+{
+    static const char *const leads[] = {
+        [INPUT_COMMAND] = ":", [INPUT_SEARCH] = "/", [INPUT_EXPORT] = "export to: "};
+    int x = r.x + 1;
+    if (wb->input == INPUT_COMMAND || wb->input == INPUT_SEARCH || wb->input == INPUT_EXPORT) {
+        x += canvas_text(c, x, r.y, -1, STYLE(KEY), leads[wb->input]);
+        int room = *wb->message ? (r.w - x) / 2 : r.w - x - 1;
+        wb->cursor_x = line_draw(&wb->line, c, x, r.y, room, STYLE(STRONG));
+        wb->cursor_y = r.y;
+        if (*wb->message)
+            canvas_text(c, x + room + 1, r.y, r.w - x - room - 2, STYLE(DIM), wb->message);
+        return;
+    }
+    if (*wb->message) {
+        canvas_text(c, x, r.y, r.w - 2, wb->is_error ? STYLE(ERROR) : STYLE(TEXT), wb->message);
+        return;
+    }
+    if (wb->input == INPUT_PROMPT) {
+        x += canvas_text(c, x, r.y, -1, STYLE(KEY), "Enter") + 1;
+        x += canvas_text(c, x, r.y, -1, STYLE(DIM), "run it") + 3;
+        x += canvas_text(c, x, r.y, -1, STYLE(KEY), "Esc") + 1;
+        canvas_text(c, x, r.y, -1, STYLE(DIM), "leave it as it was");
+        return;
+    }
+    const char *pane = wb->panes[wb->focus].class->name;
+    for (int i = 0, shown = 0; i < KEY_DO_COUNT && shown < 7; i++) {
+        const struct key_row *k = key_row((enum key_id)i);
+        if (!*k->footer || !key_in_pane(k, pane) ||
+            key_find(pane, k->key) != (enum key_id)i)
+            continue;
+        int w = canvas_columns(c, k->key) + 1 + canvas_columns(c, k->footer);
+        if (x + w > r.x + r.w - 1)
+            break;
+        x += canvas_text(c, x, r.y, -1, STYLE(KEY), k->key) + 1;
+        x += canvas_text(c, x, r.y, -1, STYLE(DIM), k->footer) + 3;
+        shown++;
+    }
+}
+
+/* Lines of the help, drawn from `skip` on; returns how many there are. */
+struct pager {
+    struct canvas *c;
+    struct rect in;
+    int line, skip;
+};
+
+static int pager_row(struct pager *p)
+{
+    int y = p->line++ - p->skip;
+    return y >= 0 && y < p->in.h ? p->in.y + y : -1;
+}
+
+static void pager_text(struct pager *p, struct style s, const char *text)
+{
+    int w = p->in.w - 2;
+    while (*text && w > 0) {
+        size_t n = strlen(text), take = n < (size_t)w ? n : (size_t)w;
+        if (take < n) {
+            size_t at = take;
+            while (at > 0 && text[at] != ' ')
+                at--;
+            take = at > 0 ? at : take;
+        }
+        int y = pager_row(p);
+        if (y >= 0)
+            canvas_textf(p->c, p->in.x + 1, y, w, s, "%.*s", (int)take, text);
+        text += take;
+        while (*text == ' ')
+            text++;
+    }
+}
+
+static void pager_keys(struct pager *p, const char *pane, bool is_own)
+{
+    for (int i = 0; i < KEY_DO_COUNT; i++) {
+        const struct key_row *k = key_row((enum key_id)i);
+        bool any = !strcmp(k->pane, "any");
+        if (any == is_own || !key_in_pane(k, pane))
+            continue;
+        if (any && key_find(pane, k->key) != (enum key_id)i)
+            continue;
+        int y = pager_row(p);
+        if (y < 0)
+            continue;
+        int x = p->in.x + 3;
+        x += canvas_text(p->c, x, y, -1, STYLE(KEY), k->key);
+        if (*k->also) {
+            x += canvas_text(p->c, x, y, -1, STYLE(DIM), ", ");
+            canvas_text(p->c, x, y, -1, STYLE(KEY), k->also);
+        }
+        canvas_text(p->c, p->in.x + 22, y, p->in.w - 24, STYLE(TEXT), k->help);
+    }
+}
+
+static void draw_help(struct workbench *wb, struct canvas *c)
+{
+    const struct pane *pane = &wb->panes[wb->focus];
+    int w = wb->w - 8 < 92 ? wb->w - 8 : 92, h = wb->h - 4;
+    struct rect r = {(wb->w - w) / 2, 2, w, h};
+    char title[96];
+    snprintf(title, sizeof title, "help: %s (any other key closes, j and k scroll)",
+        pane->class->name);
+    canvas_fill(c, r, (struct style){0}, " ");
+    struct rect in = canvas_frame(c, r, title, true), old = canvas_clip(c, in);
+    struct pager p = {c, in, 0, wb->help_scroll};
+    const struct analysis *a = pane->class->analysis ? analysis_find(pane->class->analysis) : NULL;
+    if (a) {
+        pager_text(&p, STYLE(STRONG), a->title);
+        pager_text(&p, STYLE(TEXT), a->help);
+        if (a->source)
+            pager_text(&p, STYLE(DIM), a->source);
+        pager_row(&p);
+    }
+    if (pane->view) {
+        pager_text(&p, STYLE(STRONG), pane->view->title);
+        pager_text(&p, STYLE(TEXT), pane->view->help);
+        pager_row(&p);
+    }
+    pager_text(&p, STYLE(STRONG), "keys of this pane");
+    pager_keys(&p, pane->class->name, true);
+    pager_row(&p);
+    pager_text(&p, STYLE(STRONG), "keys everywhere");
+    pager_keys(&p, pane->class->name, false);
+    pager_row(&p);
+    pager_text(&p, STYLE(DIM),
+        "In a line being typed: arrows, Home, End, Ctrl-A E U K W, Ctrl-arrows; Up and Down walk "
+        "through earlier commands; Esc leaves it.");
+    c->clip = old;
+    int most = p.line > in.h ? p.line - in.h : 0;
+    if (wb->help_scroll > most)
+        wb->help_scroll = most;
+}
+
+static int strip_columns(const struct workbench *wb)
+{
+    int columns = 0;
+    for (int64_t i = 0; wb->lens && i < wb->lens->n && columns < 4096; i++) {
+        char token[96];
+        token_show(token, sizeof token, wb->lens->tokens[i]);
+        columns += text_columns(token) + 2;
+    }
+    return columns;
+}
+
+void workbench_draw(struct workbench *wb, struct canvas *c)
+{
+    struct layout l;
+    wb->w = c->w;
+    wb->h = c->h;
+    wb->cursor_x = -1;
+    c->theme = wb->theme;
+    arena_release(&wb->frame);
+    canvas_clear(c);
+    layout_arrange(&l, wb->layout, c->w, c->h, strip_columns(wb), wb->main_focus, wb->zoomed);
+    if (l.is_too_small) {
+        canvas_textf(c, 0, 0, c->w, STYLE(WARN), "sonde needs %d x %d cells;", SCREEN_W, SCREEN_H);
+        canvas_textf(c, 0, 1, c->w, STYLE(TEXT), "this is %d x %d.", c->w, c->h);
+        canvas_text(c, 0, 2, c->w, STYLE(DIM), "Enlarge it, or q quits.");
+        return;
+    }
+    for (int i = 0; i < PANE_COUNT; i++)
+        wb->panes[i].rect = l.panes[i];
+    draw_status(wb, c, l.status);
+    draw_prompt(wb, c, l.panes[PANE_PROMPT]);
+    draw_tokens(wb, c, l.panes[PANE_TOKENS]);
+    for (int i = PANE_LENS; i < PANE_COUNT; i++)
+        pane_draw(wb, &wb->panes[i], c);
+    draw_footer(wb, c, l.footer);
+    if (wb->has_help)
+        draw_help(wb, c);
+}

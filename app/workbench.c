@@ -1,0 +1,407 @@
+#include "app/workbench.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UNDO_MAX 100
+
+void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(wb->message, sizeof wb->message, fmt, ap);
+    va_end(ap);
+    wb->is_error = is_error;
+}
+
+int workbench_init(
+    struct workbench *wb, struct engine *g, const char *prompt, bool bos, struct err *e)
+{
+    *wb = (struct workbench){.engine = g,
+        .bos = bos,
+        .layout = 1,
+        .focus = PANE_LENS,
+        .main_focus = PANE_LENS,
+        .zoomed = PANE_COUNT,
+        .theme = &themes[0],
+        .cursor_x = -1};
+    for (int i = 0; i < PANE_COUNT; i++) {
+        struct pane *p = &wb->panes[i];
+        p->class = &pane_classes[i];
+        p->id = (enum pane_id)i;
+        p->view = p->class->view ? view_find(p->class->view) : NULL;
+    }
+    wb->sel.pos = -1;
+    wb->shown_prompt = strdup("");
+    if (!wb->shown_prompt || !line_set(&wb->prompt, prompt) || !line_set(&wb->line, ""))
+        return err_set(e, ERR_LIMIT, "no memory for the workbench");
+    return 0;
+}
+
+static void snapshot_release(struct snapshot *s)
+{
+    free(s->prompt);
+    for (int i = 0; i < s->n_edits; i++)
+        free(s->edits[i]);
+    free(s->edits);
+    *s = (struct snapshot){0};
+}
+
+void workbench_release(struct workbench *wb)
+{
+    answer_release(&wb->lens);
+    answer_release(&wb->dla);
+    answer_release(&wb->neurons);
+    answer_release(&wb->text);
+    line_release(&wb->prompt);
+    line_release(&wb->line);
+    for (int i = 0; i < wb->n_history; i++)
+        free(wb->history[i]);
+    free(wb->history);
+    for (int i = 0; i < wb->n_edits; i++)
+        free(wb->edits[i]);
+    free(wb->edits);
+    for (int i = 0; i < wb->n_undo; i++)
+        snapshot_release(&wb->undo[i]);
+    free(wb->undo);
+    free(wb->shown_prompt);
+    free(wb->target);
+    free(wb->versus);
+    free(wb->last_command);
+    free(wb->copied);
+    regex_release(&wb->pattern);
+    arena_release(&wb->frame);
+    *wb = (struct workbench){0};
+}
+
+const struct answer *workbench_answer(const struct workbench *wb, enum ask ask)
+{
+    switch (ask) {
+    case ASK_PROMPT:
+        return wb->lens;
+    case ASK_DLA:
+        return wb->dla;
+    case ASK_NEURONS:
+        return wb->neurons;
+    case ASK_COMMAND:
+        return wb->text;
+    default:
+        return NULL;
+    }
+}
+
+/* --- Asking ------------------------------------------------------------------------------------ */
+
+static int64_t top_id(const struct workbench *wb, int rank)
+{
+    const struct answer *a = wb->lens;
+    struct window w = {.start = {wb->facts.cfg.n_layer, wb->sel.pos, rank},
+        .count = {1, 1, 1},
+        .stride = {1, 1, 1}};
+    struct err e;
+    double id = -1;
+    if (!a || !a->top_token.fetch || wb->sel.pos >= a->n || rank >= a->top_token.axes[2].size ||
+        a->top_token.fetch(&a->top_token, &id, &w, FIELD_POINT, &e))
+        return -1;
+    return (int64_t)id;
+}
+
+static struct question question(struct workbench *wb, enum ask ask)
+{
+    return (struct question){.ask = ask,
+        .text = wb->shown_prompt,
+        .bos = wb->bos,
+        .edits = (const char *const *)wb->edits,
+        .n_edits = wb->n_edits,
+        .pos = wb->sel.pos,
+        .target = -1,
+        .versus = -1,
+        .target_name = wb->target,
+        .layer = (int)wb->sel.layer,
+        .serial = ++wb->serial};
+}
+
+void workbench_ask(struct workbench *wb, enum ask ask)
+{
+    struct question q = question(wb, ask);
+    if (ask == ASK_DLA || ask == ASK_NEURONS) {
+        if (!wb->lens || wb->sel.pos < 0 || wb->sel.pos >= wb->lens->n)
+            return;
+        /* Unless told otherwise: the best token against the runner-up, which is what a choice
+         * between two answers is about. */
+        q.target = wb->target ? wb->lens->target : top_id(wb, 0);
+        q.target_name = NULL;
+        q.versus = top_id(wb, 1);
+        if (q.versus == q.target)
+            q.versus = top_id(wb, 0);
+        if (q.versus == q.target || (wb->versus && !strcmp(wb->versus, "none")))
+            q.versus = -1;
+        else
+            q.versus_name = wb->versus;
+    }
+    wb->asked[ask] = q.serial;
+    wb->engine->ask(wb->engine, &q);
+}
+
+void workbench_ask_dla(struct workbench *wb)
+{
+    workbench_ask(wb, ASK_DLA);
+}
+
+void workbench_open(struct workbench *wb, const char *model)
+{
+    struct question q = {.ask = ASK_MODEL, .text = model, .serial = ++wb->serial};
+    wb->asked[ASK_MODEL] = q.serial;
+    wb->engine->ask(wb->engine, &q);
+}
+
+void workbench_run_prompt(struct workbench *wb)
+{
+    char *copy = strdup(wb->prompt.text);
+    if (!copy)
+        return;
+    free(wb->shown_prompt);
+    wb->shown_prompt = copy;
+    if (wb->facts.is_open)
+        workbench_ask(wb, ASK_PROMPT);
+}
+
+/* --- Taking ------------------------------------------------------------------------------------ */
+
+static void pane_errors(struct workbench *wb, enum ask ask, const struct err *e)
+{
+    for (int i = 0; i < PANE_COUNT; i++)
+        if (wb->panes[i].class->ask == ask)
+            wb->panes[i].e = *e;
+}
+
+static void keep(struct answer **slot, struct answer *a)
+{
+    answer_release(slot);
+    *slot = a;
+}
+
+static void clamp(int64_t *v, int64_t n)
+{
+    if (*v >= n)
+        *v = n - 1;
+    if (*v < 0)
+        *v = 0;
+}
+
+static void take_prompt(struct workbench *wb, struct answer *a)
+{
+    bool at_end = !wb->lens || wb->sel.pos < 0 || wb->sel.pos >= wb->lens->n - 1;
+    int64_t L = wb->facts.cfg.n_layer;
+    if (!wb->lens) {
+        wb->sel.row = L;
+        wb->sel.layer = L - 1;
+    }
+    keep(&wb->lens, a);
+    wb->sel.pos = at_end ? a->n - 1 : wb->sel.pos;
+    clamp(&wb->sel.pos, a->n);
+    clamp(&wb->sel.key, a->n);
+    clamp(&wb->sel.row, L + 1);
+    clamp(&wb->sel.layer, L);
+    clamp(&wb->sel.head, wb->facts.cfg.n_head);
+    wb->ready_ms = a->seconds * 1e3;
+    for (int i = 0; i < PANE_COUNT; i++)
+        wb->panes[i].n_hits = 0;
+    workbench_ask(wb, ASK_DLA);
+}
+
+/* The head that matters most for the answer is the one to look at first. */
+static void choose_head(struct workbench *wb)
+{
+    const struct field *f = &wb->dla->contribution;
+    struct window all = field_all(f);
+    int64_t n = window_count(&all, f->rank), best = -1;
+    double *v = malloc((size_t)(n > 0 ? n : 1) * sizeof *v);
+    struct err e;
+    int layer, head;
+    if (v && n > 0 && !f->fetch(f, v, &all, FIELD_POINT, &e))
+        for (int64_t i = 0; i < n; i++)
+            if (f->axes[0].labels && sscanf(f->axes[0].labels[i], "L%dH%d", &layer, &head) == 2 &&
+                (best < 0 || v[i] > v[best]))
+                best = i;
+    if (best >= 0 && sscanf(f->axes[0].labels[best], "L%dH%d", &layer, &head) == 2) {
+        wb->sel.layer = layer;
+        wb->sel.head = head;
+        wb->panes[PANE_DLA].st.at[0] = best;
+    }
+    free(v);
+}
+
+static void take(struct workbench *wb, struct answer *a)
+{
+    bool is_old = a->serial != wb->asked[a->ask];
+    struct err e = a->e;
+    if (a->ask == ASK_MODEL || a->ask == ASK_COMMAND)
+        wb->facts = a->facts;
+    if (e.code == ERR_CANCEL || is_old) {
+        if (e.code == ERR_CANCEL && !is_old)
+            workbench_say(wb, false, "cancelled; what was there before stays");
+        answer_release(&a);
+        return;
+    }
+    pane_errors(wb, a->ask, &e);
+    if (a->ask == ASK_MODEL && !e.code) {
+        answer_release(&a);
+        answer_release(&wb->lens);
+        answer_release(&wb->dla);
+        answer_release(&wb->neurons);
+        workbench_run_prompt(wb);
+        return;
+    }
+    if (e.code) {
+        if (a->ask == ASK_MODEL)
+            pane_errors(wb, ASK_PROMPT, &e);
+        if (a->ask != ASK_PROMPT)
+            workbench_say(wb, true, "%s", e.msg);
+        answer_release(&a);
+        return;
+    }
+    bool is_first = a->ask == ASK_DLA && !wb->dla;
+    switch (a->ask) {
+    case ASK_PROMPT:
+        take_prompt(wb, a);
+        break;
+    case ASK_DLA:
+        keep(&wb->dla, a);
+        if (is_first)
+            choose_head(wb);
+        break;
+    case ASK_NEURONS:
+        keep(&wb->neurons, a);
+        break;
+    default:
+        keep(&wb->text, a);
+        wb->panes[PANE_TEXT].st = (struct view_state){0};
+        workbench_drill(wb, PANE_TEXT);
+        break;
+    }
+}
+
+bool workbench_poll(struct workbench *wb)
+{
+    bool any = false;
+    for (struct answer *a; (a = wb->engine->take(wb->engine)); any = true)
+        take(wb, a);
+    return any;
+}
+
+/* --- Focus and pages --------------------------------------------------------------------------- */
+
+void workbench_focus(struct workbench *wb, enum pane_id pane)
+{
+    wb->focus = pane;
+    if (pane != PANE_PROMPT && pane != PANE_TOKENS)
+        wb->main_focus = pane;
+    if (wb->zoomed != PANE_COUNT && pane != PANE_PROMPT && pane != PANE_TOKENS)
+        wb->zoomed = pane;
+}
+
+/* Shows a pane: where the layout has it, else over everything; Esc comes back here. */
+void workbench_drill(struct workbench *wb, enum pane_id pane)
+{
+    int room = (int)(sizeof wb->back / sizeof *wb->back);
+    if (wb->n_back == room)
+        memmove(wb->back, wb->back + 1, (size_t)--wb->n_back * sizeof *wb->back);
+    wb->back[wb->n_back++] = wb->focus;
+    if (wb->zoomed != PANE_COUNT || !layout_shows(wb->layout, pane))
+        wb->zoomed = pane;
+    wb->focus = pane;
+    wb->main_focus = pane;
+}
+
+void workbench_back(struct workbench *wb)
+{
+    if (wb->n_back > 0) {
+        enum pane_id to = wb->back[--wb->n_back];
+        bool is_page = to != PANE_PROMPT && to != PANE_TOKENS && !layout_shows(wb->layout, to);
+        wb->zoomed = is_page ? to : PANE_COUNT;
+        workbench_focus(wb, to);
+    } else {
+        wb->zoomed = PANE_COUNT;
+        if (!layout_shows(wb->layout, wb->focus))
+            workbench_focus(wb, PANE_LENS);
+    }
+}
+
+void workbench_selected(struct workbench *wb)
+{
+    if (wb->lens && (!wb->dla || wb->dla->pos != wb->sel.pos || wb->asked[ASK_DLA] == 0))
+        workbench_ask(wb, ASK_DLA);
+}
+
+/* Marks of the shared selection, then what a search found in this pane. */
+int workbench_marks(const struct workbench *wb, const struct pane *p, struct mark *out, int max)
+{
+    int n = 0;
+    char label[32];
+    out[n++] = (struct mark){AXIS_POS, wb->sel.pos};
+    out[n++] = (struct mark){AXIS_LAYER, wb->sel.layer};
+    out[n++] = (struct mark){AXIS_HEAD, wb->sel.head};
+    const struct answer *a = p->id == PANE_NEURONS ? wb->neurons : wb->dla;
+    snprintf(label, sizeof label, "L%lldH%lld", (long long)wb->sel.layer, (long long)wb->sel.head);
+    int64_t component = a ? component_index(a, label) : -1;
+    if (component >= 0)
+        out[n++] = (struct mark){AXIS_COMPONENT, component};
+    for (int i = 0; i < p->n_hits && n < max; i++)
+        out[n++] = p->hits[i];
+    return n;
+}
+
+/* --- Undo and edits ---------------------------------------------------------------------------- */
+
+void workbench_remember(struct workbench *wb)
+{
+    if (wb->n_undo == UNDO_MAX) {
+        snapshot_release(&wb->undo[0]);
+        memmove(wb->undo, wb->undo + 1, (size_t)--wb->n_undo * sizeof *wb->undo);
+    }
+    struct snapshot *grown = realloc(wb->undo, (size_t)(wb->n_undo + 1) * sizeof *grown);
+    if (!grown)
+        return;
+    wb->undo = grown;
+    struct snapshot *s = &wb->undo[wb->n_undo];
+    *s = (struct snapshot){.prompt = strdup(wb->shown_prompt),
+        .bos = wb->bos,
+        .edits = calloc((size_t)wb->n_edits + 1, sizeof *s->edits)};
+    for (int i = 0; s->edits && i < wb->n_edits; i++)
+        if ((s->edits[i] = strdup(wb->edits[i])))
+            s->n_edits = i + 1;
+    if (s->prompt && s->edits)
+        wb->n_undo++;
+    else
+        snapshot_release(s);
+}
+
+void workbench_edit(struct workbench *wb, const char *text)
+{
+    char **grown = realloc(wb->edits, (size_t)(wb->n_edits + 1) * sizeof *grown);
+    if (!grown)
+        return;
+    wb->edits = grown;
+    if ((wb->edits[wb->n_edits] = strdup(text)))
+        wb->n_edits++;
+}
+
+void workbench_toggle_edit(struct workbench *wb, const char *text)
+{
+    workbench_remember(wb);
+    for (int i = 0; i < wb->n_edits; i++)
+        if (!strcmp(wb->edits[i], text)) {
+            free(wb->edits[i]);
+            memmove(wb->edits + i, wb->edits + i + 1,
+                (size_t)(--wb->n_edits - i) * sizeof *wb->edits);
+            workbench_say(wb, false, "%s is off", text);
+            workbench_ask(wb, ASK_PROMPT);
+            return;
+        }
+    workbench_edit(wb, text);
+    workbench_say(wb, false, "%s is on; x or u takes it back", text);
+    workbench_ask(wb, ASK_PROMPT);
+}

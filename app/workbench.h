@@ -1,0 +1,139 @@
+#ifndef SONDE_APP_WORKBENCH_H
+#define SONDE_APP_WORKBENCH_H
+
+#include "app/engine.h"
+#include "app/keys.h"
+#include "app/layout.h"
+#include "app/line.h"
+#include "model/core/regex.h"
+#include "views/fields.h"
+#include "views/view.h"
+
+/* The workbench without a terminal: keys come in, a canvas comes out, the engine is asked. Tests
+ * drive it with key scripts; the loop in verb_workbench.c with a person. */
+struct workbench;
+
+/* What every pane shares. Choosing it in one shows it in the others. */
+struct selection {
+    int64_t pos, key, row; /* row: of the lens, L is the final one */
+    int64_t layer, head;
+};
+
+#define PANE_HITS 256
+
+struct pane {
+    const struct pane_class *class;
+    enum pane_id id;
+    struct rect rect;
+    const struct view *view;
+    struct view_state st;
+    char readout[VIEW_READOUT];
+    struct err e; /* of its last answer or drawing; code 0: fine */
+    struct mark hits[PANE_HITS];
+    int n_hits;
+    int metric;
+    /* What its fields are made of; rebuilt for every drawing. */
+    struct field field;
+    struct field_mapped map;
+    struct field_values values;
+};
+
+/* A kind of pane is a row of panes.c. */
+struct pane_class {
+    const char *name, *title; /* name as in keys.def */
+    const char *view;
+    const char *analysis; /* whose sentences help shows; NULL: none */
+    enum ask ask;         /* which answer it draws */
+    const char *empty;    /* shown when there is none */
+    /* Builds the field; false: nothing to draw. */
+    bool (*data)(struct workbench *wb, struct pane *p, struct arena *frame);
+    void (*heading)(const struct workbench *wb, const struct pane *p, char *buf, size_t n);
+    void (*sum)(const struct workbench *wb, const struct pane *p, char *buf, size_t n);
+    void (*follow)(const struct workbench *wb, struct pane *p); /* selection to cursor */
+    void (*lead)(struct workbench *wb, const struct pane *p);   /* cursor to selection */
+    int search_axis;                                            /* -1: nothing to search */
+};
+extern const struct pane_class pane_classes[PANE_COUNT];
+
+enum ask_for { INPUT_NONE, INPUT_PROMPT, INPUT_COMMAND, INPUT_SEARCH, INPUT_EXPORT };
+
+struct snapshot {
+    char *prompt;
+    bool bos;
+    char **edits;
+    int n_edits;
+};
+
+struct workbench {
+    struct engine *engine;
+    struct facts facts;
+    struct answer *lens, *dla, *neurons, *text;
+    struct selection sel;
+    struct pane panes[PANE_COUNT];
+    enum pane_id focus, zoomed, main_focus, back[8]; /* back: where Esc returns to */
+    int n_back;
+    int layout;
+    char model_name[1024]; /* as asked for */
+    enum ask_for input;
+    struct line prompt, line;
+    char *shown_prompt; /* what the answers belong to, and what Esc restores */
+    char **history;     /* commands, oldest first */
+    int n_history, at_history;
+    bool bos, has_help, wants_quit, wants_suspend, wants_redraw;
+    int help_scroll;
+    char *target, *versus; /* as typed or chosen: a text or #ID; NULL: the model's best */
+    char **edits;
+    int n_edits;
+    struct snapshot *undo;
+    int n_undo;
+    struct regex *pattern;
+    bool inverted;
+    char message[512];
+    bool is_error;
+    char *last_command;
+    char *copied; /* for the terminal to send; the loop takes it */
+    uint64_t serial, asked[ASK_COUNT];
+    const struct theme *theme;
+    struct arena frame;
+    int w, h, cursor_x, cursor_y;
+    double ready_ms;
+};
+
+int workbench_init(struct workbench *wb, struct engine *g, const char *prompt, bool bos,
+    struct err *e);
+void workbench_release(struct workbench *wb);
+void workbench_edit(struct workbench *wb, const char *text); /* --edit of the command line */
+void workbench_open(struct workbench *wb, const char *model);
+void workbench_key(struct workbench *wb, const struct key *k);
+/* Takes what the engine has; whether anything changed. */
+bool workbench_poll(struct workbench *wb);
+void workbench_draw(struct workbench *wb, struct canvas *c);
+
+/* Between the files of the workbench. */
+void workbench_ask(struct workbench *wb, enum ask ask);
+void workbench_ask_dla(struct workbench *wb);
+void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+void workbench_focus(struct workbench *wb, enum pane_id pane);
+void workbench_drill(struct workbench *wb, enum pane_id pane); /* Esc comes back */
+void workbench_back(struct workbench *wb);
+void workbench_selected(struct workbench *wb); /* the selection changed */
+void workbench_remember(struct workbench *wb); /* a snapshot for undo */
+void workbench_run_prompt(struct workbench *wb);
+bool workbench_has(const struct workbench *wb, enum ask ask);
+const struct answer *workbench_answer(const struct workbench *wb, enum ask ask);
+int workbench_marks(const struct workbench *wb, const struct pane *p, struct mark *out, int max);
+void workbench_toggle_edit(struct workbench *wb, const char *text);
+void colon_run(struct workbench *wb, const char *line);
+/* Completes the word at the end of the line; the choices go to the message line. */
+void colon_complete(struct workbench *wb);
+void search_set(struct workbench *wb, const char *pattern);
+void search_next(struct workbench *wb, int direction);
+void export_pane(struct workbench *wb, const char *path);
+void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c);
+void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct mark *marks);
+/* The selected component in the DLA's own order, -1: none. */
+int64_t component_index(const struct answer *a, const char *label);
+void token_show(char *buf, size_t n, const char *token);
+
+#endif
