@@ -71,7 +71,8 @@ static void step_pane(struct workbench *wb, int step)
 {
     bool is_narrow = wb->w < 72 || wb->layout == LAYOUTS;
     for (int i = 1; i <= PANE_COUNT; i++) {
-        enum pane_id id = (enum pane_id)((wb->focus + (i * step) + PANE_COUNT * PANE_COUNT) % PANE_COUNT);
+        enum pane_id id =
+            (enum pane_id)((wb->focus + (i * step) + PANE_COUNT * PANE_COUNT) % PANE_COUNT);
         bool one_page = is_narrow && wb->zoomed == PANE_COUNT && id < PANE_HEADS;
         if (is_shown(wb, id) || one_page) {
             workbench_focus(wb, id);
@@ -291,7 +292,8 @@ static void open_search(struct workbench *wb, const struct key *k)
 {
     (void)k;
     if (focused(wb)->class->search_axis < 0)
-        workbench_say(wb, false, "nothing to search in this pane; try the tokens, lens or DLA pane");
+        workbench_say(
+            wb, false, "nothing to search in this pane; try the tokens, lens or DLA pane");
     else
         open_line(wb, INPUT_SEARCH, "");
 }

@@ -14,8 +14,8 @@ static bool number(int64_t *out, struct workbench *wb, const char *text, int64_t
     char *end;
     long long v = strtoll(text, &end, 10);
     if (!*text || *end) {
-        workbench_say(wb, true, "\"%s\" is not a number; give one from 0 to %lld", text,
-            (long long)n - 1);
+        workbench_say(
+            wb, true, "\"%s\" is not a number; give one from 0 to %lld", text, (long long)n - 1);
         return false;
     }
     v = v < 0 ? v + n : v;
@@ -127,8 +127,8 @@ static void do_theme(struct workbench *wb, const char *arg)
     if (t)
         wb->theme = t;
     else
-        workbench_say(wb, true, "no theme \"%s\"; there are %s and %s", arg, themes[0].name,
-            themes[1].name);
+        workbench_say(
+            wb, true, "no theme \"%s\"; there are %s and %s", arg, themes[0].name, themes[1].name);
 }
 
 /* Draws the focused pane by another view that takes its field. */
@@ -150,14 +150,19 @@ static void do_view(struct workbench *wb, const char *arg)
     size_t at = 0;
     for (int i = 0; i < n_views && at < sizeof list; i++)
         if (d.n && view_accepts(views[i], &p->field))
-            at += (size_t)snprintf(
-                list + at, sizeof list - at, "%s%s", at ? ", " : "", views[i]->id);
+            at +=
+                (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", views[i]->id);
     workbench_say(wb, true, "view \"%s\" does not suit this pane; %s do", arg, list);
 }
 
 static void do_export(struct workbench *wb, const char *arg)
 {
     export_pane(wb, arg);
+}
+
+static void do_shot(struct workbench *wb, const char *arg)
+{
+    export_screen(wb, arg);
 }
 
 static void do_help(struct workbench *wb, const char *arg)
@@ -191,6 +196,7 @@ static const struct own {
     {"theme", "night|day", "colours", do_theme},
     {"view", "NAME", "draw this pane by another view", do_view},
     {"write", "FILE", "export this view: .svg, .csv, .npy or .txt", do_export},
+    {"shot", "FILE", "the whole screen as .svg or .txt", do_shot},
     {"keys", "", "help for this pane", do_help},
     {"quit", "", "leave", do_quit},
 };
@@ -324,8 +330,8 @@ static void add_word(struct words *w, const char *word, const char *prefix)
         w->list[w->n++] = word;
 }
 
-static void candidates(struct words *w, const struct workbench *wb, const char *first,
-    const char *word, bool is_first)
+static void candidates(
+    struct words *w, const struct workbench *wb, const char *first, const char *word, bool is_first)
 {
     if (is_first) {
         for (int i = 0; i < N_OWN; i++)
@@ -372,7 +378,8 @@ void colon_complete(struct workbench *wb)
     candidates(&w, wb, first, word, is_first);
     if (!w.n) {
         const struct own *o = own_find(first);
-        workbench_say(wb, false, o && !is_first ? "%s %s" : "no completion", first, o ? o->arg : "");
+        workbench_say(
+            wb, false, o && !is_first ? "%s %s" : "no completion", first, o ? o->arg : "");
         return;
     }
     size_t common = strlen(w.list[0]);

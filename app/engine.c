@@ -147,10 +147,8 @@ static int best_last(int64_t *out, struct answer *a, struct worker *w, const str
     int rc = edits_resolve(&resolved, edits, p, &b, w->session->pool, &a->arena, e);
     if (rc)
         return rc;
-    struct forward_opts o = {.edits = &resolved,
-        .pool = w->session->pool,
-        .progress = progress,
-        .progress_arg = w};
+    struct forward_opts o = {
+        .edits = &resolved, .pool = w->session->pool, .progress = progress, .progress_arg = w};
     rc = forward(&t, p, &b, &o, e);
     if (rc)
         return rc;
@@ -163,20 +161,19 @@ static int best_last(int64_t *out, struct answer *a, struct worker *w, const str
     return 0;
 }
 
-static int set_arg(struct args *args, struct answer *a, const char *name, struct err *e,
-    const char *fmt, long long v)
+/* "#ID" of a token, or a plain number. */
+static int set_arg(
+    struct args *args, struct answer *a, const char *name, bool is_token, int64_t v, struct err *e)
 {
-    char text[48];
     int row = args_find(args, name);
-    snprintf(text, sizeof text, fmt, v);
-    char *kept = arena_strdup(&a->arena, text, e);
     if (row < 0)
         return err_set(e, ERR_USAGE, "the analysis has no parameter %s", name);
-    return kept ? args_set(args, row, kept, e) : e->code;
+    const char *text = arena_printf(&a->arena, e, "%s%lld", is_token ? "#" : "", (long long)v);
+    return text ? args_set(args, row, text, e) : e->code;
 }
 
-static int find(const struct analysis **out, struct args *args, struct answer *a, const char *id,
-    struct err *e)
+static int find(
+    const struct analysis **out, struct args *args, struct answer *a, const char *id, struct err *e)
 {
     *out = analysis_find(id);
     if (!*out)
@@ -203,8 +200,8 @@ static int run(struct answer *a, struct worker *w, const struct analysis *const 
     return job_run(a->report, &job, e);
 }
 
-static int take_field(struct field *out, const struct answer *a, const char *id, const char *name,
-    struct err *e)
+static int take_field(
+    struct field *out, const struct answer *a, const char *id, const char *name, struct err *e)
 {
     for (int r = 0; r < report_runs(a->report); r++) {
         struct run *run = report_run(a->report, r);
@@ -213,7 +210,7 @@ static int take_field(struct field *out, const struct answer *a, const char *id,
         for (int i = 0; i < run_blocks(run); i++) {
             struct block *b = run_block_at(run, i);
             if (!strcmp(block_spec(b)->name, name))
-                return block_field(out, b, 0, e);
+                return block_field(out, b, -1, e);
         }
     }
     return err_set(e, ERR_USAGE, "the analysis %s gave no block %s", id, name);
@@ -269,7 +266,8 @@ static int name_targets(struct answer *a, struct err *e)
     return a->target_text && a->versus_text ? 0 : e->code;
 }
 
-static int answer_prompt(struct answer *a, struct worker *w, const struct question *q, struct err *e)
+static int answer_prompt(
+    struct answer *a, struct worker *w, const struct question *q, struct err *e)
 {
     struct input in;
     struct edits edits;
@@ -285,10 +283,10 @@ static int answer_prompt(struct answer *a, struct worker *w, const struct questi
     if (!rc)
         rc = find(&list[1], &args[1], a, "attention", e);
     if (!rc)
-        rc = set_arg(&args[0], a, "target", e, "#%lld", a->target);
+        rc = set_arg(&args[0], a, "target", true, a->target, e);
     int64_t top = a->model->cfg.vocab < TOP ? a->model->cfg.vocab : TOP;
     if (!rc)
-        rc = set_arg(&args[0], a, "top", e, "%lld", top);
+        rc = set_arg(&args[0], a, "top", false, top, e);
     if (!rc)
         rc = run(a, w, list, args, 2, &in, &edits, q->bos, e);
     if (rc)
@@ -322,13 +320,13 @@ static int answer_dla(struct answer *a, struct worker *w, const struct question 
     if (!rc)
         rc = find(&list[0], &args[0], a, "dla", e);
     if (!rc)
-        rc = set_arg(&args[0], a, "pos", e, "%lld", q->pos);
+        rc = set_arg(&args[0], a, "pos", false, q->pos, e);
     if (!rc && a->target >= 0)
-        rc = set_arg(&args[0], a, "target", e, "#%lld", a->target);
+        rc = set_arg(&args[0], a, "target", true, a->target, e);
     if (!rc && a->versus >= 0)
-        rc = set_arg(&args[0], a, "versus", e, "#%lld", a->versus);
+        rc = set_arg(&args[0], a, "versus", true, a->versus, e);
     if (!rc && q->ask == ASK_NEURONS)
-        rc = set_arg(&args[0], a, "neurons", e, "%lld", q->layer);
+        rc = set_arg(&args[0], a, "neurons", false, q->layer, e);
     if (!rc)
         rc = run(a, w, list, args, 1, &in, &edits, q->bos, e);
     if (!rc)
@@ -346,8 +344,8 @@ static int answer_model(struct answer *a, struct worker *w, const struct questio
     int rc = 0;
     /* `:model NAME` is the workbench's own command with another -m. */
     if (q->text && *q->text) {
-        char *words[2] = {"-m", (char *)q->text};
-        rc = command_parse(&c, words, 2, &scratch, e);
+        char flag[] = "-m", *name = arena_strdup(&scratch, q->text, e), *words[2] = {flag, name};
+        rc = name ? command_parse(&c, words, 2, &scratch, e) : e->code;
     }
     if (!rc)
         rc = session_model(&m, w->session, &c, e);
@@ -552,8 +550,8 @@ int engine_create(struct engine **out, struct session *s, const struct command *
     sigset_t all, old;
     if (!w)
         return err_set(e, ERR_LIMIT, "no memory for the worker");
-    w->base = (struct engine){
-        .ask = ask, .cancel = cancel, .take = take, .state = state, .wake_fd = -1};
+    w->base =
+        (struct engine){.ask = ask, .cancel = cancel, .take = take, .state = state, .wake_fd = -1};
     w->session = s;
     w->command = c;
     w->base.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

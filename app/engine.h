@@ -23,11 +23,11 @@ struct question {
     bool bos;
     const char *const *edits; /* as typed; those switched off left out */
     int n_edits;
-    int64_t pos;             /* DLA: >= 0 */
-    int64_t target, versus;  /* token ids; -1: the model's best, none */
+    int64_t pos;                           /* DLA: >= 0 */
+    int64_t target, versus;                /* token ids; -1: the model's best, none */
     const char *target_name, *versus_name; /* the same as typed; they win; NULL: not typed */
-    int layer;               /* neurons */
-    uint64_t serial;         /* comes back with the answer */
+    int layer;                             /* neurons */
+    uint64_t serial;                       /* comes back with the answer */
 };
 
 /* What the screen says of a model: copies, since the worker may open another one. */
@@ -76,8 +76,7 @@ struct engine {
 };
 
 /* The real one: opens models through the session, which nobody else may use meanwhile. */
-int engine_create(
-    struct engine **out, struct session *s, const struct command *c, struct err *e);
+int engine_create(struct engine **out, struct session *s, const struct command *c, struct err *e);
 /* Cancels, waits for the worker's next block boundary and frees everything. */
 void engine_release(struct engine **g);
 

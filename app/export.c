@@ -35,8 +35,8 @@ static int load(struct slice *s, const struct pane *p, struct arena *a, struct e
     }
     int64_t n = window_count(&s->w, f->rank);
     if (n < 0 || n > CELLS_MAX)
-        return err_set(e, ERR_LIMIT, "%lld cells are too many for one file; choose a slice",
-            (long long)n);
+        return err_set(
+            e, ERR_LIMIT, "%lld cells are too many for one file; choose a slice", (long long)n);
     if (!f->fetch)
         return err_set(e, ERR_USAGE, "this pane has no numbers; write it as .txt or .svg");
     s->v = arena_array(a, n > 0 ? (size_t)n : 1, sizeof *s->v, e);
@@ -76,7 +76,8 @@ static int write_csv(struct buf *b, const struct pane *p, struct arena *a, struc
     }
     buf_put(b, "\n", 1);
     for (int64_t r = 0; r < s.rows; r++) {
-        csv_text(b, s.row_axis >= 0 ? axis_label(&s.f->axes[s.row_axis], r, label, sizeof label) : "");
+        csv_text(
+            b, s.row_axis >= 0 ? axis_label(&s.f->axes[s.row_axis], r, label, sizeof label) : "");
         for (int64_t c = 0; c < s.cols; c++) {
             double v = cell(&s, r, c);
             if (isnan(v))
@@ -181,5 +182,28 @@ void export_pane(struct workbench *wb, const char *path)
     else
         workbench_say(wb, false, "%s written, %zu bytes", path, b.n);
     arena_release(&scratch);
+    buf_release(&b);
+}
+
+/* The whole screen: .svg as it looks, .txt as it reads. */
+void export_screen(struct workbench *wb, const char *path)
+{
+    struct canvas c;
+    struct buf b = {0};
+    struct err e = {0};
+    const char *dot = strrchr(path, '.');
+    bool is_svg = dot && !strcmp(dot, ".svg");
+    if (!wb->canvas || canvas_init(&c, wb->w, wb->h, &e))
+        return;
+    c.mode = is_svg ? COLOURS_TRUE : wb->canvas->mode;
+    c.glyphs = wb->canvas->glyphs;
+    workbench_draw(wb, &c);
+    wb->canvas = NULL;
+    canvas_write(&b, &c, is_svg ? CANVAS_SVG : CANVAS_PLAIN);
+    canvas_release(&c);
+    if (write_file(path, &b, &e))
+        workbench_say(wb, true, "%s", e.msg);
+    else
+        workbench_say(wb, false, "%s written, %zu bytes", path, b.n);
     buf_release(&b);
 }

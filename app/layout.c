@@ -15,7 +15,8 @@ static const struct preset {
         struct part parts[3];
     } rows[3];
 } presets[LAYOUTS] = {
-    {"first light", {{1, {{PANE_LENS, 65}, {PANE_NEXT, 36}}}, {1, {{PANE_ATTENTION, 65}, {PANE_DLA, 36}}}}},
+    {"first light",
+        {{1, {{PANE_LENS, 65}, {PANE_NEXT, 36}}}, {1, {{PANE_ATTENTION, 65}, {PANE_DLA, 36}}}}},
     {"lens", {{3, {{PANE_LENS, 1}}}, {2, {{PANE_CELL, 1}, {PANE_NEXT, 1}}}}},
     {"attention", {{1, {{PANE_HEADS, 1}}}, {1, {{PANE_ATTENTION, 1}}}}},
     {"attribution", {{1, {{PANE_DLA, 3}, {PANE_NEXT, 2}}}}},

@@ -92,9 +92,9 @@ bool line_key(struct line *l, const struct key *k)
         const char *name;
         enum what what;
     } keys[] = {{"Left", LEFT}, {"Ctrl-B", LEFT}, {"Right", RIGHT}, {"Ctrl-F", RIGHT},
-        {"Home", START}, {"Ctrl-A", START}, {"End", FINISH}, {"Ctrl-E", FINISH}, {"Backspace", BACK},
-        {"Delete", DELETE}, {"Ctrl-D", DELETE}, {"Ctrl-K", KILL}, {"Ctrl-U", UNDO}, {"Ctrl-W", WORD},
-        {"Ctrl-Left", WORD_LEFT}, {"Ctrl-Right", WORD_RIGHT}};
+        {"Home", START}, {"Ctrl-A", START}, {"End", FINISH}, {"Ctrl-E", FINISH},
+        {"Backspace", BACK}, {"Delete", DELETE}, {"Ctrl-D", DELETE}, {"Ctrl-K", KILL},
+        {"Ctrl-U", UNDO}, {"Ctrl-W", WORD}, {"Ctrl-Left", WORD_LEFT}, {"Ctrl-Right", WORD_RIGHT}};
     if (k->paste)
         return line_insert(l, k->paste);
     if (k->text[0])

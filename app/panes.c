@@ -166,8 +166,7 @@ static bool top_data(struct workbench *wb, struct pane *p, struct arena *frame, 
     double *v = arena_array(frame, (size_t)k, sizeof *v, &e);
     if (!v || row >= a->top_logprob.axes[0].size)
         return false;
-    struct window w = {
-        .start = {row, wb->sel.pos, 0}, .count = {1, 1, k}, .stride = {1, 1, 1}};
+    struct window w = {.start = {row, wb->sel.pos, 0}, .count = {1, 1, k}, .stride = {1, 1, 1}};
     if (a->top_logprob.fetch(&a->top_logprob, v, &w, FIELD_POINT, &p->e))
         return false;
     for (int64_t i = 0; i < k; i++)
@@ -354,7 +353,7 @@ static void dla_heading(const struct workbench *wb, const struct pane *p, char *
     difference(what, sizeof what, a);
     int64_t pos = a ? a->pos : wb->sel.pos;
     snprintf(buf, n, "%s%s%s at %lld, logits", p->id == PANE_NEURONS ? "neurons, DLA" : "DLA",
-        *what ? " of " : "", what, (long long)pos);
+        *what ? " " : "", what, (long long)pos);
 }
 
 #define LEDGER_TOLERANCE 1e-4 /* relative to the true value; above it the error is shown in red */
@@ -413,10 +412,8 @@ static bool text_data(struct workbench *wb, struct pane *p, struct arena *frame)
     }
     if (at > 1 && !*lines[at - 1])
         at--;
-    p->field = (struct field){.name = "output",
-        .look = LOOK_TEXT,
-        .rank = 1,
-        .axes = {{"line", AXIS_OTHER, at, lines}}};
+    p->field = (struct field){
+        .name = "output", .look = LOOK_TEXT, .rank = 1, .axes = {{"line", AXIS_OTHER, at, lines}}};
     return true;
 }
 

@@ -26,8 +26,8 @@ void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct
 }
 
 /* Whether an answer for this pane is being worked on; 0..1 of it in *share, NaN: unknown. */
-static bool is_computing(const struct workbench *wb, const struct pane *p,
-    const struct engine_state *s, double *share)
+static bool is_computing(
+    const struct workbench *wb, const struct pane *p, const struct engine_state *s, double *share)
 {
     *share = s->total > 0 ? s->done / s->total : NAN;
     if (!s->is_busy)
@@ -88,9 +88,9 @@ static void draw_readout(struct workbench *wb, struct pane *p, struct canvas *c,
         snprintf(p->readout, sizeof p->readout, "%s", sum);
     bool is_off = p->readout[0] == '!';
     canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2,
-        is_off                   ? STYLE(ERROR)
-        : wb->focus == p->id     ? STYLE(STRONG)
-                                 : STYLE(TEXT),
+        is_off               ? STYLE(ERROR)
+        : wb->focus == p->id ? STYLE(STRONG)
+                             : STYLE(TEXT),
         p->readout);
 }
 
@@ -124,7 +124,7 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
         canvas_clip(c, body);
         if (p->view->draw(&s, &d, &p->st, p->readout, &e))
             draw_error(c, in, &e);
-        canvas_clip(c, old);
+        c->clip = old;
         canvas_clip(c, in);
         if (!e.code)
             draw_readout(wb, p, c, in);
@@ -187,7 +187,7 @@ static void draw_tokens(struct workbench *wb, struct canvas *c, struct rect r)
 
 static void draw_status(struct workbench *wb, struct canvas *c, struct rect r)
 {
-    char left[256], right[160];
+    char left[560], right[160];
     const struct facts *f = &wb->facts;
     struct engine_state s;
     const char *dot = c->glyphs == GLYPHS_ASCII ? "|" : "·";
@@ -196,7 +196,10 @@ static void draw_status(struct workbench *wb, struct canvas *c, struct rect r)
     if (f->is_open)
         at = (size_t)snprintf(left, sizeof left, "%s (%dL %dH %dd) %s raw, DLA folded %s %s %s f32",
             f->name, f->cfg.n_layer, f->cfg.n_head, f->cfg.d_model, dot, dot,
-            !f->has_bos ? "has no BOS" : wb->bos ? "BOS" : "no BOS", dot);
+            !f->has_bos ? "has no BOS"
+            : wb->bos   ? "BOS"
+                        : "no BOS",
+            dot);
     else
         snprintf(left, sizeof left, "no model");
     if (f->is_open && *f->note && at < sizeof left)
@@ -248,8 +251,7 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
     const char *pane = wb->panes[wb->focus].class->name;
     for (int i = 0, shown = 0; i < KEY_DO_COUNT && shown < 7; i++) {
         const struct key_row *k = key_row((enum key_id)i);
-        if (!*k->footer || !key_in_pane(k, pane) ||
-            key_find(pane, k->key) != (enum key_id)i)
+        if (!*k->footer || !key_in_pane(k, pane) || key_find(pane, k->key) != (enum key_id)i)
             continue;
         int w = canvas_columns(c, k->key) + 1 + canvas_columns(c, k->footer);
         if (x + w > r.x + r.w - 1)
@@ -321,8 +323,8 @@ static void draw_help(struct workbench *wb, struct canvas *c)
     int w = wb->w - 8 < 92 ? wb->w - 8 : 92, h = wb->h - 4;
     struct rect r = {(wb->w - w) / 2, 2, w, h};
     char title[96];
-    snprintf(title, sizeof title, "help: %s (any other key closes, j and k scroll)",
-        pane->class->name);
+    snprintf(
+        title, sizeof title, "help: %s (any other key closes, j and k scroll)", pane->class->name);
     canvas_fill(c, r, (struct style){0}, " ");
     struct rect in = canvas_frame(c, r, title, true), old = canvas_clip(c, in);
     struct pager p = {c, in, 0, wb->help_scroll};
@@ -368,6 +370,7 @@ static int strip_columns(const struct workbench *wb)
 void workbench_draw(struct workbench *wb, struct canvas *c)
 {
     struct layout l;
+    wb->canvas = c;
     wb->w = c->w;
     wb->h = c->h;
     wb->cursor_x = -1;

@@ -92,8 +92,9 @@ static bool choose_locale(void)
             !strstr(v, "utf8"))
             return false;
     }
-    bool speaks = term && (getenv("TMUX") || strstr(term, "xterm") || strstr(term, "256color") ||
-                              strstr(term, "kitty") || strstr(term, "foot") || strstr(term, "tmux"));
+    bool speaks =
+        term && (getenv("TMUX") || strstr(term, "xterm") || strstr(term, "256color") ||
+                    strstr(term, "kitty") || strstr(term, "foot") || strstr(term, "tmux"));
     if (!speaks || !setlocale(LC_CTYPE, "C.UTF-8"))
         return false;
     return !strcmp(nl_langinfo(CODESET), "UTF-8");
@@ -445,9 +446,9 @@ bool term_copy(struct term *t, const char *text)
         return false;
     fputs("\x1b]52;c;", stdout);
     for (size_t i = 0; i < n; i += 3) {
-        unsigned v = (unsigned char)text[i] << 16u;
-        v |= i + 1 < n ? (unsigned char)text[i + 1] << 8u : 0u;
-        v |= i + 2 < n ? (unsigned char)text[i + 2] : 0u;
+        unsigned v = (unsigned)(unsigned char)text[i] << 16u;
+        v |= i + 1 < n ? (unsigned)(unsigned char)text[i + 1] << 8u : 0u;
+        v |= i + 2 < n ? (unsigned)(unsigned char)text[i + 2] : 0u;
         fputc(digits[v >> 18 & 63], stdout);
         fputc(digits[v >> 12 & 63], stdout);
         fputc(i + 1 < n ? digits[v >> 6 & 63] : '=', stdout);

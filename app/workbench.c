@@ -395,8 +395,8 @@ void workbench_toggle_edit(struct workbench *wb, const char *text)
     for (int i = 0; i < wb->n_edits; i++)
         if (!strcmp(wb->edits[i], text)) {
             free(wb->edits[i]);
-            memmove(wb->edits + i, wb->edits + i + 1,
-                (size_t)(--wb->n_edits - i) * sizeof *wb->edits);
+            memmove(
+                wb->edits + i, wb->edits + i + 1, (size_t)(--wb->n_edits - i) * sizeof *wb->edits);
             workbench_say(wb, false, "%s is off", text);
             workbench_ask(wb, ASK_PROMPT);
             return;

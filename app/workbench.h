@@ -95,12 +95,13 @@ struct workbench {
     uint64_t serial, asked[ASK_COUNT];
     const struct theme *theme;
     struct arena frame;
+    const struct canvas *canvas; /* the last one drawn on */
     int w, h, cursor_x, cursor_y;
     double ready_ms;
 };
 
-int workbench_init(struct workbench *wb, struct engine *g, const char *prompt, bool bos,
-    struct err *e);
+int workbench_init(
+    struct workbench *wb, struct engine *g, const char *prompt, bool bos, struct err *e);
 void workbench_release(struct workbench *wb);
 void workbench_edit(struct workbench *wb, const char *text); /* --edit of the command line */
 void workbench_open(struct workbench *wb, const char *model);
@@ -130,6 +131,7 @@ void colon_complete(struct workbench *wb);
 void search_set(struct workbench *wb, const char *pattern);
 void search_next(struct workbench *wb, int direction);
 void export_pane(struct workbench *wb, const char *path);
+void export_screen(struct workbench *wb, const char *path);
 void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c);
 void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct mark *marks);
 /* The selected component in the DLA's own order, -1: none. */

@@ -281,7 +281,7 @@ struct rect canvas_frame(struct canvas *c, struct rect r, const char *title, boo
     canvas_text(c, r.x, r.y + r.h - 1, 1, s, g[2]);
     canvas_text(c, r.x + r.w - 1, r.y + r.h - 1, 1, s, g[3]);
     if (title && *title && r.w > 6) {
-        int w = canvas_text(c, r.x + 2, r.y, r.w - 5, st, title);
+        int w = canvas_text(c, r.x + 2, r.y, r.w - 4, st, title);
         canvas_text(c, r.x + 1, r.y, 1, s, " ");
         canvas_text(c, r.x + 2 + w, r.y, 1, s, " ");
     }

@@ -98,45 +98,71 @@ static void write_roles(struct buf *out, const struct canvas *c)
     }
 }
 
-static uint32_t rgb_of(const struct canvas *c, colour v, uint32_t def)
+#define CELL_W 8.0
+#define CELL_H 17.0
+
+/* Blocks and frames as shapes: fonts draw them with gaps. False: an ordinary character. */
+static bool svg_shape(struct buf *out, const char *glyph, double x, double y, uint32_t fg)
 {
-    struct paint p = theme_paint(c->theme, COLOURS_TRUE, (struct style){.fg = v});
-    return p.fg < 0 ? def : (uint32_t)p.fg;
+    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"};
+    static const struct {
+        const char *glyph;
+        double x0, y0, x1, y1; /* a filled part of the cell */
+    } parts[] = {{"▀", 0, 0, 1, 0.5}, {"▄", 0, 0.5, 1, 1}, {"▐", 0.5, 0, 1, 1},
+        {"▕", 0.875, 0, 1, 1}, {"─", 0, 0.47, 1, 0.53}, {"━", 0, 0.42, 1, 0.58},
+        {"│", 0.44, 0, 0.56, 1}, {"┃", 0.38, 0, 0.62, 1}};
+    static const struct {
+        const char *glyph;
+        int dx, dy; /* where its arms point */
+    } corners[] = {{"╭", 1, 1}, {"╮", -1, 1}, {"╰", 1, -1}, {"╯", -1, -1}};
+    for (int i = 1; i <= 8; i++)
+        if (!strcmp(glyph, eighths[i])) {
+            svg_rect(out, x, y, CELL_W * i / 8, CELL_H, fg);
+            return true;
+        }
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (!strcmp(glyph, parts[i].glyph)) {
+            svg_rect(out, x + parts[i].x0 * CELL_W, y + parts[i].y0 * CELL_H,
+                (parts[i].x1 - parts[i].x0) * CELL_W, (parts[i].y1 - parts[i].y0) * CELL_H, fg);
+            return true;
+        }
+    for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
+        if (!strcmp(glyph, corners[i].glyph)) {
+            svg_corner(out, x + CELL_W / 2, y + CELL_H / 2, corners[i].dx * CELL_W / 2,
+                corners[i].dy * CELL_H / 2, fg);
+            return true;
+        }
+    return false;
 }
 
-/* The screen as it stands: runs of equal style become one text element each. */
+/* The screen as it stands, every cell at its own place. */
 static void write_svg(struct buf *out, const struct canvas *c)
 {
-    const double cw = 8, ch = 17;
     uint32_t paper = c->theme->dark ? 0x16181c : 0xffffff;
     uint32_t ink = c->theme->dark ? 0xd0d0d0 : 0x202020;
-    svg_open(out, c->w * cw + 16, c->h * ch + 16, paper);
+    svg_open(out, c->w * CELL_W + 16, c->h * CELL_H + 16, paper);
     for (int y = 0; y < c->h; y++)
         for (int x = 0; x < c->w;) {
             const struct cell *k = cell_at(c, x, y);
             int end = x;
-            struct buf run = {0};
-            bool is_blank = true;
-            while (end < c->w && !memcmp(&cell_at(c, end, y)->style, &k->style, sizeof k->style)) {
-                const struct cell *at = cell_at(c, end++, y);
-                is_blank = is_blank && (!at->width || !strcmp(at->text, " "));
-                if (at->width)
-                    buf_puts(&run, at->text);
-            }
-            uint32_t fg = rgb_of(c, k->style.fg, ink), bg = rgb_of(c, k->style.bg, paper);
-            if (k->style.attrs & ATTR_REVERSE) {
+            struct paint p = theme_paint(c->theme, COLOURS_TRUE, k->style);
+            uint32_t fg = p.fg < 0 ? ink : (uint32_t)p.fg, bg = p.bg < 0 ? paper : (uint32_t)p.bg;
+            if (p.attrs & ATTR_REVERSE) {
                 uint32_t swap = fg;
                 fg = bg;
                 bg = swap;
             }
+            while (end < c->w && !memcmp(&cell_at(c, end, y)->style, &k->style, sizeof k->style))
+                end++;
+            double top = 8 + y * CELL_H;
             if (bg != paper)
-                svg_rect(out, 8 + x * cw, 8 + y * ch, (end - x) * cw, ch, bg);
-            if (!is_blank && run.data)
-                svg_cells(out, 8 + x * cw, 8 + y * ch + 13, (end - x) * cw, fg,
-                    k->style.attrs & ATTR_BOLD, run.data);
-            out->failed |= run.failed;
-            buf_release(&run);
-            x = end;
+                svg_rect(out, 8 + x * CELL_W, top, (end - x) * CELL_W, CELL_H, bg);
+            for (; x < end; x++) {
+                const struct cell *at = cell_at(c, x, y);
+                double left = 8 + x * CELL_W;
+                if (at->width && strcmp(at->text, " ") && !svg_shape(out, at->text, left, top, fg))
+                    svg_cell(out, left, top + 13, fg, p.attrs & ATTR_BOLD, at->text);
+            }
         }
     svg_close(out);
 }

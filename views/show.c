@@ -44,7 +44,8 @@ int block_data(struct view_data *out, const struct block *b, struct arena *a, st
         return e->code;
     for (int i = 0; i < n; i++) {
         bool is_text = spec->n_columns > 0 && spec->columns[i].is_text;
-        int rc = is_text ? text_column(&fields[i], b, i, a, e) : block_field(&fields[i], b, i, e);
+        int rc = is_text ? text_column(&fields[i], b, i, a, e)
+                         : block_field(&fields[i], b, spec->n_columns > 0 ? i : -1, e);
         if (rc)
             return rc;
     }

@@ -103,18 +103,32 @@ void svg_text(struct buf *out, double x, double y, enum svg_anchor anchor, doubl
     buf_puts(out, "</text>\n");
 }
 
-void svg_cells(
-    struct buf *out, double x, double y, double w, uint32_t fill, bool is_bold, const char *text)
+void svg_cell(struct buf *out, double x, double y, uint32_t fill, bool is_bold, const char *text)
 {
-    buf_puts(out, "<text xml:space=\"preserve\"");
+    buf_puts(out, "<text");
     attribute(out, "x", x);
     attribute(out, "y", y);
-    attribute(out, "textLength", w);
-    buf_puts(out, " lengthAdjust=\"spacingAndGlyphs\"");
     if (is_bold)
         buf_puts(out, " font-weight=\"bold\"");
     fill_of(out, fill);
     buf_put(out, ">", 1);
     buf_xml(out, text);
     buf_puts(out, "</text>\n");
+}
+
+void svg_corner(struct buf *out, double x, double y, double dx, double dy, uint32_t stroke)
+{
+    buf_puts(out, "<path d=\"M ");
+    number(out, x + dx);
+    buf_put(out, " ", 1);
+    number(out, y);
+    buf_puts(out, " Q ");
+    number(out, x);
+    buf_put(out, " ", 1);
+    number(out, y);
+    buf_put(out, " ", 1);
+    number(out, x);
+    buf_put(out, " ", 1);
+    number(out, y + dy);
+    buf_printf(out, "\" fill=\"none\" stroke=\"#%06x\"/>\n", (unsigned)stroke);
 }

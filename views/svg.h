@@ -18,8 +18,9 @@ void svg_rect_title(
 void svg_line(struct buf *out, double x0, double y0, double x1, double y1, uint32_t stroke);
 void svg_text(struct buf *out, double x, double y, enum svg_anchor anchor, double size,
     uint32_t fill, const char *text);
-/* Text stretched to a width: a run of terminal cells. */
-void svg_cells(
-    struct buf *out, double x, double y, double w, uint32_t fill, bool is_bold, const char *text);
+/* One character cell. */
+void svg_cell(struct buf *out, double x, double y, uint32_t fill, bool is_bold, const char *text);
+/* A quarter turn of a frame around x, y with arms dx and dy. */
+void svg_corner(struct buf *out, double x, double y, double dx, double dy, uint32_t stroke);
 
 #endif
