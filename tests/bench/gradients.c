@@ -8,13 +8,15 @@
 
 /* Times the loss with all gradients on random weights:
  *   bench_gradients LAYERS HEADS D_MODEL VOCAB T INPUTS RUNS [THREADS]
- * prints medians of forward, backward and both in seconds, and tokens a second. gradients.py runs
- * PyTorch beside it. */
+ * prints medians of forward, backward and both in seconds, and tokens a second; with BENCH_CPU set,
+ * in processor seconds of all threads (a busy machine). gradients.py runs PyTorch beside it. */
+
+static clockid_t watch = CLOCK_MONOTONIC;
 
 static double now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(watch, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -34,6 +36,8 @@ int main(int argc, char **argv)
 {
     if (argc < 8)
         return fprintf(stderr, "usage: see the head of gradients.c\n"), 2;
+    if (getenv("BENCH_CPU"))
+        watch = CLOCK_PROCESS_CPUTIME_ID;
     int64_t n = atoll(argv[5]), inputs = atoll(argv[6]);
     int runs = atoi(argv[7]);
     struct config cfg = {.n_layer = atoi(argv[1]),
