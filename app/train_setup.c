@@ -62,6 +62,7 @@ static int new_config(
         .vocab = vocab,
         .ln_eps = 1e-5,
         .ln_eps_given = true,
+        .init_std = args_float(a, "init-std"),
         .ln_gain = 1,
         .scale_attn_weights = true,
         .tied = true,

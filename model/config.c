@@ -171,6 +171,14 @@ static int read_ln(struct config *c, const struct js *j, const char *where, stru
     return 0;
 }
 
+/* It only matters to a model that is made new: what is not a sensible number is no error. */
+static void read_init(struct config *c, const struct js *j)
+{
+    double std;
+    if (js_real(&std, js_get(j, "initializer_range")) && std > 0 && std <= 100)
+        c->init_std = std;
+}
+
 static int read_flags(struct config *c, const struct js *j, const char *where, struct err *e)
 {
     bool cross, upcast;
@@ -227,6 +235,7 @@ int config_parse(struct config *out, const char *json, size_t n, const char *whe
     if (!rc)
         rc = read_flags(&c, j, where, e);
     if (!rc) {
+        read_init(&c, j);
         c.bos_id = read_id(j, "bos_token_id", c.vocab);
         c.eos_id = read_id(j, "eos_token_id", c.vocab);
         *out = c;
@@ -278,6 +287,10 @@ char *config_write(const struct config *c, struct arena *arena, struct err *e)
     put_bool(&w, "scale_attn_weights", c->scale_attn_weights);
     put_bool(&w, "scale_attn_by_inverse_layer_idx", c->scale_attn_by_layer);
     put_bool(&w, "tie_word_embeddings", c->tied);
+    if (c->init_std > 0) {
+        js_out_key(&w, "initializer_range");
+        js_out_real(&w, c->init_std, 17);
+    }
     if (c->bos_id >= 0)
         put_int(&w, "bos_token_id", c->bos_id);
     if (c->eos_id >= 0)

@@ -45,6 +45,7 @@ struct config {
     int64_t vocab;
     double ln_eps;
     bool ln_eps_given; /* config.json names it; else it is transformers' default */
+    double init_std;   /* initializer_range: of a fresh model's matrices; 0: not given, 0.02 */
     enum ln_kind ln;
     double ln_gain; /* LINEAR: stored gammas are divided by this (1e6 for eps 1e12), else 1; 0: each
                        by its own average_std_buffer (a raw training checkpoint) */

@@ -361,13 +361,14 @@ int params_init_random(
     if (!*out)
         return ERR_LIMIT;
     struct param_arrays *a = (*out)->store->master;
+    double base = cfg->init_std > 0 ? cfg->init_std : 0.02;
     for (int i = 0; i < param_slots(cfg); i++) {
         struct param_slot s;
         struct rng r;
         param_slot(&s, cfg, i);
         rng_init(&r, seed, (uint64_t)i);
         bool residual = strstr(s.name, ".c_proj.") != NULL;
-        double std = residual ? 0.02 / sqrt(2.0 * cfg->n_layer) : 0.02;
+        double std = residual ? base / sqrt(2.0 * cfg->n_layer) : base;
         for (int64_t k = 0; k < s.count; k++)
             a->flat[s.at + k] = s.matrix ? (float)(std * rng_normal(&r)) : s.gamma ? 1 : 0;
     }

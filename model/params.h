@@ -87,7 +87,7 @@ void param_slot(struct param_slot *out, const struct config *cfg, int i);
 
 /* A copy that owns F32 masters; p's file or masters are read. */
 int params_clone_f32(struct params **out, const struct params *p, struct pool *pool, struct err *e);
-/* A fresh GPT-2: matrices and embeddings normal(0, 0.02), attn.c_proj and mlp.c_proj weights over
+/* A fresh GPT-2: matrices and embeddings normal(0, init_std), attn.c_proj and mlp.c_proj weights over
  * sqrt(2 L), gammas 1, the rest 0. Slot i is stream i of the seed. */
 int params_init_random(
     struct params **out, const struct config *cfg, uint64_t seed, struct pool *pool, struct err *e);

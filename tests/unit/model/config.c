@@ -55,6 +55,9 @@ static void every_field_is_obeyed(void **state)
     assert_int_equal(c.eos_id, -1); /* not below the vocabulary */
     assert_int_equal(parse(&c, "{" BASE ", \"n_inner\": null, \"bos_token_id\": null}", &e), 0);
     assert_int_equal(c.d_mlp, 48);
+    assert_true(c.init_std == 0);
+    assert_int_equal(parse(&c, "{" BASE ", \"initializer_range\": -1}", &e), 0);
+    assert_true(c.init_std == 0);
 }
 
 static void refusals_name_the_key(void **state)
@@ -131,15 +134,17 @@ static void what_is_written_reads_back(void **state)
     assert_int_equal(
         parse(&c,
             "{" BASE ", \"n_inner\": 5, \"activation_function\": \"relu6\","
-            "\"layer_norm_epsilon\": 1e-6, \"bos_token_id\": 1, \"tie_word_embeddings\": false}",
+            "\"layer_norm_epsilon\": 1e-6, \"bos_token_id\": 1, \"tie_word_embeddings\": false,"
+            "\"initializer_range\": 0.06}",
             &e),
         0);
+    assert_true(c.init_std == 0.06);
     char *text = config_write(&c, &arena, &e);
     assert_non_null(text);
     assert_int_equal(parse(&d, text, &e), 0);
     assert_int_equal(c.d_mlp, d.d_mlp);
     assert_int_equal(c.act, d.act);
-    assert_true(c.ln_eps == d.ln_eps && d.ln_eps_given);
+    assert_true(c.ln_eps == d.ln_eps && d.ln_eps_given && d.init_std == 0.06);
     assert_true(!d.tied && d.bos_id == 1 && d.eos_id == -1);
     c.ln = LN_LINEAR;
     c.ln_gain = 1e6;

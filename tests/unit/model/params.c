@@ -385,34 +385,46 @@ static void saved_models_open_again(void **state)
     }
 }
 
+/* Matrices have the standard deviation `std`, those that write to the stream std / sqrt(2 L). */
+static void assert_fresh(struct params *p, const struct config *cfg, double std)
+{
+    const struct param_arrays *a = params_arrays(p);
+    for (int i = 0; i < param_slots(cfg); i++) {
+        struct param_slot s;
+        double sum = 0;
+        param_slot(&s, cfg, i);
+        for (int64_t k = 0; k < s.count; k++)
+            sum += (double)a->flat[s.at + k] * (double)a->flat[s.at + k];
+        double rms = sqrt(sum / (double)s.count);
+        double want = !s.matrix                  ? (s.gamma ? 1 : 0)
+                      : strstr(s.name, "c_proj") ? std / sqrt(2.0 * cfg->n_layer)
+                                                 : std;
+        if (fabs(rms - want) > 5 * want / sqrt(2 * (double)s.count))
+            fail_msg("%s: rms %g, not %g", s.name, rms, want);
+    }
+}
+
 static void fresh_models_are_gpt2s(void **state)
 {
     struct config cfg;
     struct err e = {0};
     struct params *p, *q, *r;
     assert_int_equal(read_config(&cfg, test_model("wide"), &e), 0);
+    cfg.init_std = 0;
     assert_int_equal(params_init_random(&p, &cfg, 1, *state, &e), 0);
     assert_int_equal(params_init_random(&q, &cfg, 1, *state, &e), 0);
     assert_int_equal(params_init_random(&r, &cfg, 2, *state, &e), 0);
     const struct param_arrays *a = params_arrays(p);
     assert_memory_equal(a->flat, params_arrays(q)->flat, (size_t)a->count * sizeof(float));
     assert_memory_not_equal(a->flat, params_arrays(r)->flat, (size_t)a->count * sizeof(float));
-    for (int i = 0; i < param_slots(&cfg); i++) {
-        struct param_slot s;
-        double sum = 0;
-        param_slot(&s, &cfg, i);
-        for (int64_t k = 0; k < s.count; k++)
-            sum += (double)a->flat[s.at + k] * (double)a->flat[s.at + k];
-        double rms = sqrt(sum / (double)s.count);
-        double want = !s.matrix                  ? (s.gamma ? 1 : 0)
-                      : strstr(s.name, "c_proj") ? 0.02 / sqrt(2)
-                                                 : 0.02;
-        if (fabs(rms - want) > 5 * want / sqrt(2 * (double)s.count))
-            fail_msg("%s: rms %g, not %g", s.name, rms, want);
-    }
+    assert_fresh(p, &cfg, 0.02);
     params_release(&p);
     params_release(&q);
     params_release(&r);
+    cfg.init_std = 0.06;
+    assert_int_equal(params_init_random(&p, &cfg, 1, *state, &e), 0);
+    assert_fresh(p, &cfg, 0.06);
+    params_release(&p);
 }
 
 static void *pack_everything(void *arg)
