@@ -20,7 +20,8 @@ static double phi(double x)
 
 static double gelu_tanh(double x, double c)
 {
-    return 0.5 * x * (1 + tanh(c * (x + 0.044715 * x * x * x)));
+    /* x/2 (1 + tanh u) without its cancellation. */
+    return x * sigmoid(2 * c * (x + 0.044715 * x * x * x));
 }
 
 double ref_act(enum act act, double x)
@@ -67,8 +68,8 @@ double ref_act(enum act act, double x)
 
 static double gelu_tanh_slope(double x, double c)
 {
-    double t = tanh(c * (x + 0.044715 * x * x * x));
-    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x);
+    double u = 2 * c * (x + 0.044715 * x * x * x), s = sigmoid(u);
+    return s + x * s * sigmoid(-u) * 2 * c * (1 + 3 * 0.044715 * x * x);
 }
 
 double ref_act_slope(enum act act, double x)
@@ -308,7 +309,7 @@ void ref_topk(int32_t *ids, const float *x, int64_t n, int k)
 {
     for (int i = 0; i < k; i++) {
         ids[i] = -1;
-        for (int64_t j = 0; j < n; j++) {
+        for (int64_t j = 0; i < n && j < n; j++) {
             bool after_last = i == 0 || before(x, ids[i - 1], j);
             if (after_last && (ids[i] < 0 || before(x, j, ids[i])))
                 ids[i] = (int32_t)j;

@@ -27,9 +27,10 @@ __attribute__((unused)) static float uniform(void) /* [-1, 1) */
 
 __attribute__((unused)) static void *room(int64_t bytes)
 {
-    void *p = aligned_alloc(64, ((size_t)bytes + 127) / 64 * 64);
+    size_t n = bytes < 0 ? 0 : (size_t)bytes;
+    void *p = aligned_alloc(64, (n + 127) / 64 * 64);
     assert_non_null(p);
-    memset(p, 0xff, (size_t)bytes); /* NaN: what is read before it is written shows */
+    memset(p, 0xff, n); /* NaN: what is read before it is written shows */
     return p;
 }
 
