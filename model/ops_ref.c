@@ -223,10 +223,10 @@ void ref_attention(double *z, double *scores, double *pattern, const double *q, 
 }
 
 void ref_attention_grad(double *dq, double *dk, double *dv, double *dpattern, double *dscores,
-    const double *dz, const double *q, const double *k, const double *v, const double *pattern,
-    int64_t t, int64_t d, double scale)
+    const double *extra_dpattern, const double *extra_dscores, const double *dz, const double *q,
+    const double *k, const double *v, const double *pattern, int64_t t, int64_t d, double scale)
 {
-    double *p = calloc((size_t)(2 * t * t), sizeof *p), *ds = p + t * t;
+    double *p = calloc((size_t)(2 * t * t), sizeof *p), *dp = p + t * t;
     if (!p)
         return;
     if (!pattern)
@@ -237,19 +237,21 @@ void ref_attention_grad(double *dq, double *dk, double *dv, double *dpattern, do
         const double *row = (pattern ? pattern : p) + i * t;
         double dot = 0;
         for (int64_t j = 0; j < t; j++) {
-            double s = 0;
+            double s = extra_dpattern ? extra_dpattern[i * t + j] : 0;
             for (int64_t x = 0; x < d; x++) {
                 s += dz[i * d + x] * v[j * d + x];
                 dv[j * d + x] += row[j] * dz[i * d + x];
             }
-            ds[i * t + j] = s;
+            dp[i * t + j] = s;
             if (dpattern)
                 dpattern[i * t + j] = s;
             if (j <= i)
                 dot += s * row[j];
         }
         for (int64_t j = 0; j < t; j++) {
-            double s = j <= i ? row[j] * (ds[i * t + j] - dot) : 0;
+            double s = j <= i ? row[j] * (dp[i * t + j] - dot) : 0;
+            if (j <= i && extra_dscores)
+                s += extra_dscores[i * t + j];
             if (dscores)
                 dscores[i * t + j] = s;
             for (int64_t x = 0; x < d; x++) {

@@ -21,10 +21,11 @@ void ref_ln_grad(double *dx, double *dgamma, double *dbeta, const double *dy, co
 void ref_attention(double *z, double *scores, double *pattern, const double *q, const double *k,
     const double *v, int64_t tq, int64_t past, int64_t d, double scale);
 /* Gradients of one head without a past, overwritten: dq, dk, dv [t, d] from dz; dpattern and
- * dscores [t, t] may be NULL. pattern is given or NULL: recomputed. */
+ * dscores [t, t] may be NULL. What comes in from elsewhere, extra_*, is added on the way or NULL.
+ * pattern is given or NULL: recomputed. */
 void ref_attention_grad(double *dq, double *dk, double *dv, double *dpattern, double *dscores,
-    const double *dz, const double *q, const double *k, const double *v, const double *pattern,
-    int64_t t, int64_t d, double scale);
+    const double *extra_dpattern, const double *extra_dscores, const double *dz, const double *q,
+    const double *k, const double *v, const double *pattern, int64_t t, int64_t d, double scale);
 void ref_softmax(double *p, const double *x, int64_t n);
 double ref_lse(const double *x, int64_t n);
 double ref_entropy(const double *x, int64_t n);

@@ -1,0 +1,330 @@
+#include "ops_util.h"
+
+/* Causal attention of packed sequences, for every kernel set: against the twin, bit for bit across
+ * batching, threads, kept patterns and cached decoding, and its gradients. */
+
+enum { MAX_SEQ = 8 };
+
+/* Packed q, k, v [rows, H D] interleaved as a model's qkv, with pointers for each sequence. */
+struct packed {
+    int64_t offset[MAX_SEQ + 1], rows, ld;
+    float *qkv, *z;
+    const float *k[MAX_SEQ], *v[MAX_SEQ];
+    float *scores[MAX_SEQ], *pattern[MAX_SEQ];
+    struct attention a;
+};
+
+static void packed_make(struct packed *p, int heads, int d, const int64_t *lengths, int n)
+{
+    memset(p, 0, sizeof *p);
+    const int64_t c = (int64_t)heads * d;
+    p->ld = 3 * c + 5;
+    for (int i = 0; i < n; i++)
+        p->offset[i + 1] = p->offset[i] + lengths[i];
+    p->rows = p->offset[n];
+    p->qkv = randoms(p->rows * p->ld);
+    p->z = floats(p->rows * c);
+    for (int64_t i = 0; i < p->rows * p->ld; i++)
+        p->qkv[i] *= 2;
+    for (int i = 0; i < n; i++) {
+        p->k[i] = p->qkv + p->offset[i] * p->ld + c;
+        p->v[i] = p->k[i] + c;
+        p->scores[i] = floats(heads * lengths[i] * lengths[i]);
+        p->pattern[i] = floats(heads * lengths[i] * lengths[i]);
+    }
+    p->a = (struct attention){.heads = heads,
+        .d_head = d,
+        .scale = 0.37f,
+        .n_seq = n,
+        .offset = p->offset,
+        .q = p->qkv,
+        .k = p->k,
+        .v = p->v,
+        .ldq = p->ld,
+        .ldk = p->ld,
+        .ldv = p->ld,
+        .z = p->z,
+        .ldz = c};
+}
+
+static void packed_free(struct packed *p)
+{
+    for (int i = 0; i < p->a.n_seq; i++) {
+        free(p->scores[i]);
+        free(p->pattern[i]);
+    }
+    free(p->qkv);
+    free(p->z);
+}
+
+static const struct {
+    int heads, d, n;
+    int64_t lengths[MAX_SEQ];
+} cases[] = {{1, 1, 1, {1}}, {2, 7, 2, {1, 5}}, {3, 16, 3, {13, 1, 40}}, {1, 64, 1, {97}},
+    {12, 64, 2, {31, 24}}, {2, 33, 2, {259, 2}}, {5, 20, 1, {61}}};
+#define N_CASES (sizeof cases / sizeof *cases)
+
+static void check_head(const struct packed *p, int seq, int h)
+{
+    const int64_t d = p->a.d_head, t = p->offset[seq + 1] - p->offset[seq], r = p->offset[seq];
+    double *q = widened(p->qkv + r * p->ld + h * d, t, p->ld, d);
+    double *k = widened(p->k[seq] + h * d, t, p->ld, d);
+    double *v = widened(p->v[seq] + h * d, t, p->ld, d);
+    double *z = doubles(t * d), *s = doubles(t * t), *a = doubles(t * t);
+    ref_attention(z, s, a, q, k, v, t, 0, d, (double)p->a.scale);
+    check_near("z", p->z + r * p->a.ldz + h * d, p->a.ldz, z, t, d, 1e-5);
+    check_near("scores", p->scores[seq] + h * t * t, t, s, t, t, 2e-5);
+    check_near("pattern", p->pattern[seq] + h * t * t, t, a, t, t, 1e-5);
+    free(q), free(k), free(v), free(z), free(s), free(a);
+}
+
+static void attention_is_right(void **state)
+{
+    (void)state;
+    struct err e;
+    EACH_KERNEL_SET(set)
+    {
+        for (size_t c = 0; c < N_CASES; c++) {
+            struct packed p;
+            struct pool *pool = pool_of(c % 2 ? 3 : 1);
+            packed_make(&p, cases[c].heads, cases[c].d, cases[c].lengths, cases[c].n);
+            p.a.scores = p.scores;
+            p.a.pattern = p.pattern;
+            assert_int_equal(ops_attention(&p.a, pool, &e), 0);
+            for (int s = 0; s < cases[c].n; s++)
+                for (int h = 0; h < cases[c].heads; h++)
+                    check_head(&p, s, h);
+            /* The two halves apart: edited scores, then edited patterns. */
+            float *z = floats(p.rows * p.a.ldz);
+            for (int s = 0; s < cases[c].n; s++) {
+                const int64_t t = cases[c].lengths[s];
+                for (int h = 0; h < cases[c].heads; h++) {
+                    float *again = floats(t * t);
+                    ops_softmax_causal(again, p.scores[s] + h * t * t, t, t, 0, pool);
+                    check_same("softmax", again, t, p.pattern[s] + h * t * t, t, t, t);
+                    free(again);
+                }
+            }
+            memcpy(z, p.z, (size_t)(p.rows * p.a.ldz) * sizeof *z);
+            memset(p.z, 0xff, (size_t)(p.rows * p.a.ldz) * sizeof *z);
+            assert_int_equal(ops_attention_mix(&p.a, pool, &e), 0);
+            check_same("mix", p.z, p.a.ldz, z, p.a.ldz, p.rows, p.a.ldz);
+            free(z);
+            packed_free(&p);
+            pool_release(&pool);
+        }
+    }
+}
+
+static void batching_changes_no_bit(void **state)
+{
+    (void)state;
+    struct err e;
+    EACH_KERNEL_SET(set)
+    {
+        for (size_t c = 0; c < N_CASES; c++) {
+            struct packed p;
+            struct pool *pool = pool_of(4);
+            packed_make(&p, cases[c].heads, cases[c].d, cases[c].lengths, cases[c].n);
+            assert_int_equal(ops_attention(&p.a, pool, &e), 0);
+            float *alone = floats(p.rows * p.a.ldz);
+            for (int s = 0; s < cases[c].n; s++) {
+                struct attention one = p.a;
+                int64_t offset[2] = {0, cases[c].lengths[s]};
+                one.n_seq = 1;
+                one.offset = offset;
+                one.q += p.offset[s] * p.ld;
+                one.k += s;
+                one.v += s;
+                one.z = alone + p.offset[s] * p.a.ldz;
+                one.pattern = p.pattern + s;
+                assert_int_equal(ops_attention(&one, NULL, &e), 0);
+            }
+            check_same("alone", alone, p.a.ldz, p.z, p.a.ldz, p.rows, p.a.ldz);
+            free(alone);
+            packed_free(&p);
+            pool_release(&pool);
+        }
+    }
+}
+
+/* Cached decoding: a first piece, then one or a few rows at a time, gives the full pass's bits. */
+static void decoding_changes_no_bit(void **state)
+{
+    (void)state;
+    struct err e;
+    static const int64_t steps[] = {37, 1, 1, 2, 1, 3, 30, 1, 5, 190, 1, 1};
+    EACH_KERNEL_SET(set)
+    {
+        for (int d = 10; d <= 64; d += 54) {
+            struct packed p;
+            struct pool *pool = pool_of(2);
+            packed_make(&p, 3, d, (int64_t[]){273}, 1);
+            p.a.pattern = p.pattern;
+            assert_int_equal(ops_attention(&p.a, pool, &e), 0);
+            float *z = floats(p.rows * p.a.ldz);
+            int64_t past = 0;
+            for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+                struct attention part = p.a;
+                int64_t offset[2] = {0, steps[i]};
+                float *pattern = floats(3 * steps[i] * (past + steps[i]));
+                part.offset = offset;
+                part.past = &past;
+                part.q += past * p.ld;
+                part.z = z + past * p.a.ldz;
+                part.pattern = &pattern;
+                assert_int_equal(ops_attention(&part, pool, &e), 0);
+                const int64_t tk = past + steps[i];
+                for (int h = 0; h < 3; h++)
+                    check_same("cached pattern", pattern + h * steps[i] * tk, tk,
+                        p.pattern[0] + (h * 273 + past) * 273, 273, steps[i], tk);
+                free(pattern);
+                past += steps[i];
+            }
+            assert_int_equal(past, 273);
+            check_same("cached z", z, p.a.ldz, p.z, p.a.ldz, p.rows, p.a.ldz);
+            free(z);
+            packed_free(&p);
+            pool_release(&pool);
+        }
+    }
+}
+
+struct grads {
+    float *dz, *dqkv, *dk[MAX_SEQ], *dv[MAX_SEQ], *dpattern[MAX_SEQ], *dscores[MAX_SEQ];
+    float *extra[MAX_SEQ];
+};
+
+static void check_head_grad(
+    const struct packed *p, const struct grads *g, int seq, int h, bool given, bool extra)
+{
+    const int64_t d = p->a.d_head, t = p->offset[seq + 1] - p->offset[seq], r = p->offset[seq];
+    const int64_t n = t * t;
+    double *q = widened(p->qkv + r * p->ld + h * d, t, p->ld, d);
+    double *k = widened(p->k[seq] + h * d, t, p->ld, d);
+    double *v = widened(p->v[seq] + h * d, t, p->ld, d);
+    double *dz = widened(g->dz + r * p->a.ldz + h * d, t, p->a.ldz, d);
+    double *pattern = given ? widened(p->pattern[seq] + h * n, t, t, t) : NULL;
+    double *dq = doubles(t * d), *dk = doubles(t * d), *dv = doubles(t * d);
+    double *dp = doubles(n), *ds = doubles(n);
+    double *more = extra ? widened(g->extra[seq] + h * n, t, t, t) : NULL;
+    ref_attention_grad(
+        dq, dk, dv, dp, ds, more, more, dz, q, k, v, pattern, t, d, (double)p->a.scale);
+    for (int64_t i = 0; i < t * d; i++) {
+        dq[i] += 1; /* what the outputs held before */
+        dk[i] += 1;
+        dv[i] += 1;
+    }
+    float *base = g->dqkv + r * p->ld + h * d;
+    double tol = 5e-5 * sqrt((double)t);
+    check_near("dq", base, p->ld, dq, t, d, tol);
+    check_near("dk", base + p->a.ldz, p->ld, dk, t, d, tol);
+    check_near("dv", base + 2 * p->a.ldz, p->ld, dv, t, d, tol);
+    check_near("dpattern", g->dpattern[seq] + h * n, t, dp, t, t, tol);
+    check_near("dscores", g->dscores[seq] + h * n, t, ds, t, t, tol);
+    free(q), free(k), free(v), free(dz), free(pattern), free(dq), free(dk), free(dv);
+    free(dp), free(ds), free(more);
+}
+
+static void gradients_are_right(void **state)
+{
+    (void)state;
+    struct err e;
+    EACH_KERNEL_SET(set)
+    {
+        for (size_t x = 0; x < 4 * N_CASES; x++) {
+            const size_t c = x / 4;
+            const bool given = x & 1, extra = x & 2;
+            struct packed p;
+            struct grads g = {0};
+            struct pool *pool = pool_of(x % 2 ? 3 : 1);
+            packed_make(&p, cases[c].heads, cases[c].d, cases[c].lengths, cases[c].n);
+            g.dz = randoms(p.rows * p.a.ldz);
+            g.dqkv = floats(p.rows * p.ld);
+            for (int64_t i = 0; i < p.rows * p.ld; i++)
+                g.dqkv[i] = 1;
+            p.a.pattern = p.pattern;
+            assert_int_equal(ops_attention(&p.a, pool, &e), 0);
+            p.a.pattern = given ? p.pattern : NULL;
+            for (int s = 0; s < cases[c].n; s++) {
+                int64_t square = cases[c].heads * cases[c].lengths[s] * cases[c].lengths[s];
+                g.dk[s] = g.dqkv + p.offset[s] * p.ld + p.a.ldz;
+                g.dv[s] = g.dk[s] + p.a.ldz;
+                g.dpattern[s] = floats(square);
+                g.dscores[s] = floats(square);
+                g.extra[s] = randoms(square);
+            }
+            struct attention_grad ag = {.dz = g.dz,
+                .dq = g.dqkv,
+                .dk = g.dk,
+                .dv = g.dv,
+                .dpattern = g.dpattern,
+                .dscores = g.dscores};
+            if (extra) {
+                ag.extra_dpattern = (const float *const *)g.extra;
+                ag.extra_dscores = (const float *const *)g.extra;
+            }
+            assert_int_equal(ops_attention_grad(&p.a, &ag, pool, &e), 0);
+            for (int s = 0; s < cases[c].n; s++)
+                for (int h = 0; h < cases[c].heads; h++)
+                    check_head_grad(&p, &g, s, h, given, extra);
+            /* Without the squares the causal half is skipped: the same numbers. */
+            float *full = floats(p.rows * p.ld);
+            memcpy(full, g.dqkv, (size_t)(p.rows * p.ld) * sizeof *full);
+            for (int64_t i = 0; i < p.rows * p.ld; i++)
+                g.dqkv[i] = 1;
+            ag.dpattern = ag.dscores = NULL;
+            assert_int_equal(ops_attention_grad(&p.a, &ag, NULL, &e), 0);
+            check_same("gradients alone", g.dqkv, p.ld, full, p.ld, p.rows, p.ld);
+            for (int s = 0; s < cases[c].n; s++)
+                free(g.dpattern[s]), free(g.dscores[s]), free(g.extra[s]);
+            free(full), free(g.dz), free(g.dqkv);
+            packed_free(&p);
+            pool_release(&pool);
+        }
+    }
+}
+
+/* The twin's gradients are derivatives: central differences of sum z dz. */
+static double objective(const double *x, const double *dz, int64_t t, int64_t d)
+{
+    double z[64], s = 0;
+    ref_attention(z, NULL, NULL, x, x + t * d, x + 2 * t * d, t, 0, d, 0.7);
+    for (int64_t i = 0; i < t * d; i++)
+        s += z[i] * dz[i];
+    return s;
+}
+
+static void twin_gradients_are_derivatives(void **state)
+{
+    (void)state;
+    enum { T = 5, D = 3, N = T * D };
+    double x[3 * N], dz[N], g[3 * N];
+    for (int i = 0; i < 3 * N; i++)
+        x[i] = (double)uniform();
+    for (int i = 0; i < N; i++)
+        dz[i] = (double)uniform();
+    ref_attention_grad(
+        g, g + N, g + 2 * N, NULL, NULL, NULL, NULL, dz, x, x + N, x + 2 * N, NULL, T, D, 0.7);
+    for (int i = 0; i < 3 * N; i++) {
+        double keep = x[i];
+        x[i] = keep + 1e-5;
+        double up = objective(x, dz, T, D);
+        x[i] = keep - 1e-5;
+        double down = objective(x, dz, T, D);
+        x[i] = keep;
+        assert_true(fabs((up - down) / 2e-5 - g[i]) < 1e-8);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(attention_is_right),
+        cmocka_unit_test(batching_changes_no_bit),
+        cmocka_unit_test(decoding_changes_no_bit),
+        cmocka_unit_test(gradients_are_right),
+        cmocka_unit_test(twin_gradients_are_derivatives),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
