@@ -52,7 +52,7 @@ void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, con
 /* dA [M, K] (+)= dC [M, N] W^T: the same panels, transposed piece by piece in cache. */
 void ops_gemm_t(float *da, int64_t lda, const float *dc, int64_t ldc, int64_t m,
     const struct panel *w, bool accumulate, struct pool *pool);
-/* dW [K, N] += A^T [K, M] dC [M, N]: both operands change, so this one is BLAS. */
+/* dW [K, N] += A^T [K, M] dC [M, N]: both operands are packed piece by piece, the same tiles. */
 void ops_gemm_grad(float *dw, int64_t ldw, const float *a, int64_t lda, const float *dc,
     int64_t ldc, int64_t m, int64_t k, int64_t n, struct pool *pool);
 /* out [M, N] for columns idx[N] of W only: gathered logits. */
@@ -76,7 +76,7 @@ void ops_ln_grad(float *dx, int64_t lddx, float *dgamma, float *dbeta, const flo
     int64_t lddy, const float *x, int64_t ldx, const float *scale, int64_t m, int64_t c,
     const struct ln *ln, bool accumulate, struct pool *pool);
 
-/* y = act(x), and dx (+)= dy * act'(x), over n values. */
+/* y = act(x), and dx = dy * act'(x), over n values; the output may be an input. */
 void ops_act(float *y, const float *x, int64_t n, enum act act, struct pool *pool);
 void ops_act_grad(
     float *dx, const float *dy, const float *x, int64_t n, enum act act, struct pool *pool);
