@@ -5,6 +5,23 @@
 
 #include "model/core/text.h"
 
+/* A word character as Rust's regex library has it (Unicode 16): the properties that PCRE2 10.42 knows
+ * for Unicode 14 and what was added since, found by asking both about every code point. */
+static const char word_class[] =
+    "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}"
+    "\\x{897}\\x{cf3}\\x{ece}\\x{1c89}\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}"
+    "\\x{105c0}-\\x{105f3}\\x{10d40}-\\x{10d65}\\x{10d69}-\\x{10d6d}\\x{10d6f}-\\x{10d85}"
+    "\\x{10ec2}-\\x{10ec4}\\x{10efc}-\\x{10eff}\\x{1123f}-\\x{11241}\\x{11380}-\\x{11389}"
+    "\\x{1138b}\\x{1138e}\\x{11390}-\\x{113b5}\\x{113b7}-\\x{113c0}\\x{113c2}\\x{113c5}"
+    "\\x{113c7}-\\x{113ca}\\x{113cc}-\\x{113d3}\\x{113e1}\\x{113e2}\\x{116d0}-\\x{116e3}"
+    "\\x{11bc0}-\\x{11be0}\\x{11bf0}-\\x{11bf9}\\x{11f00}-\\x{11f10}\\x{11f12}-\\x{11f3a}"
+    "\\x{11f3e}-\\x{11f42}\\x{11f50}-\\x{11f5a}\\x{1342f}\\x{13440}-\\x{13455}"
+    "\\x{13460}-\\x{143fa}\\x{16100}-\\x{16139}\\x{16d40}-\\x{16d6c}\\x{16d70}-\\x{16d79}"
+    "\\x{18cff}\\x{1b132}\\x{1b155}\\x{1ccf0}-\\x{1ccf9}\\x{1df25}-\\x{1df2a}"
+    "\\x{1e030}-\\x{1e06d}\\x{1e08f}\\x{1e4d0}-\\x{1e4f9}\\x{1e5d0}-\\x{1e5fa}\\x{2b739}"
+    "\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}"
+    "]";
+
 static int by_bytes(const void *x, const void *y)
 {
     const struct added *a = *(struct added *const *)x, *b = *(struct added *const *)y;
@@ -31,8 +48,8 @@ int added_finish(struct added_set *s, struct arena *a, struct err *e)
     }
     for (int p = 0; p < 2; p++)
         qsort(s->pass[p], (size_t)s->pass_n[p], sizeof *s->pass[p], by_bytes);
-    static const char word[] = "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}]";
-    return words ? regex_compile(&s->word, word, sizeof word - 1, REGEX_ANCHORED, e) : 0;
+    return words ? regex_compile(&s->word, word_class, sizeof word_class - 1, REGEX_ANCHORED, e)
+                 : 0;
 }
 
 void added_release(struct added_set *s)
@@ -182,6 +199,8 @@ static int split_pass(
         }
         if (t->rstrip)
             end = blanks_behind(s, n, end);
+        if (begin >= end)
+            continue; /* all of it is gone with the blanks behind the last token */
         rc = plain(k, pass, all, base + done, base + begin, e);
         if (rc == 0)
             rc = k->fn(k->arg, t, base + begin, base + end, e);

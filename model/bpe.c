@@ -73,9 +73,13 @@ static int grow(struct bpe *b, struct err *e)
 
 int bpe_add(struct bpe *b, int64_t left, int64_t right, struct err *e)
 {
-    int64_t joined = vocab_find_joined(b->vocab, left, right);
+    /* Trainers number tokens in the order of their merges. */
+    int64_t joined = b->last_joined + 1;
+    if (!vocab_is_joined(b->vocab, joined, left, right))
+        joined = vocab_find_joined(b->vocab, left, right);
     if (joined < 0)
         return 0;
+    b->last_joined = joined;
     if ((uint64_t)b->used * 2 > b->mask) {
         int rc = grow(b, e);
         if (rc < 0)

@@ -23,6 +23,7 @@ struct bpe {
     struct merge *slots; /* hash of (left, right), at most half full */
     uint64_t mask;
     uint32_t n, used;    /* merges read (the next rank), pairs in the hash */
+    int64_t last_joined; /* what the last merge made */
     uint32_t *byte_rank; /* [256 * 256] rank of a pair of bytes, BPE_NONE: no merge */
     int32_t *byte_joined;
     int32_t unk; /* stands for bytes without a token; -1: they are left out, as in `tokenizers` */

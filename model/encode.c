@@ -83,39 +83,48 @@ static int words(struct encoder *k, const char *s, size_t n, struct err *e)
     return rc;
 }
 
-/* The same with a space in front that is not in the text: the first token is shorter by it. */
-static int words_with_space(struct encoder *k, const char *s, size_t n, struct err *e)
+/* The same where the first `skip` bytes of s are not to be counted: the space put in front, or what
+ * an added token with its blanks has covered already. */
+static int words_behind(struct encoder *k, const char *s, size_t n, size_t skip, struct err *e)
 {
-    char *copy = arena_alloc(&k->scratch, n + 1, e);
-    if (!copy)
-        return ERR_LIMIT;
-    copy[0] = ' ';
-    memcpy(copy + 1, s, n);
-    size_t first = k->out.n;
+    size_t i = k->out.n;
     struct seen *cache = k->cache;
     k->cache = NULL; /* lengths change below */
-    int rc = words(k, copy, n + 1, e);
+    int rc = words(k, s, n, e);
     k->cache = cache;
-    if (rc == 0 && k->out.n > first)
-        k->out.len[first]--;
-    else if (rc == 0)
-        k->carry--;
+    for (; rc == 0 && skip && i < k->out.n; i++) {
+        size_t cut = skip < k->out.len[i] ? skip : k->out.len[i];
+        k->out.len[i] -= (uint32_t)cut;
+        skip -= cut;
+    }
+    if (rc == 0)
+        k->carry -= skip < k->carry ? (uint32_t)skip : k->carry;
     return rc;
+}
+
+static int plain(struct encoder *k, size_t begin, size_t end, struct err *e)
+{
+    const char *s = k->text + begin;
+    size_t n = end - begin, skip = k->done > begin ? k->done - begin : 0;
+    bool prefix = k->t->add_prefix_space && !(k->flags & ENCODE_NO_PREFIX) && *s != ' ';
+    if (prefix) {
+        char *copy = arena_alloc(&k->scratch, n + 1, e);
+        if (!copy)
+            return ERR_LIMIT;
+        copy[0] = ' ';
+        memcpy(copy + 1, s, n++);
+        s = copy;
+        skip++;
+    }
+    return skip ? words_behind(k, s, n, skip, e) : words(k, s, n, e);
 }
 
 static int stretch(void *arg, const struct added *token, size_t begin, size_t end, struct err *e)
 {
     struct encoder *k = arg;
-    int rc;
-    const char *s = k->text + begin;
-    if (token)
-        rc = one_token(k, token->id, end > k->done ? end - k->done : 0, e);
-    else if (k->t->add_prefix_space && !(k->flags & ENCODE_NO_PREFIX) && *s != ' ')
-        rc = words_with_space(k, s, end - begin, e);
-    else
-        rc = words(k, s, end - begin, e);
-    if (end > k->done)
-        k->done = end;
+    size_t fresh = end > k->done ? end - k->done : 0;
+    int rc = token ? one_token(k, token->id, fresh, e) : plain(k, begin, end, e);
+    k->done += fresh;
     return rc;
 }
 

@@ -41,7 +41,7 @@ int vocab_init(struct vocab *v, int64_t room, struct arena *a, struct err *e)
 {
     *v = (struct vocab){.room = room};
     uint64_t slots = 64;
-    while (slots < (uint64_t)room * 2)
+    while (slots < (uint64_t)room + (uint64_t)room / 4)
         slots *= 2;
     v->mask = slots - 1;
     size_t bytes;
@@ -57,15 +57,27 @@ int vocab_init(struct vocab *v, int64_t room, struct arena *a, struct err *e)
 }
 
 /* The slot of these bytes, or the empty one where they belong. */
-static uint64_t slot_of(const struct vocab *v, const char *bytes, size_t n, bool mapped)
+static struct vocab_slot *slot_of(
+    const struct vocab *v, uint32_t *tag, const char *bytes, size_t n, bool mapped)
 {
-    uint64_t i = (piece_hash(bytes, n) + !mapped) & v->mask;
-    for (; v->slots[i] >= 0; i = (i + 1) & v->mask) {
-        const struct token *t = &v->tokens[v->slots[i]];
+    uint64_t h = piece_hash(bytes, n) + !mapped;
+    *tag = (uint32_t)(h >> 32);
+    for (uint64_t i = h & v->mask;; i = (i + 1) & v->mask) {
+        struct vocab_slot *slot = &v->slots[i];
+        if (slot->id < 0)
+            return slot;
+        if (slot->tag != *tag)
+            continue;
+        const struct token *t = &v->tokens[slot->id];
         if (t->bytes_n == n && t->mapped == mapped && !memcmp(t->bytes, bytes, n))
-            break;
+            return slot;
     }
-    return i;
+}
+
+static int64_t find(const struct vocab *v, const char *bytes, size_t n, bool mapped)
+{
+    uint32_t tag;
+    return slot_of(v, &tag, bytes, n, mapped)->id;
 }
 
 /* Room in a shared block: single pieces of an arena would each take 64 bytes. */
@@ -130,12 +142,13 @@ int vocab_put(struct vocab *v, int64_t id, const char *name, size_t n, bool adde
     t->bytes = bytes;
     t->bytes_n = (uint32_t)len;
     t->name_n = (uint32_t)n;
-    uint64_t slot = slot_of(v, bytes, len, t->mapped);
-    if (v->slots[slot] >= 0)
-        return clash(v, id, v->slots[slot], name, n, where, e);
+    uint32_t tag;
+    struct vocab_slot *slot = slot_of(v, &tag, bytes, len, t->mapped);
+    if (slot->id >= 0)
+        return clash(v, id, slot->id, name, n, where, e);
     t->name = name;
     t->added = added;
-    v->slots[slot] = (int32_t)id;
+    *slot = (struct vocab_slot){.tag = tag, .id = (int32_t)id};
     v->count++;
     if (id >= v->n)
         v->n = id + 1;
@@ -148,7 +161,7 @@ int vocab_put(struct vocab *v, int64_t id, const char *name, size_t n, bool adde
 
 int64_t vocab_find_bytes(const struct vocab *v, const char *bytes, size_t n)
 {
-    return v->slots[slot_of(v, bytes, n, true)];
+    return find(v, bytes, n, true);
 }
 
 /* Room for n bytes: the caller's, or from the heap; *heap is to be freed. */
@@ -167,10 +180,20 @@ int64_t vocab_find(const struct vocab *v, const char *name, size_t n)
     char *buf = room(small, n, &heap);
     int64_t id = -1;
     if (buf)
-        id = vocab_unmap(buf, &len, name, n) ? v->slots[slot_of(v, buf, len, true)]
-                                             : v->slots[slot_of(v, name, n, false)];
+        id = vocab_unmap(buf, &len, name, n) ? find(v, buf, len, true) : find(v, name, n, false);
     free(heap);
     return id;
+}
+
+bool vocab_is_joined(const struct vocab *v, int64_t id, int64_t left, int64_t right)
+{
+    if (id < 0 || id >= v->n)
+        return false;
+    const struct token *t = &v->tokens[id], *l = &v->tokens[left], *r = &v->tokens[right];
+    return t->name && t->mapped && l->mapped && r->mapped && !t->added &&
+           t->bytes_n == (uint64_t)l->bytes_n + r->bytes_n &&
+           !memcmp(t->bytes, l->bytes, l->bytes_n) &&
+           !memcmp(t->bytes + l->bytes_n, r->bytes, r->bytes_n);
 }
 
 int64_t vocab_find_joined(const struct vocab *v, int64_t left, int64_t right)

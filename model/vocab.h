@@ -23,7 +23,10 @@ struct vocab {
     struct token *tokens; /* [room] */
     int64_t room, n;      /* ids are below room; largest id + 1 */
     int64_t count;        /* ids in use */
-    int32_t *slots;       /* hash of (mapped, bytes) -> id, -1 empty */
+    struct vocab_slot {
+        uint32_t tag; /* more bits of the hash: most strangers are told apart without a look */
+        int32_t id;   /* -1: empty */
+    } * slots;        /* hash of (mapped, bytes) */
     uint64_t mask;
     size_t longest; /* bytes of the longest name */
     char *pool;     /* room for bytes of tokens to come */
@@ -39,6 +42,8 @@ int vocab_put(struct vocab *v, int64_t id, const char *name, size_t n, bool adde
 int64_t vocab_find(const struct vocab *v, const char *name, size_t n);         /* -1: none */
 int64_t vocab_find_bytes(const struct vocab *v, const char *bytes, size_t n);  /* mapped only */
 int64_t vocab_find_joined(const struct vocab *v, int64_t left, int64_t right); /* -1: none */
+/* Whether id is called like left and right together; any id may be asked about. */
+bool vocab_is_joined(const struct vocab *v, int64_t id, int64_t left, int64_t right);
 /* Bytes of a name through the byte map; false if a character is outside it. out holds n bytes. */
 bool vocab_unmap(char *out, size_t *n_out, const char *name, size_t n);
 
