@@ -268,8 +268,9 @@ static int check(const struct input *in, const char *where, const struct model *
     if (!in->n)
         return err_set(e, ERR_USAGE, "%s: an input without tokens; give a text", where);
     if (in->n > m->cfg.n_ctx)
-        return err_set(e, ERR_USAGE, "%s: %lld tokens, but the context of %s is %d; shorten it",
-            where, (long long)in->n, m->name, m->cfg.n_ctx);
+        return err_set(e, ERR_USAGE,
+            "%s: %lld tokens, but the context of %s is %d; shorten it or give --truncate", where,
+            (long long)in->n, m->name, m->cfg.n_ctx);
     for (int64_t i = 0; i < in->n; i++)
         if (in->tokens[i] < 0 || in->tokens[i] >= m->cfg.vocab)
             return err_set(e, ERR_USAGE, "%s: the id %d at %lld is outside the vocabulary of %lld",
@@ -278,7 +279,7 @@ static int check(const struct input *in, const char *where, const struct model *
 }
 
 int inputs_encode(struct inputs *out, const struct sources *from, const struct model *model,
-    bool bos, struct arena *arena, struct err *e)
+    const struct encode_opts *o, struct arena *arena, struct err *e)
 {
     *out = (struct inputs){.n = from->n};
     out->list = arena_zalloc(arena, ((size_t)from->n + 1) * sizeof *out->list, e);
@@ -288,7 +289,11 @@ int inputs_encode(struct inputs *out, const struct sources *from, const struct m
         const struct source *one = &from->list[i];
         struct input *in = &out->list[i];
         *in = (struct input){.tokens = one->ids, .n = one->n_ids, .index = i};
-        int rc = one->text ? encode_text(in, out, one, model, bos, arena, e) : 0;
+        int rc = one->text ? encode_text(in, out, one, model, o->bos, arena, e) : 0;
+        if (!rc && o->truncate && in->n > model->cfg.n_ctx) {
+            in->n = model->cfg.n_ctx;
+            out->n_cut++;
+        }
         if (!rc)
             rc = check(in, one->where, model, e);
         if (rc)
@@ -311,12 +316,15 @@ int inputs_load(struct inputs *out, struct session *s, const struct command *c,
         if (rc)
             return rc;
     }
-    bool bos = args_bool(&c->args, "prepend-bos");
-    rc = inputs_encode(out, &from, model, bos, arena, e);
+    struct encode_opts o = {args_bool(&c->args, "prepend-bos"), args_bool(&c->args, "truncate")};
+    rc = inputs_encode(out, &from, model, &o, arena, e);
     if (rc)
         return rc;
-    if (bos && model->bos_id < 0 && model->tokenizer)
+    if (o.bos && model->bos_id < 0 && model->tokenizer)
         session_note(s, "%s has no BOS token, so none is put before the text", model->name);
+    if (out->n_cut)
+        session_note(s, "%d of %d inputs were cut at the context of %d tokens", out->n_cut, out->n,
+            model->cfg.n_ctx);
     if (out->invalid)
         session_note(s, "%lld invalid byte sequences in %d of %d inputs became U+FFFD",
             (long long)out->invalid, out->n_invalid, out->n);

@@ -31,12 +31,17 @@ struct inputs {
     int n;
     int64_t invalid; /* sequences that became U+FFFD */
     int n_invalid;   /* in so many inputs */
+    int n_cut;
 };
 
-/* Tokenises (special tokens in the text are parsed) and puts BOS before texts where bos. Lengths and
- * ids are checked against the model. */
+struct encode_opts {
+    bool bos;      /* before texts, where the model has one */
+    bool truncate; /* cut at the context; otherwise a longer input is an error */
+};
+
+/* Tokenises; special tokens in the text are parsed. Lengths and ids are checked against the model. */
 int inputs_encode(struct inputs *out, const struct sources *from, const struct model *model,
-    bool bos, struct arena *arena, struct err *e);
+    const struct encode_opts *o, struct arena *arena, struct err *e);
 /* Both, with the command's flags; no input at all is DEFAULT_PROMPT, and a note says so. */
 int inputs_load(struct inputs *out, struct session *s, const struct command *c,
     const struct model *model, struct arena *arena, struct err *e);

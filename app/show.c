@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "app/token_grid.h"
 #include "model/core/text.h"
 #include "views/view.h"
 
@@ -156,7 +157,10 @@ static int draw(
     c.mode = mode;
     c.theme = &themes[0];
     struct screen screen = {&c, {0, 0, c.w, c.h}, frame};
-    rc = v->draw(&screen, d, &st, readout, e);
+    if (!how->slice && token_grid_fits(f, how->model))
+        rc = token_grid_draw(&screen, f, how->model, e);
+    else
+        rc = v->draw(&screen, d, &st, readout, e);
     if (!rc)
         print_canvas(how->out, &c, mode != COLOURS_NONE);
     canvas_release(&c);
@@ -272,8 +276,8 @@ static int show_inputs(const struct show *how, const struct report *r, struct er
         char text[256];
         if (in.text)
             text_escape(text, sizeof text, in.text, strlen(in.text), 0);
-        fprintf(how->out, "input %d, %lld tokens%s%s\n", i, (long long)in.n, in.text && *in.text ? ": " : "",
-            in.text ? text : "");
+        fprintf(how->out, "input %d, %lld tokens%s%s\n", i, (long long)in.n,
+            in.text && *in.text ? ": " : "", in.text ? text : "");
     }
     if (how->max_inputs && n > how->max_inputs)
         fprintf(how->out, "and %d further inputs\n", n - how->max_inputs);
@@ -293,8 +297,9 @@ int show_document(const struct show *how, const struct report *r, struct err *e)
     return rc;
 }
 
-int show_report(FILE *out, const struct report *r, const struct command *c, struct err *e)
+int show_report(FILE *out, const struct report *r, const struct command *c, const struct model *m,
+    struct err *e)
 {
-    struct show how = {.out = out, .max_inputs = RUN_INPUTS, .command = c};
+    struct show how = {.out = out, .max_inputs = RUN_INPUTS, .command = c, .model = m};
     return show_document(&how, r, e);
 }

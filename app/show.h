@@ -5,6 +5,7 @@
 
 #include "analysis/report/report.h"
 #include "app/command.h"
+#include "model/model.h"
 
 /* Draws a document on a plain terminal: its head, its runs and their blocks. */
 struct show {
@@ -13,10 +14,12 @@ struct show {
     const char *slice;             /* "3,2,:,:" or "layer=3,head=2"; NULL: the view's own */
     int max_inputs;                /* inputs drawn of a run, 0: all */
     const struct command *command; /* --color, --ascii */
+    const struct model *model;     /* turns token ids into words; NULL: none at hand */
 };
 
 int show_document(const struct show *how, const struct report *r, struct err *e);
 /* What sonde run prints when it writes no file: the first inputs' blocks. */
-int show_report(FILE *out, const struct report *r, const struct command *c, struct err *e);
+int show_report(FILE *out, const struct report *r, const struct command *c, const struct model *m,
+    struct err *e);
 
 #endif

@@ -4,6 +4,7 @@
 #include "app/inputs.h"
 #include "app/output.h"
 #include "app/show.h"
+#include "app/signals.h"
 
 /* Adds the inputs to the document; their numbers there name the groups of their blocks. */
 static int add_inputs(
@@ -20,6 +21,8 @@ static int add_inputs(
         struct report_input ri = {
             .text = one->text, .tokens = one->tokens, .token_str = strs, .n = one->n};
         int rc = report_add_input(&one->index, r, &ri, e);
+        if (!rc && signals_stopped())
+            rc = err_set(e, ERR_CANCEL, "interrupted");
         if (rc)
             return rc;
     }
@@ -78,7 +81,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
         return rc;
     rc = run_job(r, s, c, m, &in, &edits, arena, e);
     if (!rc && !path)
-        rc = show_report(s->out, r, c, e);
+        rc = show_report(s->out, r, c, m, e);
     return output_close(&r, path, rc, s, e);
 }
 

@@ -65,8 +65,8 @@ for name, text in helps.items():
 for a in analyses:
     check(f'.SS {a}\n' in man and all(a in t for t in shells.values()), f'manual and completion: {a}')
 for line in good('list', 'keys').splitlines():
-    key = line.split()[0].replace('\\', '\\\\')
-    check(f'.B {key}' in man, f'manual: key {key}')
+    key = line.split()[0]
+    check(f'.B {key}' in man or f'.B \\&{key}' in man, f'manual: key {key}')
 for hook in good('list', 'hooks', '--names').split():
     check(hook in man, f'manual: hook {hook}')
 for what in ('views', 'datasets', 'models'):
@@ -154,7 +154,7 @@ check(all(ord(c) < 128 for c in good('show', 'a.h5', '--ascii').replace(TEXT, ''
 check('\x1b[' in sonde('show', 'a.h5', '--color', 'always').out and '\x1b[' not in sonde('show', 'a.h5').out, 'colours only where asked for or on a terminal')
 
 # An interruption ends with 130 and leaves nothing under the real name.
-big = ['run', 'logits,attention', '--dataset', 'world:20000', '-o', 'big.h5', '-t', '1']
+big = ['run', 'logits,attention', '--dataset', 'world:20000', '--truncate', '-o', 'big.h5', '-t', '1']
 proc = subprocess.Popen([SONDE, *big], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=TMP)
 time.sleep(1.0)
 proc.send_signal(signal.SIGINT)
