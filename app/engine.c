@@ -95,7 +95,8 @@ static int encode(struct answer *a, struct input *in, const struct question *q, 
         return err_set(e, ERR_INPUT,
             "the model has no tokenizer files (vocab.json and merges.txt, or tokenizer.json); put "
             "them beside config.json");
-    int rc = inputs_encode(&inputs, &sources, m, q->bos, &a->arena, e);
+    int rc =
+        inputs_encode(&inputs, &sources, m, &(struct encode_opts){.bos = q->bos}, &a->arena, e);
     if (rc)
         return rc;
     if (inputs.n != 1 || inputs.list[0].n < 1)
