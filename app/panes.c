@@ -4,6 +4,7 @@
 
 #include "app/workbench.h"
 #include "model/core/text.h"
+#include "views/number.h"
 
 /* What each kind of pane shows: its field, its heading, the sum in its readout, and how its cursor and
  * the shared selection follow each other. */
@@ -130,14 +131,18 @@ static void lens_sum(const struct workbench *wb, const struct pane *p, char *buf
     const struct answer *a = wb->lens;
     int64_t at[2] = {wb->sel.row, wb->sel.pos};
     char token[64], layer[32];
-    (void)p;
     if (!a || !a->logprob.fetch)
         return;
     token_show(token, sizeof token, a->target_text);
     double prob = exp(value_at(&a->logprob, at)), rank = value_at(&a->rank, at);
-    snprintf(buf, n, "%s at %lld: %s %.1f %%, rank %.0f, entropy %.3f nats, KL %.3f",
+    char kl[48] = "";
+    if (p->metric == 3 || p->rect.w >= 80)
+        snprintf(kl, sizeof kl, ", KL %.3f nats", value_at(&a->kl, at));
+    snprintf(buf, n,
+        p->rect.w < 60 ? "%s at %lld: %s %.1f %%, rank %.0f, %.3f nats%s"
+                       : "%s at %lld: %s %.1f %%, rank %.0f, entropy %.3f nats%s",
         axis_label(&a->logprob.axes[0], at[0], layer, sizeof layer), (long long)at[1], token,
-        100 * prob, rank, value_at(&a->entropy, at), value_at(&a->kl, at));
+        100 * prob, rank, value_at(&a->entropy, at), kl);
 }
 
 static void lens_follow(const struct workbench *wb, struct pane *p)
@@ -269,8 +274,8 @@ static void attention_sum(const struct workbench *wb, const struct pane *p, char
         sum += value_at(&a->pattern, at);
     }
     if (used < n)
-        snprintf(buf + used, n - used, "mass on position 0: %.2f here, %.2f mean of rows", here,
-            sum / (double)a->n);
+        snprintf(buf + used, n - used, "%sposition 0: %.2f here, %.2f mean of rows",
+            p->rect.w < 56 || used ? "" : "mass on ", here, sum / (double)a->n);
 }
 
 static void pattern_follow(const struct workbench *wb, struct pane *p)
@@ -352,6 +357,10 @@ static void dla_heading(const struct workbench *wb, const struct pane *p, char *
     char what[140];
     difference(what, sizeof what, a);
     int64_t pos = a ? a->pos : wb->sel.pos;
+    if (p->rect.w < 34 && p->id == PANE_DLA) {
+        snprintf(buf, n, "DLA%s%s, logits", *what ? " " : "", what);
+        return;
+    }
     snprintf(buf, n, "%s%s%s at %lld, logits", p->id == PANE_NEURONS ? "neurons, DLA" : "DLA",
         *what ? " " : "", what, (long long)pos);
 }
@@ -367,8 +376,14 @@ static void dla_sum(const struct workbench *wb, const struct pane *p, char *buf,
     for (int64_t i = 0; i < 4; i++)
         ledger[i] = value_at(&a->ledger, &i);
     bool is_off = !(fabs(ledger[3]) <= LEDGER_TOLERANCE * fmax(1, fabs(ledger[2])));
-    snprintf(buf, n, "%sΣ %.3f  true %.3f  error %.0e", is_off ? "! " : "", ledger[1], ledger[2],
-        fabs(ledger[3]));
+    char error[32];
+    number_error(error, sizeof error, ledger[3]);
+    if (p->rect.w >= 36)
+        snprintf(buf, n, "%sΣ %.3f  true %.3f  error %s", is_off ? "! " : "", ledger[1], ledger[2],
+            error);
+    else
+        snprintf(
+            buf, n, "%sΣ %.2f true %.2f err %s", is_off ? "! " : "", ledger[1], ledger[2], error);
 }
 
 static void dla_lead(struct workbench *wb, const struct pane *p)
@@ -475,6 +490,7 @@ const struct pane_class pane_classes[PANE_COUNT] = {
             .name = "attention",
             .title = "attention",
             .view = "heatmap",
+            .side = "bars",
             .analysis = "attention",
             .ask = ASK_PROMPT,
             .empty = "press i, type a prompt, and Enter",

@@ -94,6 +94,63 @@ static void draw_readout(struct workbench *wb, struct pane *p, struct canvas *c,
         p->readout);
 }
 
+static int64_t largest_of_row(
+    struct workbench *wb, const struct field *f, const struct view_state *st, int axis)
+{
+    struct window w = {0};
+    struct err e;
+    int64_t best = 0, n = f->axes[axis].size;
+    for (int i = 0; i < f->rank; i++) {
+        w.start[i] = i == axis ? 0 : st->at[i];
+        w.count[i] = i == axis ? n : 1;
+        w.stride[i] = 1;
+    }
+    double *v = arena_array(&wb->frame, (size_t)n, sizeof *v, &e);
+    if (!v || f->fetch(f, v, &w, FIELD_POINT, &e))
+        return 0;
+    for (int64_t i = 1; i < n; i++)
+        if (v[i] > v[best])
+            best = i;
+    return best;
+}
+
+/* The row under the cursor beside the map, largest first: what this query reads. Returns the columns
+ * it leaves to the map. */
+static int draw_side(struct workbench *wb, struct pane *p, struct canvas *c,
+    const struct rect *body, const struct view_data *d)
+{
+    const struct view *v = p->class->side ? view_find(p->class->side) : NULL;
+    int axis = p->field.rank - 1;
+    int64_t cols = p->field.rank > 1 ? p->field.axes[axis].size : 0;
+    /* As wide as the map needs at most, so that the rest is not left empty. */
+    int map = cols < body->w ? (int)cols + 16 : body->w;
+    if (map < body->w / 2)
+        map = body->w / 2;
+    int side = body->w - map - 2;
+    if (!v || !d->n || p->view != view_find("heatmap") || side < 22)
+        return body->w;
+    struct view_state *st = &p->side_st;
+    char unused[VIEW_READOUT] = "";
+    struct err e;
+    for (int i = 0; i < p->field.rank; i++)
+        st->at[i] = p->st.at[i];
+    st->has_axes = st->sorted = true;
+    st->row_axis = axis;
+    st->col_axis = -1;
+    struct rect r = {body->x + map + 2, body->y, side, body->h}, old = canvas_clip(c, r);
+    struct screen s = {c, r, &wb->frame};
+    struct view_data paper = *d;
+    paper.is_focused = false;
+    paper.n_marks = 0;
+    paper.is_static = !d->is_focused;
+    st->scroll[axis] = 0;
+    if (!d->is_focused)
+        st->at[axis] = largest_of_row(wb, &p->field, st, axis);
+    int rc = v->draw(&s, &paper, st, unused, &e);
+    c->clip = old;
+    return rc ? body->w : map;
+}
+
 void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
 {
     struct engine_state state;
@@ -120,6 +177,7 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
         canvas_text(c, in.x + 1, in.y + in.h / 2, in.w - 2, STYLE(DIM),
             busy ? "computing" : p->class->empty);
     } else {
+        body.w = draw_side(wb, p, c, &body, &d);
         struct screen s = {c, body, &wb->frame};
         canvas_clip(c, body);
         if (p->view->draw(&s, &d, &p->st, p->readout, &e))

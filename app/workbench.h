@@ -26,7 +26,7 @@ struct pane {
     enum pane_id id;
     struct rect rect;
     const struct view *view;
-    struct view_state st;
+    struct view_state st, side_st;
     char readout[VIEW_READOUT];
     struct err e; /* of its last answer or drawing; code 0: fine */
     struct mark hits[PANE_HITS];
@@ -42,6 +42,7 @@ struct pane {
 struct pane_class {
     const char *name, *title; /* name as in keys.def */
     const char *view;
+    const char *side;     /* a view of the last axis beside it, where there is room; NULL: none */
     const char *analysis; /* whose sentences help shows; NULL: none */
     enum ask ask;         /* which answer it draws */
     const char *empty;    /* shown when there is none */

@@ -131,6 +131,19 @@ static int zero_column(struct scale *sc, const double *v, int64_t n, int bar_w)
     return zero;
 }
 
+/* Unsigned bars begin at zero and the longest is whole: the numbers beside them are absolute. */
+static void from_zero(const struct field *f, struct scale *sc, const double *v, int64_t n)
+{
+    double most = 0;
+    if (f->unit && !strcmp(f->unit, "probability"))
+        return; /* a whole bar is certainty */
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(v[i]) && v[i] > most)
+            most = v[i];
+    sc->hi = most > 0 ? most : sc->hi;
+    sc->lo = sc->lo > 0 ? 0 : sc->lo;
+}
+
 static int bars_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
@@ -178,8 +191,8 @@ static int bars_draw(const struct screen *s, const struct view_data *d, struct v
     rc = view_scale(&sc, f, st, c->theme->dark, v, shown, s->frame, e);
     if (rc)
         return rc;
-    if (!sc.is_signed && sc.lo > 0)
-        sc.lo = 0;
+    if (!sc.is_signed)
+        from_zero(f, &sc, series.order ? series.v : v, series.order ? series.n : shown);
     int bar_w = s->rect.w - label_w - value_w - 3;
     int zero = 0;
     if (sc.is_signed && bar_w > 2)
@@ -262,8 +275,8 @@ static int bars_svg(struct buf *out, const struct view_data *d, struct view_stat
     struct number_form form = field_form(f);
     int zero =
         sc.is_signed && n > 0 ? zero_column(&sc, v, series.order ? series.n : n, (int)bar) : 0;
-    if (!sc.is_signed && sc.lo > 0)
-        sc.lo = 0;
+    if (!sc.is_signed)
+        from_zero(f, &sc, v, series.order ? series.n : n);
     caption(text, sizeof text, f, &st);
     svg_open(out, x0 + bar + 16, 64 + (double)n * 22, 0xffffff);
     svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);

@@ -49,7 +49,8 @@ static void arrange(
         .up = rows_grow_up(f, st)};
     if (f->rank == 0)
         l->rows = 1;
-    l->has_header = f->rank > 1 && st->col_axis >= 0 && h >= 3;
+    /* Rows come before their header: a map that fits whole without one needs no scrolling. */
+    l->has_header = f->rank > 1 && st->col_axis >= 0 && h >= 3 && l->rows != h;
     int body = h - (l->has_header ? 1 : 0);
     l->has_legend = body >= 8 && l->rows + 1 <= body;
     if (body >= 14)
@@ -73,7 +74,7 @@ static void arrange(
         l->numbers = true;
         l->cell_w = per > 8 ? 8 : (int)per;
     } else {
-        l->cell_w = per >= 2 ? 2 : 1;
+        l->cell_w = per >= 3 ? 3 : per >= 2 ? 2 : 1;
     }
     if (l->cell_w > avail)
         l->cell_w = avail;
@@ -115,7 +116,7 @@ static void draw_header(const struct screen *s, const struct view_data *d,
     const struct axis *a = &d->fields[0].axes[st->col_axis];
     int y = l->y - 1, free_from = l->x;
     bool has_words = l->cell_w >= 4;
-    int64_t every = has_words ? 1 : l->cell_w == 2 ? 5 : 10;
+    int64_t every = has_words ? 1 : l->cell_w >= 2 ? 5 : 10;
     for (int64_t k = 0; k < l->shown_cols; k++) {
         int64_t index = (l->col0 + k) << st->zoom;
         int x = l->x + (int)k * l->cell_w;
@@ -142,12 +143,13 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
 {
     struct canvas *c = s->canvas;
     struct rect r = {x, y, l->cell_w, l->cell_h};
+    int mid = y + (l->cell_h - 1) / 2;
     bool coloured = c->mode >= COLOURS_256;
     double t = scale_at(sc, v);
     struct style style = {0};
     char number[32] = "";
     if (l->numbers)
-        number_short(number, sizeof number, v, l->cell_w - (coloured ? 1 : 2));
+        number_short(number, sizeof number, v, l->cell_w - (coloured && l->cell_w < 6 ? 1 : 2));
     if (coloured) {
         if (!isnan(v)) {
             uint32_t rgb = scale_rgb(sc, v);
@@ -156,17 +158,17 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
         }
         canvas_fill(c, r, style, " ");
         if (l->numbers)
-            canvas_right(c, x + l->cell_w, y, l->cell_w, style, number);
+            canvas_right(c, x + l->cell_w - (l->cell_w > 5), mid, l->cell_w, style, number);
         else if (sc->is_signed && t < -0.04)
-            canvas_text(c, x + (l->cell_w - 1) / 2, y + (l->cell_h - 1) / 2, 1, style, "−");
+            canvas_text(c, x + (l->cell_w - 1) / 2, mid, 1, style, "−");
     } else {
         const char *shade = scale_shade(sc, v, c->glyphs);
         style = !sc->is_signed ? STYLE(BAR) : t < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE);
         if (l->numbers) {
-            canvas_right(c, x + l->cell_w - 2, y, l->cell_w - 2, STYLE(TEXT), number);
-            canvas_text(c, x + l->cell_w - 2, y, 1, style, shade);
+            canvas_right(c, x + l->cell_w - 2, mid, l->cell_w - 2, STYLE(TEXT), number);
+            canvas_text(c, x + l->cell_w - 2, mid, 1, style, shade);
         } else {
-            int fill = l->cell_w > 1 ? l->cell_w - 1 : 1;
+            int fill = l->cell_w > 1 ? l->cell_w - 1 : 1; /* a gap, as in print */
             canvas_fill(c, (struct rect){x, y, fill, l->cell_h}, style, shade);
             if (sc->is_signed && t < -0.04)
                 canvas_text(c, x + l->cell_w - 1, y, 1, style, "-");
@@ -175,19 +177,14 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
     if (!is_cursor)
         return;
     /* The cursor keeps the cell's colour and brackets it, so that it can be seen and compared. */
-    if (coloured && !l->numbers && l->cell_w == 2 && is_focused) {
+    if (coloured && l->cell_w >= (l->numbers ? 6 : 2) && is_focused) {
         style.attrs = ATTR_BOLD;
-        for (int k = 0; k < l->cell_h; k++) {
-            canvas_text(c, x, y + k, 1, style, "[");
-            canvas_text(c, x + 1, y + k, 1, style, "]");
-        }
+        canvas_text(c, x, mid, 1, style, "[");
+        canvas_text(c, x + l->cell_w - 1, mid, 1, style, "]");
     } else if (is_focused) {
-        canvas_reverse(c, r);
-    } else if (l->numbers && coloured) {
-        r.h = 1;
-        canvas_text(c, x, y, 1, style, c->glyphs == GLYPHS_ASCII ? ">" : "▸");
+        canvas_reverse(c, (struct rect){x, mid, l->cell_w, 1});
     } else if (coloured) {
-        canvas_text(c, x, y + (l->cell_h - 1) / 2, 1, style, c->glyphs == GLYPHS_ASCII ? "x" : "•");
+        canvas_text(c, x, mid, 1, style, c->glyphs == GLYPHS_ASCII ? ">" : l->numbers ? "▸" : "•");
     }
 }
 
@@ -236,7 +233,7 @@ static void draw_row_labels(const struct screen *s, const struct view_data *d,
         struct style style = is_marked(d, a->kind, index) ? STYLE(MARK)
                              : is_cursor                  ? STYLE(STRONG)
                                                           : STYLE(LABEL);
-        int y = l->y + (l->cell_h ? (int)k * l->cell_h : (int)k / 2);
+        int y = l->y + (l->cell_h ? (int)k * l->cell_h + (l->cell_h - 1) / 2 : (int)k / 2);
         canvas_text(s->canvas, s->rect.x, y, l->label_w, style,
             label_show(label, a, index, s->canvas->glyphs));
     }

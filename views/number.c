@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct number_form number_form(const char *unit, bool is_integer, bool is_signed)
@@ -43,7 +44,7 @@ const char *number_text(char *buf, size_t n, const struct number_form *f, double
     if (isinf(v))
         snprintf(digits, sizeof digits, "inf");
     else if (f->one_digit)
-        snprintf(digits, sizeof digits, "%.0e", size);
+        number_error(digits, sizeof digits, size);
     else if (f->decimals >= 0 && size < 1e9)
         snprintf(digits, sizeof digits, "%.*f", f->decimals, size);
     else
@@ -57,6 +58,19 @@ const char *number_text(char *buf, size_t n, const struct number_form *f, double
     else if (f->sign)
         sign = " ";
     snprintf(buf, n, "%s%s%s", sign, digits, f->suffix);
+    return buf;
+}
+
+const char *number_error(char *buf, size_t n, double v)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.0e", fabs(v));
+    char *e = strchr(text, 'e');
+    int power = e ? atoi(e + 1) : 0;
+    if (!e || v == 0)
+        snprintf(buf, n, "%s", v == 0 ? "0" : text);
+    else
+        snprintf(buf, n, "%.*se%d", (int)(e - text), text, power);
     return buf;
 }
 

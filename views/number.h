@@ -22,6 +22,8 @@ struct number_form {
 struct number_form number_form(const char *unit, bool is_integer, bool is_signed);
 /* Writes the value with its suffix. NaN is "-". Returns buf. The minus is U+2212 unless ASCII. */
 const char *number_text(char *buf, size_t n, const struct number_form *f, double v, enum glyphs g);
+/* The size of an error with one digit: "2e-6". */
+const char *number_error(char *buf, size_t n, double v);
 /* At most `width` columns: the digits that fit, as in a heatmap's cell: ".91", "-4.2", "1e5". */
 const char *number_short(char *buf, size_t n, double v, int width);
 

@@ -71,13 +71,21 @@ static int strip_layout(const struct strip *t, int w, enum glyphs g,
     return line + 1;
 }
 
+static int strip_columns(const struct strip *t, enum glyphs g)
+{
+    int64_t columns = 0;
+    for (int64_t k = 0; k < t->n; k++)
+        columns += token_width(t, k, INT32_MAX, g);
+    return (int)(columns < INT32_MAX ? columns : INT32_MAX);
+}
+
 struct painter {
     const struct screen *s;
     const struct view_data *d;
     struct view_state *st;
     const struct strip *t;
     struct scale sc;
-    int top, want_x, want_line; /* picking */
+    int top, left, want_x, want_line; /* picking */
     int64_t found;
     bool has_values;
 };
@@ -85,10 +93,11 @@ struct painter {
 static void find_line(void *arg, int64_t k, int x, int line, int width)
 {
     struct painter *p = arg;
-    (void)x;
-    (void)width;
-    if (p->t->first + k == p->st->at[p->t->axis])
-        p->found = line;
+    if (p->t->first + k != p->st->at[p->t->axis])
+        return;
+    p->found = line;
+    p->want_x = x;
+    p->want_line = width;
 }
 
 static void paint_token(void *arg, int64_t k, int x, int line, int width)
@@ -98,8 +107,13 @@ static void paint_token(void *arg, int64_t k, int x, int line, int width)
     struct rect r = p->s->rect;
     int64_t i = p->t->first + k;
     int y = r.y + line - p->top;
-    if (line < p->top || line >= p->top + r.h)
+    x -= p->left;
+    if (line < p->top || line >= p->top + r.h || x + width <= 0 || x >= r.w)
         return;
+    if (x < 0) {
+        canvas_text(c, r.x, y, 1, STYLE(DIM), "…");
+        return;
+    }
     double v = p->t->v[k];
     char label[LABEL_MAX];
     label_show(label, p->t->a, i, c->glyphs);
@@ -139,16 +153,27 @@ static int tokens_draw(const struct screen *s, const struct view_data *d, struct
         return 0;
     }
     struct painter p = {.s = s, .d = d, .st = st, .t = &t};
+
     for (int64_t k = 0; k < t.n && !p.has_values; k++)
         p.has_values = !isnan(t.v[k]);
     rc = view_scale(&p.sc, f, st, s->canvas->theme->dark, t.v, t.n, s->frame, e);
     if (rc)
         return rc;
-    int lines = strip_layout(&t, s->rect.w, s->canvas->glyphs, find_line, &p);
-    p.top = (int)scroll_follow(st->scroll[t.axis], p.found, s->rect.h, lines);
-    st->scroll[t.axis] = p.top;
+    /* One line scrolls sideways, more of them wrap. */
+    int w = s->rect.h > 1 ? s->rect.w : INT32_MAX;
+    int lines = strip_layout(&t, w, s->canvas->glyphs, find_line, &p);
+    if (s->rect.h > 1) {
+        p.top = (int)scroll_follow(st->scroll[t.axis], p.found, s->rect.h, lines);
+        st->scroll[t.axis] = p.top;
+    } else {
+        int total = strip_columns(&t, s->canvas->glyphs);
+        p.left =
+            (int)scroll_follow(st->scroll[t.axis], p.want_x + p.want_line / 2, s->rect.w, total);
+        st->scroll[t.axis] = p.left;
+    }
     st->grid = s->rect;
-    strip_layout(&t, s->rect.w, s->canvas->glyphs, paint_token, &p);
+    st->cell_h = s->rect.h > 1;
+    strip_layout(&t, w, s->canvas->glyphs, paint_token, &p);
     readout_cell(readout, f, st, t.v[st->at[t.axis] - t.first], s->canvas->glyphs);
     return 0;
 }
@@ -187,8 +212,9 @@ static bool tokens_pick(const struct view_data *d, struct view_state *st, int x,
         return false;
     struct painter p = {.st = st, .t = &t, .found = -1, .want_x = x - g.x};
     if (!strip_load(&t, d, st, &scratch, &e)) {
-        p.want_line = y - g.y + (int)st->scroll[t.axis];
-        strip_layout(&t, g.w, GLYPHS_BLOCK, match_place, &p);
+        p.want_line = st->cell_h ? y - g.y + (int)st->scroll[t.axis] : 0;
+        p.want_x += st->cell_h ? 0 : (int)st->scroll[t.axis];
+        strip_layout(&t, st->cell_h ? g.w : INT32_MAX, GLYPHS_BLOCK, match_place, &p);
         if (p.found >= 0)
             st->at[t.axis] = p.found;
     }
