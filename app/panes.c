@@ -358,7 +358,7 @@ static void dla_heading(const struct workbench *wb, const struct pane *p, char *
     difference(what, sizeof what, a);
     int64_t pos = a ? a->pos : wb->sel.pos;
     if (p->rect.w < 34 && p->id == PANE_DLA) {
-        snprintf(buf, n, "DLA%s%s, logits", *what ? " " : "", what);
+        snprintf(buf, n, "DLA %s", *what ? what : "logits");
         return;
     }
     snprintf(buf, n, "%s%s%s at %lld, logits", p->id == PANE_NEURONS ? "neurons, DLA" : "DLA",
@@ -382,8 +382,7 @@ static void dla_sum(const struct workbench *wb, const struct pane *p, char *buf,
         snprintf(buf, n, "%sΣ %.3f  true %.3f  error %s", is_off ? "! " : "", ledger[1], ledger[2],
             error);
     else
-        snprintf(
-            buf, n, "%sΣ %.2f true %.2f err %s", is_off ? "! " : "", ledger[1], ledger[2], error);
+        snprintf(buf, n, "%sΣ %.2f true %.2f ±%s", is_off ? "! " : "", ledger[1], ledger[2], error);
 }
 
 static void dla_lead(struct workbench *wb, const struct pane *p)

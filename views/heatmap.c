@@ -115,7 +115,7 @@ static void draw_header(const struct screen *s, const struct view_data *d,
     struct canvas *c = s->canvas;
     const struct axis *a = &d->fields[0].axes[st->col_axis];
     int y = l->y - 1, free_from = l->x;
-    bool has_words = l->cell_w >= 4;
+    bool has_words = l->cell_w >= 6;
     int64_t every = has_words ? 1 : l->cell_w >= 2 ? 5 : 10;
     for (int64_t k = 0; k < l->shown_cols; k++) {
         int64_t index = (l->col0 + k) << st->zoom;

@@ -79,7 +79,8 @@ const char *scale_shade(const struct scale *s, double v, enum glyphs g)
     static const char *const block[] = {"░", "▒", "▓", "█"};
     static const char *const ascii[] = {".", ":", "-", "=", "+", "*", "#", "%", "@"};
     double t = scale_at(s, v);
-    if (isnan(t))
+    /* Exactly nothing, as above the diagonal of a pattern, is left blank. */
+    if (isnan(t) || (!s->is_signed && v == 0))
         return " ";
     t = fabs(t);
     if (s->is_signed && t < 0.04)
