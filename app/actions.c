@@ -403,6 +403,7 @@ static void undo(struct workbench *wb, const struct key *k)
     free(s.prompt);
     workbench_say(wb, false, "undone; %d left", wb->n_undo);
     workbench_run_prompt(wb);
+    workbench_edited(wb);
 }
 
 static void repeat(struct workbench *wb, const struct key *k)

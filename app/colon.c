@@ -96,7 +96,7 @@ static void do_clear(struct workbench *wb, const char *arg)
     for (int i = 0; i < wb->n_edits; i++)
         free(wb->edits[i]);
     wb->n_edits = 0;
-    workbench_ask(wb, ASK_PROMPT);
+    workbench_edited(wb);
 }
 
 static void do_model(struct workbench *wb, const char *arg)

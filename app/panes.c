@@ -213,12 +213,37 @@ static void cell_heading(const struct workbench *wb, const struct pane *p, char 
     snprintf(buf, n, "top tokens of %s at %lld", layer, (long long)wb->sel.pos);
 }
 
+/* "·Tobin 61.2 %, was 92.1 % unedited" for the token under the cursor. */
+static bool before_edits(
+    const struct workbench *wb, const struct pane *p, int64_t row, char *buf, size_t n)
+{
+    const struct answer *a = wb->lens, *b = wb->base;
+    int64_t at[3] = {row, wb->sel.pos, p->st.at[0]}, was[3] = {row, wb->sel.pos, 0};
+    char token[64];
+    if (!b->top_token.fetch || b->n != a->n)
+        return false;
+    double id = value_at(&a->top_token, at);
+    while (was[2] < b->top_token.axes[2].size && value_at(&b->top_token, was) != id)
+        was[2]++;
+    token_show(token, sizeof token,
+        a->top_text[(row * a->n + wb->sel.pos) * a->top_token.axes[2].size + at[2]]);
+    double now = 100 * exp(value_at(&a->top_logprob, at));
+    if (was[2] < b->top_token.axes[2].size)
+        snprintf(buf, n, "%s %.1f %%, was %.1f %%", token, now,
+            100 * exp(value_at(&b->top_logprob, was)));
+    else
+        snprintf(buf, n, "%s %.1f %%, was below the best %lld", token, now, (long long)was[2]);
+    return true;
+}
+
 static void top_sum(
     const struct workbench *wb, const struct pane *p, char *buf, size_t n, int64_t row)
 {
     const struct answer *a = wb->lens;
     int64_t at[2] = {row, wb->sel.pos};
     if (!a || !a->entropy.fetch)
+        return;
+    if (wb->base && wb->n_edits && before_edits(wb, p, row, buf, n))
         return;
     size_t used = (size_t)snprintf(buf, n, "entropy %.3f nats", value_at(&a->entropy, at));
     if (p->id == wb->focus && used + 3 < n)
@@ -357,12 +382,12 @@ static void dla_heading(const struct workbench *wb, const struct pane *p, char *
     char what[140];
     difference(what, sizeof what, a);
     int64_t pos = a ? a->pos : wb->sel.pos;
-    if (p->rect.w < 34 && p->id == PANE_DLA) {
-        snprintf(buf, n, "DLA %s", *what ? what : "logits");
-        return;
-    }
-    snprintf(buf, n, "%s%s%s at %lld, logits", p->id == PANE_NEURONS ? "neurons, DLA" : "DLA",
-        *what ? " " : "", what, (long long)pos);
+    const char *lead = p->id == PANE_NEURONS ? "neurons, DLA" : "DLA";
+    snprintf(buf, n, "%s%s%s at %lld, logits", lead, *what ? " " : "", what, (long long)pos);
+    if (text_columns(buf) > p->rect.w - 4)
+        snprintf(buf, n, "%s %s, logits", lead, what);
+    if (text_columns(buf) > p->rect.w - 4)
+        snprintf(buf, n, "%s %s", lead, what);
 }
 
 #define LEDGER_TOLERANCE 1e-4 /* relative to the true value; above it the error is shown in red */

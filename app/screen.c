@@ -79,13 +79,25 @@ static void draw_error(struct canvas *c, struct rect in, const struct err *e)
     }
 }
 
+/* Numbers carry the typographic minus; a hyphen between letters stays one. */
+static void put_minus(char *out, size_t n, const char *text)
+{
+    size_t at = 0;
+    for (const char *s = text; *s && at + 4 < n; s++)
+        if (*s == '-' && (s == text || s[-1] == ' ') && s[1] >= '0' && s[1] <= '9')
+            at += (size_t)snprintf(out + at, n - at, "−");
+        else
+            out[at++] = *s;
+    out[at] = '\0';
+}
+
 static void draw_readout(struct workbench *wb, struct pane *p, struct canvas *c, struct rect in)
 {
     char sum[VIEW_READOUT] = "";
     if (p->class->sum)
         p->class->sum(wb, p, sum, sizeof sum);
     if (*sum)
-        snprintf(p->readout, sizeof p->readout, "%s", sum);
+        put_minus(p->readout, sizeof p->readout, sum);
     bool is_off = p->readout[0] == '!';
     canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2,
         is_off               ? STYLE(ERROR)

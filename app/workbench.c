@@ -26,6 +26,8 @@ int workbench_init(
         .main_focus = PANE_LENS,
         .zoomed = PANE_COUNT,
         .theme = &themes[0],
+        .pin_target = -1,
+        .pin_versus = -1,
         .cursor_x = -1};
     for (int i = 0; i < PANE_COUNT; i++) {
         struct pane *p = &wb->panes[i];
@@ -55,6 +57,7 @@ void workbench_release(struct workbench *wb)
     answer_release(&wb->dla);
     answer_release(&wb->neurons);
     answer_release(&wb->text);
+    answer_release(&wb->base);
     line_release(&wb->prompt);
     line_release(&wb->line);
     for (int i = 0; i < wb->n_history; i++)
@@ -116,7 +119,7 @@ static struct question question(struct workbench *wb, enum ask ask)
         .edits = (const char *const *)wb->edits,
         .n_edits = wb->n_edits,
         .pos = wb->sel.pos,
-        .target = -1,
+        .target = wb->pin_target,
         .versus = -1,
         .target_name = wb->target,
         .layer = (int)wb->sel.layer,
@@ -136,6 +139,10 @@ void workbench_ask(struct workbench *wb, enum ask ask)
         q.versus = top_id(wb, 1);
         if (q.versus == q.target)
             q.versus = top_id(wb, 0);
+        if (wb->pin_target >= 0 && wb->pin_pos == wb->sel.pos) {
+            q.target = wb->target ? q.target : wb->pin_dla;
+            q.versus = wb->pin_versus;
+        }
         if (q.versus == q.target || (wb->versus && !strcmp(wb->versus, "none")))
             q.versus = -1;
         else
@@ -157,11 +164,35 @@ void workbench_open(struct workbench *wb, const char *model)
     wb->engine->ask(wb->engine, &q);
 }
 
+static void unpin(struct workbench *wb)
+{
+    wb->pin_target = wb->pin_versus = -1;
+    answer_release(&wb->base);
+}
+
+/* Under edits lens and DLA go on explaining what they explained before, or before and after could not
+ * be compared. */
+void workbench_edited(struct workbench *wb)
+{
+    if (!wb->n_edits) {
+        unpin(wb);
+    } else if (wb->pin_target < 0 && wb->lens) {
+        wb->pin_target = wb->lens->target;
+        wb->pin_versus = wb->dla ? wb->dla->versus : -1;
+        wb->pin_dla = wb->dla ? wb->dla->target : -1;
+        wb->pin_pos = wb->dla ? wb->dla->pos : -1;
+        wb->keeps_base = true;
+    }
+    workbench_ask(wb, ASK_PROMPT);
+}
+
 void workbench_run_prompt(struct workbench *wb)
 {
     char *copy = strdup(wb->prompt.text);
     if (!copy)
         return;
+    if (strcmp(copy, wb->shown_prompt) != 0)
+        unpin(wb);
     free(wb->shown_prompt);
     wb->shown_prompt = copy;
     if (wb->facts.is_open)
@@ -199,6 +230,12 @@ static void take_prompt(struct workbench *wb, struct answer *a)
         wb->sel.row = L;
         wb->sel.layer = L - 1;
     }
+    if (wb->keeps_base && wb->lens) {
+        answer_release(&wb->base);
+        wb->base = wb->lens;
+        wb->lens = NULL;
+    }
+    wb->keeps_base = false;
     keep(&wb->lens, a);
     wb->sel.pos = at_end ? a->n - 1 : wb->sel.pos;
     clamp(&wb->sel.pos, a->n);
@@ -398,10 +435,10 @@ void workbench_toggle_edit(struct workbench *wb, const char *text)
             memmove(
                 wb->edits + i, wb->edits + i + 1, (size_t)(--wb->n_edits - i) * sizeof *wb->edits);
             workbench_say(wb, false, "%s is off", text);
-            workbench_ask(wb, ASK_PROMPT);
+            workbench_edited(wb);
             return;
         }
     workbench_edit(wb, text);
     workbench_say(wb, false, "%s is on; x or u takes it back", text);
-    workbench_ask(wb, ASK_PROMPT);
+    workbench_edited(wb);
 }

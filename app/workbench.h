@@ -69,6 +69,8 @@ struct workbench {
     struct engine *engine;
     struct facts facts;
     struct answer *lens, *dla, *neurons, *text;
+    struct answer *base;                     /* the prompt without edits, while there are some */
+    int64_t pin_target, pin_dla, pin_versus, pin_pos; /* under edits the question stays what it was */
     struct selection sel;
     struct pane panes[PANE_COUNT];
     enum pane_id focus, zoomed, main_focus, back[8]; /* back: where Esc returns to */
@@ -80,6 +82,7 @@ struct workbench {
     char *shown_prompt; /* what the answers belong to, and what Esc restores */
     char **history;     /* commands, oldest first */
     int n_history, at_history;
+    bool keeps_base; /* the next answer pushes the present one there */
     bool bos, has_help, wants_quit, wants_suspend, wants_redraw;
     int help_scroll;
     char *target, *versus; /* as typed or chosen: a text or #ID; NULL: the model's best */
@@ -126,6 +129,7 @@ bool workbench_has(const struct workbench *wb, enum ask ask);
 const struct answer *workbench_answer(const struct workbench *wb, enum ask ask);
 int workbench_marks(const struct workbench *wb, const struct pane *p, struct mark *out, int max);
 void workbench_toggle_edit(struct workbench *wb, const char *text);
+void workbench_edited(struct workbench *wb); /* the list of edits changed */
 void colon_run(struct workbench *wb, const char *line);
 /* Completes the word at the end of the line; the choices go to the message line. */
 void colon_complete(struct workbench *wb);

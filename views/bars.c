@@ -144,6 +144,17 @@ static void from_zero(const struct field *f, struct scale *sc, const double *v, 
     sc->lo = sc->lo > 0 ? 0 : sc->lo;
 }
 
+/* Two decimals would hide a field of small numbers. */
+static void fit_decimals(struct number_form *form, const double *v, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(v[i]))
+            most = fmax(most, fabs(v[i]));
+    if (form->decimals == 2 && most > 0 && most < 0.1)
+        form->decimals = most < 0.001 ? 6 : 4;
+}
+
 static int bars_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
@@ -178,6 +189,7 @@ static int bars_draw(const struct screen *s, const struct view_data *d, struct v
     struct number_form form = field_form(f);
     char text[64];
     int label_w = 0, value_w = 0;
+    fit_decimals(&form, series.order ? series.v : window, series.order ? series.n : shown);
     for (int64_t k = 0; k < shown; k++) {
         int64_t index = series.order ? series.order[first + k] : first + k;
         v[k] = series.order ? series.v[index] : window[k];

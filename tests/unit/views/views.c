@@ -99,7 +99,7 @@ static void heatmap_in_plain_text(void **state)
                "final █ █ █ █ █ █ █ █\n"
                "L2    ▓ ▓ ▓ ▓ ▓ ▓ ▓ ▓\n"
                "L1    ▒ ▒ ▒ ▒ ▒ ▒ ▒ ▒\n"
-               "L0    ░ ░ ░ ░ ░   ░ ░\n");
+               "L0      ░ ░ ░ ░   ░ ░\n");
     assert_string_equal(g.readout, "L2, ·Tobin(4): 64.5 %");
     done(&g);
 }
