@@ -255,12 +255,24 @@ static size_t sequence(const unsigned char *s, size_t n)
     return len;
 }
 
+/* ASCII that stands for itself inside a string. */
+static bool plain(char c)
+{
+    return (unsigned char)c - 0x20u < 0x5fu && c != '"' && c != '\\';
+}
+
 void js_out_string(struct js_out *w, const char *s, size_t n)
 {
     static const char shorts[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
     separate(w);
     put(w, "\"", 1);
     for (size_t i = 0; i < n;) {
+        size_t run = i;
+        while (run < n && plain(s[run]))
+            run++;
+        put(w, s + i, run - i);
+        if ((i = run) == n)
+            break;
         unsigned char c = (unsigned char)s[i];
         const char *found = c ? strchr(shorts, c) : NULL;
         size_t len = sequence((const unsigned char *)s + i, n - i);
@@ -296,9 +308,15 @@ static void word(struct js_out *w, const char *s)
 
 void js_out_int(struct js_out *w, int64_t v)
 {
-    char buf[32];
-    snprintf(buf, sizeof buf, "%lld", (long long)v);
-    word(w, buf);
+    char buf[32], *p = buf + sizeof buf;
+    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do
+        *--p = (char)('0' + u % 10);
+    while (u /= 10);
+    if (v < 0)
+        *--p = '-';
+    separate(w);
+    put(w, p, (size_t)(buf + sizeof buf - p));
 }
 
 void js_out_real(struct js_out *w, double v, int digits)
