@@ -57,9 +57,9 @@ for v in verbs:
     for s, text in shells.items():
         check(re.search(rf'\b{v}\b', text), f'{s} completion: {v}')
 for name, text in helps.items():
-    for flag in set(re.findall(r'^ {2,}(?:-\w, )?--(?:\[no-\])?([a-z][a-z-]*)', text, re.M)):
+    for flag in set(re.findall(r'^ {2,}(?:-\w, )?--(?:\[no-\])?([a-z][a-z0-9-]*)', text, re.M)):
         check(f'--{flag}' in man or f'--[no-]{flag}' in man, f'manual: --{flag} of {name}')
-        check(re.search(rf'--{flag}[^a-z-]', shells['bash']), f'bash completion: --{flag} of {name}')
+        check(re.search(rf'--{flag}[^a-z0-9-]', shells['bash']), f'bash completion: --{flag} of {name}')
         check(f'--{flag}[' in shells['zsh'], f'zsh completion: --{flag} of {name}')
         check(f'-l {flag} ' in shells['fish'], f'fish completion: --{flag} of {name}')
 for a in analyses:

@@ -213,7 +213,8 @@ static void every_golden(void **state)
     assert_non_null(d);
     for (struct dirent *f; (f = readdir(d));) {
         char name[64];
-        if (sscanf(f->d_name, "%63[^.].safetensors", name) != 1)
+        int end = 0;
+        if (sscanf(f->d_name, "%63[^.].safetensors%n", name, &end) != 1 || !end)
             continue;
         struct run r;
         open_run(&r, name, *state);
