@@ -59,10 +59,8 @@ static double loss_seed(float *z, int64_t n, int32_t target, double scale)
     struct row_stats st;
     ops_row_stats(&st, z, n);
     double loss = st.lse - (double)z[target];
-    float lse = (float)st.lse, w = (float)scale;
-    for (int64_t i = 0; i < n; i++)
-        z[i] = w * expf(z[i] - lse);
-    z[target] -= w;
+    ops_probs(z, z, n, st.lse, (float)scale);
+    z[target] -= (float)scale;
     return loss;
 }
 

@@ -125,6 +125,8 @@ struct row_stats {
 void ops_row_stats(struct row_stats *out, const float *logits, int64_t n);
 /* log_softmax in place, fp64 log-sum-exp. */
 void ops_log_softmax(float *out, const float *logits, int64_t n);
+/* out = scale * exp(x - lse), which may be in place: scaled probabilities of a row of logits. */
+void ops_probs(float *out, const float *logits, int64_t n, double lse, float scale);
 /* KL(p || q) in nats from log-probabilities. */
 double ops_kl(const float *logp, const float *logq, int64_t n);
 /* The k largest, descending, lower id first on ties. */

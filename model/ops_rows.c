@@ -4,6 +4,8 @@
 #include "model/kernels/kernels.h"
 #include "model/ops.h"
 
+#define PIECE 2048
+
 /* A NaN counts as larger than every number, so that it is seen wherever the largest is shown. */
 
 void ops_row_stats(struct row_stats *out, const float *logits, int64_t n)
@@ -30,6 +32,19 @@ void ops_log_softmax(float *out, const float *logits, int64_t n)
     ops_row_stats(&s, logits, n);
     if (n > 0)
         kernels_get()->shift(out, logits, s.lse, n);
+}
+
+void ops_probs(float *out, const float *logits, int64_t n, double lse, float scale)
+{
+    const struct kernels *k = kernels_get();
+    /* Pieces that stay in the first cache between the passes. */
+    for (int64_t i = 0; i < n; i += PIECE) {
+        int64_t m = n - i < PIECE ? n - i : PIECE;
+        k->shift(out + i, logits + i, lse, m);
+        k->exp(out + i, out + i, m);
+        for (int64_t j = i; j < i + m; j++)
+            out[j] *= scale;
+    }
 }
 
 double ops_kl(const float *logp, const float *logq, int64_t n)

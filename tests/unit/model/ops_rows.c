@@ -273,6 +273,14 @@ static void row_statistics(void **state)
             for (int64_t j = 0; j < n; j++)
                 assert_true(
                     fabs((double)lp[j] - (xd[j] - lse)) < 1e-6 + 1.2e-7 * fabs((double)lp[j]));
+            float *half = floats(n);
+            memcpy(half, x, (size_t)n * sizeof *half);
+            ops_probs(half, half, n, lse, 0.5f);
+            for (int64_t j = 0; j < n; j++) {
+                double want = 0.5 * exp(xd[j] - lse);
+                assert_true(fabs((double)half[j] - want) <= 4e-6 * want + 1e-37);
+            }
+            free(half);
             ops_log_softmax(lq, lq, n);
             double *p = widened(lp, 1, n, n), *q = widened(lq, 1, n, n);
             assert_true(fabs(ops_kl(lp, lq, n) - ref_kl(p, q, n)) < 1e-5);
