@@ -121,7 +121,8 @@ static void lens_heading(const struct workbench *wb, const struct pane *p, char 
     if (wb->lens)
         token_show(token, sizeof token, wb->lens->target_text ? wb->lens->target_text : "");
     if (p->metric < 2)
-        snprintf(buf, n, "lens: %s %s, by layer and position", metrics[p->metric].title, token);
+        snprintf(buf, n, "lens: %s %s%s", metrics[p->metric].title, token,
+            p->rect.w < 64 ? "" : ", by layer and position");
     else
         snprintf(buf, n, "lens: %s, by layer and position, nats", metrics[p->metric].title);
 }
