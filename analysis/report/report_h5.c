@@ -739,7 +739,11 @@ int file_cell(struct cell_value *out, const struct block *b, int64_t row, int co
     struct block *own = (struct block *)b;
     struct file_block *f = b->file;
     int n = b->spec.n_columns, rc = ready(own, e);
-    if (!rc && (row < f->first || row >= f->first + f->count)) {
+    bool cached = row >= f->first && row < f->first + f->count;
+    /* Strings are read from the file itself. */
+    if (!rc && !cached && !b->run->report->readonly)
+        rc = file_flush(b->run->report, e);
+    if (!rc && !cached) {
         struct h5_member *all;
         forget_cells(f);
         int64_t first = row - row % ROWS;

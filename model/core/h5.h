@@ -7,7 +7,7 @@
 #include "model/core/arena.h"
 #include "model/core/tensor.h"
 
-/* Shared helpers of the two files that include hdf5.h (analysis/report/report_h5.c, model/cache.c).
+/* Shared helpers of the files that talk to libhdf5 (analysis/report/report_h5.c, model/cache.c).
  * Handles are hid_t, which is int64_t; H5_AUTO gives one back when its scope ends. libhdf5 serves one
  * caller at a time: hold H5_SCOPE in every function that calls it. */
 #define H5_AUTO __attribute__((cleanup(h5_release)))
@@ -15,6 +15,7 @@
 
 int h5_enter(void); /* recursive; also silences libhdf5's own messages in this thread */
 void h5_leave(int *scope);
+void h5_read_start(void);     /* by h5_enter: strings are read by our own hands (h5_heap.h) */
 void h5_release(int64_t *id); /* any kind of handle, closed or never opened too */
 /* "what: why", the why from libhdf5's error stack; call it before any other libhdf5 function. */
 int h5_fail(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -161,6 +161,48 @@ class Hostile(unittest.TestCase):
             d.attrs['DIMENSION_LABELS'] = [1, 2, 3]
         self.assertEqual(self.answer(), 'ok 1 13')
 
+    def test_strings_that_lie_about_their_length(self):
+        """libhdf5 copies what the heap holds into what the reference asks for."""
+        for n, claim in enumerate((0, 1, 3, 4999, 5001, 100000, 0xffffffff)):
+            with h5py.File(self.path, 'w') as f:
+                f['s'] = ['q' * 5000, 'r', 'ab']
+                f.create_dataset('t', (3,), np.dtype([('x', 'f4'), ('s', h5py.string_dtype())]), chunks=(3,))
+                f['t'][0] = (1, 'q' * 5000)
+                f.create_dataset('chunked', (3,), h5py.string_dtype(), chunks=(3,))
+                f['chunked'][:] = ['q' * 5000, 'r', 'ab']
+            self.assertEqual(self.answer(), 'ok 1 3')
+            with h5py.File(self.path, 'r+') as f:
+                d = f['t' if n % 2 else 'chunked']
+                raw = bytearray(d.id.read_direct_chunk((0,))[1])
+                at = 4 if n % 2 else 0
+                self.assertEqual(int.from_bytes(raw[at:at + 4], 'little'), 5000)
+                raw[at:at + 4] = claim.to_bytes(4, 'little')
+                d.id.write_direct_chunk((0,), bytes(raw))
+            if claim:
+                self.refused()
+            else:
+                self.assertEqual(self.answer(), 'ok 1 3')
+
+    def test_heaps_that_lie(self):
+        with open(self.path, 'rb') as f:
+            good = f.read()
+        heaps = [i for i in range(0, len(good) - 4) if good[i:i + 4] == b'GCOL']
+        self.assertTrue(heaps)
+        for size in (0, 8, 15, 16, 4095, 2 ** 31, 2 ** 63, 2 ** 64 - 1):
+            data = bytearray(good)
+            for h in heaps:
+                data[h + 8:h + 16] = size.to_bytes(8, 'little')  # of the collection
+            with open(self.path, 'wb') as f:
+                f.write(data)
+            self.refused()
+        for size in (1, 2 ** 31, 2 ** 64 - 1, 2 ** 64 - 16):
+            data = bytearray(good)
+            for h in heaps:
+                data[h + 24:h + 32] = size.to_bytes(8, 'little')  # of its first object
+            with open(self.path, 'wb') as f:
+                f.write(data)
+            self.refused()
+
     def test_a_bomb_of_strings(self):
         """A million references to one string of a megabyte: what is read is bounded by the file."""
         with h5py.File(self.path, 'w') as f:
