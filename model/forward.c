@@ -5,6 +5,8 @@
 
 #include "model/pass.h"
 
+#define RESERVE_FROM (4u << 20) /* bytes; smaller runs take what they need piece by piece */
+
 static size_t slot(const struct pass *f, enum site s, int layer)
 {
     return (size_t)s * (size_t)f->cfg->n_layer + (size_t)(site_info(s)->per_layer ? layer : 0);
@@ -382,6 +384,24 @@ static void mark_touched(struct pass *f)
     }
 }
 
+/* Everything kept and the scratch in a piece each: whole huge pages, used again by the next run. */
+static int reserve(struct pass *f, const struct batch *b)
+{
+    struct plan last = {.n_layer = f->cfg->n_layer, .logits = LOGITS_LAST};
+    if (!f->plan)
+        last.keep = arena_zalloc(&f->scratch, (size_t)SITE_COUNT * (size_t)f->cfg->n_layer, f->e);
+    if (!f->plan && !last.keep)
+        return ERR_LIMIT;
+    struct estimate est = plan_estimate(f->plan ? f->plan : &last, f->cfg, b);
+    uint64_t slots = (uint64_t)SITE_COUNT * (uint64_t)f->cfg->n_layer * (uint64_t)(b->n + 1);
+    est.keep_bytes += 64 * slots;
+    if (est.keep_bytes > RESERVE_FROM && arena_reserve(&f->t->arena, est.keep_bytes, f->e))
+        return ERR_LIMIT;
+    if (est.scratch_bytes > RESERVE_FROM && arena_reserve(&f->scratch, est.scratch_bytes, f->e))
+        return ERR_LIMIT;
+    return 0;
+}
+
 static int run(struct pass *f, const struct batch *b)
 {
     const struct kv_cache *kv = f->o->kv;
@@ -400,7 +420,7 @@ static int run(struct pass *f, const struct batch *b)
     if (!f->touched)
         return ERR_LIMIT;
     mark_touched(f);
-    if (allocate_kept(f))
+    if (reserve(f, b) || allocate_kept(f))
         return f->e->code;
     float *resid = pass_place(f, SITE_RESID_PRE, 0);
     if (!resid)

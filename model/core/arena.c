@@ -1,5 +1,6 @@
 #include "model/core/arena.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@ struct arena_chunk {
     struct arena_chunk *prev;
     size_t size, used; /* of the data behind the header */
     size_t mapped;     /* bytes mapped, 0: from the heap */
+    bool is_zero;      /* mapped just now: what is not handed out yet is zero */
 };
 
 static char *chunk_data(struct arena_chunk *c)
@@ -39,14 +41,74 @@ static void *map_huge(size_t bytes)
     return p + skip;
 }
 
+/* Large mappings that were given back wait here for the next run of the same size: a fresh page costs
+ * a fault and a pass of zeros, which for a big trace is as long as the forward pass itself. */
+static struct {
+    pthread_mutex_t lock;
+    struct arena_chunk *head;
+    size_t bytes;
+} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+#define SPARE_MAX ((size_t)4 << 30)
+
+/* The smallest spare that fits without wasting more than a quarter, NULL: none. */
+static struct arena_chunk *spare_take(size_t bytes)
+{
+    struct arena_chunk **best = NULL;
+    pthread_mutex_lock(&spare.lock);
+    for (struct arena_chunk **c = &spare.head; *c; c = &(*c)->prev)
+        if ((*c)->mapped >= bytes && (*c)->mapped - bytes <= bytes / 4 &&
+            (!best || (*c)->mapped < (*best)->mapped))
+            best = c;
+    struct arena_chunk *found = best ? *best : NULL;
+    if (found) {
+        *best = found->prev;
+        spare.bytes -= found->mapped;
+    }
+    pthread_mutex_unlock(&spare.lock);
+    return found;
+}
+
+static bool spare_put(struct arena_chunk *c)
+{
+    pthread_mutex_lock(&spare.lock);
+    bool fits = c->mapped <= SPARE_MAX && spare.bytes <= SPARE_MAX - c->mapped;
+    if (fits) {
+        c->prev = spare.head;
+        spare.head = c;
+        spare.bytes += c->mapped;
+    }
+    pthread_mutex_unlock(&spare.lock);
+    return fits;
+}
+
+void arena_trim(void)
+{
+    pthread_mutex_lock(&spare.lock);
+    while (spare.head) {
+        struct arena_chunk *c = spare.head;
+        spare.head = c->prev;
+        munmap(c, c->mapped);
+    }
+    spare.bytes = 0;
+    pthread_mutex_unlock(&spare.lock);
+}
+
 static struct arena_chunk *chunk_create(size_t size)
 {
     struct arena_chunk *c;
     if (size + ALIGN >= HUGE) {
         size_t bytes = (size + ALIGN + 4095) & ~(size_t)4095;
+        c = spare_take(bytes);
+        if (c) {
+            c->used = 0;
+            c->is_zero = false;
+            return c;
+        }
         c = map_huge(bytes);
         if (!c)
             return NULL;
+        c->is_zero = true;
         c->mapped = bytes;
         c->size = bytes - ALIGN;
     } else {
@@ -54,6 +116,7 @@ static struct arena_chunk *chunk_create(size_t size)
         if (!c)
             return NULL;
         c->mapped = 0;
+        c->is_zero = false;
         c->size = size;
     }
     c->used = 0;
@@ -62,10 +125,10 @@ static struct arena_chunk *chunk_create(size_t size)
 
 static void chunk_free(struct arena_chunk *c)
 {
-    if (c->mapped)
-        munmap(c, c->mapped);
-    else
+    if (!c->mapped)
         free(c);
+    else if (!spare_put(c))
+        munmap(c, c->mapped);
 }
 
 void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
@@ -117,10 +180,8 @@ int arena_reserve(struct arena *a, size_t bytes, struct err *e)
 
 void *arena_zalloc(struct arena *a, size_t bytes, struct err *e)
 {
-    struct arena_chunk *before = a->head;
     void *p = arena_alloc(a, bytes, e);
-    /* A chunk mapped just now is zero already. */
-    if (p && (a->head == before || !a->head->mapped))
+    if (p && !a->head->is_zero)
         memset(p, 0, bytes);
     return p;
 }
@@ -176,8 +237,10 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
         a->head = c->prev;
         chunk_free(c);
     }
-    if (a->head)
+    if (a->head && a->head->used != mark.offset) {
         a->head->used = mark.offset;
+        a->head->is_zero = false;
+    }
     a->used = mark.used;
 }
 

@@ -38,5 +38,7 @@ int arena_reserve(struct arena *a, size_t bytes, struct err *e);
 struct arena_mark arena_mark(const struct arena *a);
 void arena_rewind(struct arena *a, struct arena_mark mark);
 void arena_release(struct arena *a);
+/* Returns to the system what released arenas have left for the next run (at most 4 GB). */
+void arena_trim(void);
 
 #endif
