@@ -6,14 +6,15 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, i
     const char *ahead, int64_t ahead_step)
 {
     vf acc[TILE_ROWS][NV];
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
         for (int v = 0; v < NV; v++)
             acc[r][v] = vset1(0.0f);
+    }
     for (int64_t i = 0; i < k; i++) {
         vf w[NV];
-#pragma GCC unroll 4
+        UNROLL
         for (int v = 0; v < NV; v++)
             w[v] = vload_as(b, i * ldb + v * VL, t);
         /* Thin tiles wait for memory and want it in L1; thick ones stream through L2. */
@@ -25,17 +26,17 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, i
             __builtin_prefetch(ahead + 64, 0, 2);
         }
         ahead += ahead_step;
-#pragma GCC unroll 16
+        UNROLL
         for (int r = 0; r < rows; r++) {
             vf x = vset1(a[r * lda + i]);
-#pragma GCC unroll 4
+            UNROLL
             for (int v = 0; v < NV; v++)
                 acc[r][v] = vfma(x, w[v], acc[r][v]);
         }
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
         for (int v = 0; v < NV; v++) {
             float *p = c + r * ldc + v * VL;
             vf sum = acc[r][v];
@@ -43,6 +44,7 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, i
                 sum = sum + vload(p);
             vstore(p, sum);
         }
+    }
 }
 
 #define TILE(R, T)                                                                                 \
@@ -107,11 +109,11 @@ void KERNEL(transpose)(
             float *d = dst + j * ldd + i;
             int64_t nr = rows - i < VL ? rows - i : VL, nc = cols - j < VL ? cols - j : VL;
             if (nr == VL && nc == VL) {
-#pragma GCC unroll 16
+                UNROLL
                 for (int x = 0; x < VL; x++)
                     v[x] = vload(s + x * lds);
                 vtranspose(v);
-#pragma GCC unroll 16
+                UNROLL
                 for (int x = 0; x < VL; x++)
                     vstore(d + x * ldd, v[x]);
                 continue;
@@ -140,16 +142,17 @@ void KERNEL(widen)(float *out, const void *in, enum dtype t, int64_t n)
 double KERNEL(fma_loop)(int64_t n, double *flops)
 {
     vf acc[12], x = vset1(0.999f), y = vset1(1e-3f);
-#pragma GCC unroll 12
+    /* Starts that no compiler can see through: it would fold a chain at its fixed point. */
+    UNROLL
     for (int r = 0; r < 12; r++)
-        acc[r] = vset1((float)r);
+        acc[r] = vset1((float)r + (float)n * 1e-9f);
     for (int64_t i = 0; i < n; i++) {
-#pragma GCC unroll 12
+        UNROLL
         for (int r = 0; r < 12; r++)
             acc[r] = vfma(acc[r], x, y);
     }
     vf s = acc[0];
-#pragma GCC unroll 12
+    UNROLL
     for (int r = 1; r < 12; r++)
         s = s + acc[r];
     *flops = 2.0 * VL * 12 * (double)n;
@@ -163,7 +166,7 @@ double KERNEL(read_loop)(const float *x, int64_t n)
         s[v] = vset1(0.0f);
     for (int64_t i = 0; i + 8 * VL <= n; i += 8 * VL) {
         __builtin_prefetch(x + i + 1024);
-#pragma GCC unroll 8
+        UNROLL
         for (int v = 0; v < 8; v++)
             s[v] = s[v] + vload(x + i + v * VL);
     }

@@ -7,6 +7,13 @@
 
 #include "model/core/tensor.h"
 
+/* Before a loop over registers: without it the array would live in memory. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* One vector vocabulary for three kernel sets; each kernel file is compiled once for each set.
  * vf: VL floats; vm: a mask of VL lanes; struct vd2: the same lanes as doubles. */
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
@@ -123,14 +130,14 @@ static inline struct vd2 vdset1(double x)
 static inline void vtranspose(vf r[VL])
 {
     __m512 t[16], u[16];
-#pragma GCC unroll 8
+    UNROLL
     for (int i = 0; i < 8; i++) {
         t[2 * i] = _mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]);
         t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 16; i += 4) {
-#pragma GCC unroll 2
+        UNROLL
         for (int h = 0; h < 2; h++) {
             __m512d a = _mm512_castps_pd(t[i + h]), b = _mm512_castps_pd(t[i + 2 + h]);
             u[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
@@ -138,7 +145,7 @@ static inline void vtranspose(vf r[VL])
         }
     }
     /* u[4 g + c]: lane group q holds column 4 q + c of rows 4 g .. 4 g + 3. */
-#pragma GCC unroll 4
+    UNROLL
     for (int c = 0; c < 4; c++) {
         __m512 a = _mm512_shuffle_f32x4(u[c], u[4 + c], 0x88);
         __m512 b = _mm512_shuffle_f32x4(u[c], u[4 + c], 0xdd);
@@ -275,19 +282,19 @@ static inline struct vd2 vdset1(double x)
 static inline void vtranspose(vf r[VL])
 {
     __m256 t[8], u[8];
-#pragma GCC unroll 4
+    UNROLL
     for (int i = 0; i < 4; i++) {
         t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
         t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
     }
-#pragma GCC unroll 2
+    UNROLL
     for (int i = 0; i < 8; i += 4) {
         u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
         u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
         u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int c = 0; c < 4; c++) {
         r[c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x20);
         r[4 + c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
