@@ -10,9 +10,8 @@
 #define MC 132         /* rows of a block: A's K piece and the sums stay in L2 */
 #define GROUP 8        /* panels of a group at most */
 #define STREAM_ROWS 24 /* up to here a panel is read once, end to end */
-#define STREAM_K 4096
-#define AHEAD 16384
-#define PAD (TILE_K + 16) /* row stride of a copied A piece: no two rows share a cache set */
+#define AHEAD 16384    /* bytes fetched ahead of a stream */
+#define CLASH_ROWS 8   /* of a tile whose rows share cache sets: what the ways can hold */
 
 struct gemm {
     const struct kernels *kern;
@@ -23,7 +22,7 @@ struct gemm {
     const struct panel *w;
     const struct epilogue *ep;
     int64_t n0, n1, panels, row_blocks, group;
-    bool copy_a;
+    int max_rows; /* of a tile */
 };
 
 int tile_split(int64_t rows, int max)
@@ -73,26 +72,37 @@ static void finish(
     g->kern->store(&o, acc, ldacc, rows, cols);
 }
 
+/* All rows of a block against one K piece of one panel. Each tile fetches its share of `next`, the
+ * piece that comes after this one, so that memory and arithmetic overlap evenly. */
+static void run_piece(const struct gemm *g, float *acc, int64_t ldacc, const float *a, int64_t rows,
+    const char *b, int64_t nk, bool add, const char *next)
+{
+    const tile_fn *tiles = g->kern->tile[dtype_slot(g->w->dtype)];
+    const int64_t width = g->w->width;
+    const int step = tile_split(rows, g->max_rows);
+    const int64_t share = width * (int64_t)dtype_bytes(g->w->dtype) / ((rows + step - 1) / step);
+    for (int64_t r = 0; r < rows; r += step, next += share * nk) {
+        int n = rows - r < step ? (int)(rows - r) : step;
+        tiles[n - 1](
+            acc + r * ldacc, ldacc, a + r * g->lda, g->lda, b, width, nk, add, next, share);
+    }
+}
+
 /* Few rows: each panel is one stream from memory, with all its rows done at once. */
 static void stream_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
 {
     _Alignas(64) float acc[STREAM_ROWS * PANEL_W_MAX];
     const struct panel *w = g->w;
-    const tile_fn *tiles = g->kern->tile[dtype_slot(w->dtype)];
-    const int64_t width = w->width, bytes = (int64_t)dtype_bytes(w->dtype);
-    const int64_t base = g->n0 / width;
-    const int step = tile_split(r1 - r0, g->kern->rows);
+    const int64_t width = w->width, base = g->n0 / width, rows = r1 - r0;
     for (int64_t p = p0; p < p1; p++) {
         for (int64_t k = 0; k < w->k; k += TILE_K) {
             int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
             const char *b = panel_at(w, base + p, k);
-            for (int64_t r = r0; r < r1; r += step) {
-                int rows = r1 - r < step ? (int)(r1 - r) : step;
-                tiles[rows - 1](acc + (r - r0) * width, width, g->a + r * g->lda + k, g->lda, b,
-                    width, nk, k > 0, b + AHEAD, r == r0 ? width * bytes : 0);
-            }
+            /* A single tile uses the stream as fast as it comes. */
+            const char *next = rows <= g->max_rows ? b + AHEAD : panel_at(w, base + p, k + nk);
+            run_piece(g, acc, width, g->a + r0 * g->lda + k, rows, b, nk, k > 0, next);
         }
-        finish(g, acc, width, r0, p, (int)(r1 - r0));
+        finish(g, acc, width, r0, p, (int)rows);
     }
 }
 
@@ -100,38 +110,25 @@ static void stream_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p
 static void cache_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
 {
     _Alignas(64) float acc[MC * GROUP * PANEL_W_MAX];
-    _Alignas(64) float copy[MC * PAD];
     const struct panel *w = g->w;
-    const tile_fn *tiles = g->kern->tile[dtype_slot(w->dtype)];
     const int64_t width = w->width, base = g->n0 / width, ldacc = (p1 - p0) * width;
-    const int64_t bytes = (int64_t)dtype_bytes(w->dtype);
-    const int step = tile_split(r1 - r0, g->kern->rows);
+    const int64_t rows = r1 - r0;
     if (!w->k)
         memset(acc, 0, sizeof acc);
     for (int64_t k = 0; k < w->k; k += TILE_K) {
         int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
-        const float *a = g->a + r0 * g->lda + k;
-        int64_t lda = g->lda;
-        if (g->copy_a) {
-            copy_rows(copy, PAD, a, lda, r1 - r0, nk);
-            a = copy;
-            lda = PAD;
-        }
         for (int64_t p = p0; p < p1; p++) {
-            const char *b = panel_at(w, base + p, k);
             const char *next =
                 p + 1 < p1 ? panel_at(w, base + p + 1, k) : panel_at(w, base + p0, k + nk);
-            for (int64_t r = 0; r < r1 - r0; r += step) {
-                int rows = r1 - r0 - r < step ? (int)(r1 - r0 - r) : step;
-                tiles[rows - 1](acc + r * ldacc + (p - p0) * width, ldacc, a + r * lda, lda, b,
-                    width, nk, k > 0, next, r == 0 ? width * bytes : 0);
-            }
+            run_piece(g, acc + (p - p0) * width, ldacc, g->a + r0 * g->lda + k, rows,
+                panel_at(w, base + p, k), nk, k > 0, next);
         }
     }
+    const int step = tile_split(rows, g->max_rows);
     for (int64_t p = p0; p < p1; p++)
-        for (int64_t r = 0; r < r1 - r0; r += step) {
-            int rows = r1 - r0 - r < step ? (int)(r1 - r0 - r) : step;
-            finish(g, acc + r * ldacc + (p - p0) * width, ldacc, r0 + r, p, rows);
+        for (int64_t r = 0; r < rows; r += step) {
+            int n = rows - r < step ? (int)(rows - r) : step;
+            finish(g, acc + r * ldacc + (p - p0) * width, ldacc, r0 + r, p, n);
         }
 }
 
@@ -160,16 +157,6 @@ static void gemm_run(struct gemm *g, struct pool *pool)
     pool_for(pool, (g->panels + g->group - 1) / g->group * g->row_blocks, gemm_block, g);
 }
 
-/* The rows of a thick streamed tile must not share cache sets; a few are cheaper to copy once. */
-static void gemm_copied(struct gemm *g, struct pool *pool)
-{
-    _Alignas(64) float copy[STREAM_ROWS * (STREAM_K + 16)];
-    copy_rows(copy, g->w->k + 16, g->a, g->lda, g->m, g->w->k);
-    g->a = copy;
-    g->lda = g->w->k + 16;
-    gemm_run(g, pool);
-}
-
 void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, const struct panel *w,
     int64_t n0, int64_t n1, const struct epilogue *ep, struct pool *pool)
 {
@@ -187,11 +174,10 @@ void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, con
         .n1 = n1,
         .panels = (n1 - n0 + w->width - 1) / w->width,
         .row_blocks = (m + MC - 1) / MC,
-        .copy_a = ld_conflicts(lda)};
-    if (g.copy_a && m > 8 && m <= STREAM_ROWS && w->k <= STREAM_K)
-        gemm_copied(&g, pool);
-    else
-        gemm_run(&g, pool);
+        .max_rows = kernels_get()->rows};
+    if (ld_conflicts(lda) && g.max_rows > CLASH_ROWS)
+        g.max_rows = CLASH_ROWS;
+    gemm_run(&g, pool);
 }
 
 struct gemm_cols {
