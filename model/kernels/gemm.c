@@ -1,9 +1,9 @@
 #include "model/kernels/parts.h"
 
 /* The accumulators live in registers: rows * NV of them, plus NV of the panel and one broadcast. */
-ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, int64_t ldc,
-    const float *restrict a, int64_t lda, const void *restrict b, int64_t ldb, int64_t k, bool add,
-    const char *ahead, int64_t ahead_step)
+ALWAYS_INLINE void tile(const int rows, const enum dtype t, const bool stream, float *restrict c,
+    int64_t ldc, const float *restrict a, int64_t lda, const void *restrict b, int64_t ldb,
+    int64_t k, bool add, const char *ahead, int64_t ahead_step)
 {
     vf acc[TILE_ROWS][NV];
     UNROLL
@@ -17,8 +17,8 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, i
         UNROLL
         for (int v = 0; v < NV; v++)
             w[v] = vload_as(b, i * ldb + v * VL, t);
-        /* Thin tiles wait for memory and want it in L1; thick ones stream through L2. */
-        if (rows <= 4) {
+        /* A thin tile alone waits for memory and wants it in L1; others stream through L2. */
+        if (stream) {
             __builtin_prefetch(ahead, 0, 3);
             __builtin_prefetch(ahead + 64, 0, 3);
         } else {
@@ -51,7 +51,11 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, float *restrict c, i
     static void tile_##T##_##R(float *c, int64_t ldc, const float *a, int64_t lda, const void *b,  \
         int64_t ldb, int64_t k, bool add, const char *ahead, int64_t step)                         \
     {                                                                                              \
-        tile(R, DT_##T, c, ldc, a, lda, b, ldb, k, add, ahead, step);                              \
+        const int64_t row = PANEL_W * (DT_##T == DT_F32 ? 4 : 2);                                  \
+        if ((R) <= 4 && step == row)                                                               \
+            tile(R, DT_##T, true, c, ldc, a, lda, b, ldb, k, add, ahead, step);                    \
+        else                                                                                       \
+            tile(R, DT_##T, false, c, ldc, a, lda, b, ldb, k, add, ahead, step);                   \
     }
 #if TILE_ROWS == 12
 #define EACH_ROWS(X, T)                                                                            \
@@ -162,14 +166,18 @@ double KERNEL(fma_loop)(int64_t n, double *flops)
 double KERNEL(read_loop)(const float *x, int64_t n)
 {
     vf s[8];
+    UNROLL
     for (int v = 0; v < 8; v++)
         s[v] = vset1(0.0f);
     for (int64_t i = 0; i + 8 * VL <= n; i += 8 * VL) {
-        __builtin_prefetch(x + i + 1024);
+        UNROLL
+        for (int v = 0; v < 8 * VL; v += 16)
+            __builtin_prefetch(x + i + v + 4096);
         UNROLL
         for (int v = 0; v < 8; v++)
             s[v] = s[v] + vload(x + i + v * VL);
     }
+    UNROLL
     for (int v = 1; v < 8; v++)
         s[0] = s[0] + s[v];
     return vsum(s[0]);
