@@ -18,13 +18,9 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, const bool stream, f
         for (int v = 0; v < NV; v++)
             w[v] = vload_as(b, i * ldb + v * VL, t);
         /* A thin tile alone waits for memory and wants it in L1; others stream through L2. */
-        if (stream) {
-            __builtin_prefetch(ahead, 0, 3);
-            __builtin_prefetch(ahead + 64, 0, 3);
-        } else {
-            __builtin_prefetch(ahead, 0, 2);
-            __builtin_prefetch(ahead + 64, 0, 2);
-        }
+        __builtin_prefetch(ahead, 0, stream ? 3 : 2);
+        if (PANEL_W * (t == DT_F32 ? 4 : 2) > 64)
+            __builtin_prefetch(ahead + 64, 0, stream ? 3 : 2);
         ahead += ahead_step;
         UNROLL
         for (int r = 0; r < rows; r++) {
