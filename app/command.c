@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/flags.h"
+#include "app/settings.h"
 #include "app/words.h"
 
 #define NEAREST 3
@@ -78,7 +79,8 @@ static int build_args(struct args *args, const struct verb *v, struct arena *are
         at += set->n;
     }
     memcpy(at, general_flags.params, (size_t)general_flags.n * sizeof *at);
-    return args_init(args, table, n, arena, e);
+    int rc = args_init(args, table, n, arena, e);
+    return rc ? rc : settings_apply(args, v->name, e);
 }
 
 /* "lens,dla": the analyses and their flags. */

@@ -3,6 +3,7 @@
 
 #include "app/embedded.h"
 #include "app/session.h"
+#include "app/settings.h"
 #include "app/signals.h"
 
 int main(int argc, char **argv)
@@ -13,8 +14,11 @@ int main(int argc, char **argv)
     signals_install();
     embedded_register();
     session_init(&s);
-    int rc = session_run(&s, argv + 1, argc > 0 ? argc - 1 : 0, &e);
+    int rc = settings_load(&e);
+    if (!rc)
+        rc = session_run(&s, argv + 1, argc > 0 ? argc - 1 : 0, &e);
     session_release(&s);
+    settings_release();
     if (rc < 0)
         fprintf(stderr, "sonde: %s\n", e.msg);
     return rc < 0 ? -rc : rc;

@@ -90,6 +90,12 @@ int progress_step(void *arg, double done, double total)
     return 0;
 }
 
+int progress_quiet(void *arg, double done, double total)
+{
+    (void)arg, (void)done, (void)total;
+    return signals_stopped();
+}
+
 void progress_end(struct progress *p)
 {
     if (p->is_open) {

@@ -19,6 +19,8 @@ void progress_init(struct progress *p, FILE *out, const char *mode);
 void progress_begin(struct progress *p, const char *what);
 /* A progress_fn: arg is the struct progress. Answers 1 once a signal asked to stop. */
 int progress_step(void *arg, double done, double total);
+/* The same without telling anything: for runs that are one of many. */
+int progress_quiet(void *arg, double done, double total);
 void progress_end(struct progress *p); /* clears the bar */
 
 #endif

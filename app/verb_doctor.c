@@ -162,8 +162,7 @@ static int run_forward(struct trace *t, const struct doctor *d, const struct pla
     struct forward_opts o = {.plan = plan,
         .pool = pool,
         .max_bytes = (size_t)args_int(&d->c->args, "max-mem"),
-        .progress = progress_step,
-        .progress_arg = &d->s->progress};
+        .progress = progress_quiet};
     return forward(t, d->m->params, &b, &o, e);
 }
 

@@ -69,8 +69,9 @@ struct workbench {
     struct engine *engine;
     struct facts facts;
     struct answer *lens, *dla, *neurons, *text;
-    struct answer *base;                     /* the prompt without edits, while there are some */
-    int64_t pin_target, pin_dla, pin_versus, pin_pos; /* under edits the question stays what it was */
+    struct answer *base; /* the prompt without edits, while there are some */
+    int64_t pin_target, pin_dla, pin_versus,
+        pin_pos; /* under edits the question stays what it was */
     struct selection sel;
     struct pane panes[PANE_COUNT];
     enum pane_id focus, zoomed, main_focus, back[8]; /* back: where Esc returns to */

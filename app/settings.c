@@ -1,0 +1,196 @@
+#include "app/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/command.h"
+#include "app/flags.h"
+#include "app/words.h"
+#include "model/core/stream.h"
+
+struct setting {
+    const char *scope, *name, *value; /* scope NULL: wherever the flag exists */
+    int line;
+};
+
+static struct {
+    struct arena arena;
+    char path[4096];
+    struct setting *list;
+    int n, room;
+} settings;
+
+static void find_path(void)
+{
+    const char *given = getenv("SONDE_CONFIG"), *xdg = getenv("XDG_CONFIG_HOME");
+    const char *home = getenv("HOME");
+    size_t n = sizeof settings.path;
+    if (given && *given)
+        snprintf(settings.path, n, "%s", given);
+    else if (xdg && *xdg)
+        snprintf(settings.path, n, "%s/sonde/config", xdg);
+    else
+        snprintf(settings.path, n, "%s/.config/sonde/config", home ? home : "");
+}
+
+/* A flag that can have a default of one's own: switches that end the command and lists cannot. */
+static bool is_setting(const struct param *p)
+{
+    return !p->many && strcmp(p->name, "help") != 0 && strcmp(p->name, "version") != 0;
+}
+
+/* The table of a scope that holds the name, NULL: none. */
+static const struct param *find_in(const struct param *table, int n, const char *name)
+{
+    for (int i = 0; i < n; i++)
+        if (is_setting(&table[i]) && flag_is(table[i].name, name, strlen(name)))
+            return &table[i];
+    return NULL;
+}
+
+static const struct param *find(const char *scope, const char *name)
+{
+    const struct param *p = NULL;
+    for (int s = -1; s < FLAG_SETS && !p && !scope; s++) {
+        const struct flag_table *t = s < 0 ? &general_flags : flag_set_at(s);
+        p = find_in(t->params, t->n, name);
+    }
+    for (int i = 0; i < n_verbs && !p; i++)
+        if (!scope || !strcmp(verbs[i]->name, scope))
+            p = find_in(verbs[i]->params, verbs[i]->n_params, name);
+    for (int i = 0; i < n_analyses && !p; i++)
+        if (!scope || !strcmp(analyses[i]->id, scope))
+            p = find_in(analyses[i]->params, analyses[i]->n_params, name);
+    return p;
+}
+
+static int add(char *const *words, int n, int line, struct err *e)
+{
+    if (n != 2)
+        return err_set(
+            e, ERR_INPUT, "%s:%d: give a name and a value, as in threads 4", settings.path, line);
+    struct setting s = {.name = words[0], .value = words[1], .line = line};
+    char *dot = strchr(words[0], '.');
+    if (dot) {
+        *dot = '\0';
+        s.scope = words[0];
+        s.name = dot + 1;
+    }
+    if (!find(s.scope, s.name))
+        return err_set(e, ERR_INPUT, "%s:%d: no setting %s%s%s; sonde config lists all",
+            settings.path, line, s.scope ? s.scope : "", s.scope ? "." : "", s.name);
+    if (settings.n == settings.room) {
+        int room = settings.room ? 2 * settings.room : 16;
+        struct setting *grown = arena_array(&settings.arena, (size_t)room, sizeof *grown, e);
+        if (!grown)
+            return ERR_LIMIT;
+        if (settings.n)
+            memcpy(grown, settings.list, (size_t)settings.n * sizeof *grown);
+        settings.list = grown;
+        settings.room = room;
+    }
+    settings.list[settings.n++] = s;
+    return 0;
+}
+
+int settings_load(struct err *e)
+{
+    find_path();
+    if (access(settings.path, F_OK))
+        return 0;
+    struct stream *in;
+    const char *line;
+    size_t len;
+    int rc = stream_open(&in, settings.path, e);
+    if (rc)
+        return rc;
+    while ((rc = stream_line(&line, &len, in, 1 << 16, e)) == 1) {
+        char **words;
+        int n, at = (int)stream_lines(in);
+        rc = words_split(&words, &n, line, &settings.arena, e);
+        if (rc)
+            err_prefix(e, "%s:%d", settings.path, at);
+        else if (n)
+            rc = add(words, n, at, e);
+        if (rc)
+            break;
+    }
+    stream_release(&in);
+    return rc;
+}
+
+void settings_release(void)
+{
+    arena_release(&settings.arena);
+    settings.list = NULL;
+    settings.n = settings.room = 0;
+}
+
+int settings_apply(struct args *a, const char *scope, struct err *e)
+{
+    for (int i = 0; i < settings.n; i++) {
+        const struct setting *s = &settings.list[i];
+        if (s->scope && strcmp(s->scope, scope) != 0)
+            continue;
+        for (int k = 0; k < a->n; k++) {
+            if (!is_setting(&a->table[k]) || !flag_is(a->table[k].name, s->name, strlen(s->name)))
+                continue;
+            int rc = args_set(a, k, s->value, e);
+            if (rc) {
+                err_prefix(e, "%s:%d", settings.path, s->line);
+                return rc;
+            }
+            a->values[k].is_set = false;
+        }
+    }
+    return 0;
+}
+
+/* The value in force for a setting, NULL: the built-in default. */
+static const char *in_force(const char *scope, const char *name)
+{
+    const char *value = NULL;
+    for (int i = 0; i < settings.n; i++) {
+        const struct setting *s = &settings.list[i];
+        bool same = scope ? s->scope && !strcmp(s->scope, scope) : !s->scope;
+        if (same && flag_is(name, s->name, strlen(s->name)))
+            value = s->value;
+    }
+    return value;
+}
+
+static void print_table(
+    FILE *out, const char *title, const char *scope, const struct param *table, int n)
+{
+    bool titled = false;
+    for (int i = 0; i < n; i++) {
+        const struct param *p = &table[i];
+        if (!is_setting(p))
+            continue;
+        if (!titled)
+            fprintf(out, "\n# %s\n", title);
+        titled = true;
+        const char *value = in_force(scope, p->name), *def = p->def;
+        if (!def)
+            def = p->type == PARAM_BOOL ? "false" : "...";
+        fprintf(out, "# %s\n%s%s%s%s %s\n", p->help, value ? "" : "#", scope ? scope : "",
+            scope ? "." : "", p->name, value ? value : def);
+    }
+}
+
+void settings_print(FILE *out)
+{
+    fprintf(out,
+        "# sonde's settings: other defaults for flags, one `name value` a line.\n# File: %s\n",
+        settings.path);
+    print_table(out, general_flags.title, NULL, general_flags.params, general_flags.n);
+    for (int s = 0; s < FLAG_SETS; s++)
+        print_table(out, flag_set_at(s)->title, NULL, flag_set_at(s)->params, flag_set_at(s)->n);
+    for (int i = 0; i < n_verbs; i++)
+        print_table(out, verbs[i]->brief, verbs[i]->name, verbs[i]->params, verbs[i]->n_params);
+    for (int i = 0; i < n_analyses; i++)
+        print_table(
+            out, analyses[i]->title, analyses[i]->id, analyses[i]->params, analyses[i]->n_params);
+}
