@@ -19,7 +19,7 @@ def check(ok, what):
 
 def sonde(*args, **kw):
     kw.setdefault('stdin', subprocess.DEVNULL)
-    env = dict(os.environ, SONDE_CONFIG='/dev/null', **kw.pop('env', {}))
+    env = {**os.environ, 'SONDE_CONFIG': '/dev/null', **kw.pop('env', {})}
     r = subprocess.run([SONDE, *args], capture_output=True, timeout=300, cwd=TMP, env=env, **kw)
     r.out, r.err = r.stdout.decode(errors='replace'), r.stderr.decode(errors='replace')
     return r
@@ -140,6 +140,21 @@ open(f'{TMP}/broken', 'w').write('list hooks\nrun lens --top 0\n')
 bad(2, 'broken:2', 'batch', 'broken')
 open(f'{TMP}/broken', 'w').write('run lens -p "open\n')
 bad(2, 'broken:1', 'batch', 'broken')
+
+# Settings: other defaults, which flags override; a mistake names its line.
+open(f'{TMP}/config', 'w').write('# mine\nlens.top 2\nquiet true\n')
+mine = {'env': {'SONDE_CONFIG': f'{TMP}/config'}}
+r = sonde('run', 'lens', **mine)
+check('k 2]' in r.out and not r.err, f'settings are defaults: {r.err!r}')
+check('k 3]' in sonde('run', 'lens', '--top', '3', **mine).out, 'a flag wins over a setting')
+printed = sonde('config', **mine).out
+check('\nlens.top 2\n' in printed and '\n#threads 0\n' in printed, 'config prints what is set and what could be')
+open(f'{TMP}/config', 'w').write(printed)
+check(sonde('config', **mine).out == printed, 'what config prints is a configuration')
+for text, says in (('nosuch 1', 'config:1'), ('threads', 'config:1'), ('\nlens.top 0', 'config:2')):
+    open(f'{TMP}/config', 'w').write(text)
+    r = sonde('run', 'lens', **mine)
+    check(r.returncode in (2, 3) and says in r.err, f'settings {text!r}: {r.returncode} {r.err!r}')
 
 # Export and show.
 p = 'runs/000-lens/input_0/entropy'
