@@ -191,40 +191,40 @@ static int read_pipeline(struct reader *r, struct err *e)
     return rc;
 }
 
+/* ["a", "b"] into buf, one behind the other. */
+static int read_two(char *buf, size_t n[2], struct scan *s, struct err *e)
+{
+    int rc = scan_open(s, '[', e);
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        rc = scan_more(s, ']', e);
+        if (rc == 0)
+            return scan_fail(s, "a merge of fewer than two names before here", e);
+        if (rc > 0)
+            rc = scan_string(i ? buf + n[0] + 1 : buf, &n[i], s, e);
+    }
+    if (rc == 0)
+        rc = scan_more(s, ']', e);
+    return rc > 0 ? scan_fail(s, "a merge of more than two names", e) : rc;
+}
+
 static int read_merge(struct reader *r, struct scan *s, char *buf, size_t line, struct err *e)
 {
-    char c = scan_peek(s);
-    size_t left_n, right_n;
-    char *left = buf, *right;
-    int rc;
-    if (c == '"') {
-        rc = scan_string(buf, &left_n, s, e);
-        if (rc < 0)
-            return rc;
-        if (left_n >= 8 && !memcmp(buf, "#version", 8))
-            return 0;
-        right = memchr(buf, ' ', left_n);
-        right_n = right ? left_n - (size_t)(right + 1 - buf) : 0;
-        if (!right || memchr(right + 1, ' ', right_n))
-            return scan_fail(s, "a merge that is not two names and a space before here", e);
-        left_n = (size_t)(right++ - buf);
-    } else {
-        rc = scan_open(s, '[', e);
-        if (rc == 0)
-            rc = scan_more(s, ']', e);
-        if (rc > 0)
-            rc = scan_string(left, &left_n, s, e);
-        if (rc == 0)
-            rc = scan_more(s, ']', e);
-        right = left + left_n + 1;
-        if (rc > 0)
-            rc = scan_string(right, &right_n, s, e);
-        if (rc == 0)
-            rc = scan_more(s, ']', e);
-        if (rc != 0)
-            return rc < 0 ? rc : scan_fail(s, "a merge of more than two names", e);
+    size_t n[2];
+    if (scan_peek(s) != '"') {
+        int rc = read_two(buf, n, s, e);
+        return rc < 0
+                   ? rc
+                   : tokenizer_read_merge(r->t, buf, n[0], buf + n[0] + 1, n[1], r->where, line, e);
     }
-    return tokenizer_read_merge(r->t, left, left_n, right, right_n, r->where, line, e);
+    int rc = scan_string(buf, &n[0], s, e);
+    if (rc < 0 || (n[0] >= 8 && !memcmp(buf, "#version", 8)))
+        return rc;
+    char *space = memchr(buf, ' ', n[0]);
+    n[1] = space ? n[0] - (size_t)(space + 1 - buf) : 0;
+    if (!space || memchr(space + 1, ' ', n[1]))
+        return scan_fail(s, "a merge that is not two names and a space before here", e);
+    return tokenizer_read_merge(
+        r->t, buf, (size_t)(space - buf), space + 1, n[1], r->where, line, e);
 }
 
 static int read_merges(struct reader *r, struct err *e)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes the committed corpora of fuzz_safetensors and fuzz_config: small files, good and hostile."""
+"""Writes the committed corpora of fuzz_safetensors, fuzz_config and fuzz_tokenizer: small files, good and hostile."""
 import json
 import os
 import struct
@@ -68,5 +68,39 @@ def config():
     put("config", "number", b"1e400")
 
 
+def tokenizer():
+    names = [chr(b) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174 else None for b in range(256)]
+    spare = iter(range(256, 400))
+    names = [n or chr(next(spare)) for n in names]
+    vocab = {n: i for i, n in enumerate(names)}
+    merges = [["h", "e"], ["l", "l"], ["\u0120", "he"], ["he", "ll"], ["a", "a"], ["aa", "aa"]]
+    for a, b in merges:
+        vocab[a + b] = len(vocab)
+    lines = "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges)
+    base = {"added_tokens": [], "normalizer": None, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False},
+            "decoder": {"type": "ByteLevel"}, "model": {"type": "BPE", "vocab": vocab, "merges": merges}}
+    few = {"a": 0, "b": 1, "ab": 2, "<unk>": 3}
+    small = dict(base, model={"type": "BPE", "vocab": few, "merges": ["a b"], "unk_token": "<unk>", "fuse_unk": True})
+    added = [dict(id=262, content="<x>", lstrip=True, rstrip=True, special=True), dict(id=263, content="he", single_word=True),
+             dict(id=264, content=" \n", normalized=False, rstrip=True), dict(id=265, content="\u00e9", special=True)]
+    text = "hello hello  aaaaaaaaa's <x> he \n\n caf\u00e9 \u65e5\u672c 12".encode() + b"\xff\xf0\x9f"
+    seeds = {
+        "pair": b"p" + json.dumps(vocab).encode() + b"\xfe" + lines.encode() + b"\xfe" + text,
+        "pair-small": b"p" + json.dumps(few).encode() + b"\xfea b\n\xfe" + b"abcab ab",
+        "twice": b'p{"a":0,"a":1}\xfe\xfe', "same-id": b'p{"a":0,"b":0}\xfe\xfe', "big-id": b'p{"a":99999999999}\xfe\xfe',
+        "unknown": b'p{"a":0,"b":1}\xfea b\n\xfe', "no-space": b'p{"a":0}\xfeab\n\xfe', "surrogate": b'p{"\\ud83d":0}\xfe\xfe',
+        "json": b"j" + json.dumps(dict(base, added_tokens=added)).encode() + b"\xfe" + text,
+        "json-small": b"j" + json.dumps(small).encode() + b"\xfeabcdab  ab",
+        "prefix": b"j" + json.dumps(dict(small, pre_tokenizer={"type": "ByteLevel", "use_regex": False})).encode() + b"\xfeab ab",
+        "nfc": b"j" + json.dumps(dict(small, normalizer={"type": "NFC"})).encode() + b"\xfe", "deep": b"j" + b"[" * 300 + b"\xfe",
+        "added-twice": b"j" + json.dumps(dict(small, added_tokens=[dict(id=4, content="x"), dict(id=4, content="x")])).encode() + b"\xfe",
+        "text": b"e" + text, "blanks": b"e \n \xc2\xa0\xe3\x80\x80  x", "quotes": b"e''s'll'l're'r've'v",
+        "run": b"e" + b"a" * 700, "broken": b"e\xf0\x9f\x98\xed\xa0\x80\xc0\xaf\xf8\x88\x80\x80\x80",
+    }
+    for name, data in seeds.items():
+        put("tokenizer", name, data)
+
+
 safetensors()
 config()
+tokenizer()
