@@ -11,7 +11,7 @@
 #define GROUP 8        /* panels of a group at most */
 #define STREAM_ROWS 24 /* up to here a panel is read once, end to end */
 #define AHEAD 16384    /* bytes fetched ahead of a stream */
-#define CLASH_ROWS 8   /* of a tile whose rows share cache sets: what the ways can hold */
+#define CLASH_ROWS 8   /* of a tile whose rows share cache sets: the ways of an L1 cache */
 
 struct gemm {
     const struct kernels *kern;
@@ -31,10 +31,15 @@ int tile_split(int64_t rows, int max)
     return (int)((rows + tiles - 1) / tiles);
 }
 
-bool ld_conflicts(int64_t ld)
+int tile_rows(const struct kernels *k, int64_t ld)
 {
-    /* Rows whose lines fall into fewer than 16 of the 64 sets of a 4 kB way. */
-    return ld % 512 == 0;
+    return ld % 512 == 0 && k->rows > CLASH_ROWS ? CLASH_ROWS : k->rows;
+}
+
+int64_t split_group(int64_t panels, int64_t most, const struct pool *pool)
+{
+    int64_t tasks = 4 * pool_threads(pool), group = (panels + tasks - 1) / tasks;
+    return group < most ? group : most;
 }
 
 void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t rows, int64_t n)
@@ -145,18 +150,6 @@ static void gemm_block(void *arg, int64_t i, int worker)
         cache_block(g, r0, r1, p0, p1);
 }
 
-static void gemm_run(struct gemm *g, struct pool *pool)
-{
-    /* Four tasks a thread even out what other programs take. */
-    int64_t tasks = 4 * pool_threads(pool);
-    g->group = (g->panels * g->row_blocks + tasks - 1) / tasks;
-    if (g->m > STREAM_ROWS && g->group > GROUP)
-        g->group = GROUP;
-    if (g->m * g->w->k * (g->n1 - g->n0) < 50000)
-        pool = NULL;
-    pool_for(pool, (g->panels + g->group - 1) / g->group * g->row_blocks, gemm_block, g);
-}
-
 void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, const struct panel *w,
     int64_t n0, int64_t n1, const struct epilogue *ep, struct pool *pool)
 {
@@ -174,10 +167,11 @@ void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, con
         .n1 = n1,
         .panels = (n1 - n0 + w->width - 1) / w->width,
         .row_blocks = (m + MC - 1) / MC,
-        .max_rows = kernels_get()->rows};
-    if (ld_conflicts(lda) && g.max_rows > CLASH_ROWS)
-        g.max_rows = CLASH_ROWS;
-    gemm_run(&g, pool);
+        .max_rows = tile_rows(kernels_get(), lda)};
+    g.group = split_group(g.panels * g.row_blocks, m <= STREAM_ROWS ? g.panels : GROUP, pool);
+    if (m * w->k * (n1 - n0) < 50000)
+        pool = NULL;
+    pool_for(pool, (g.panels + g.group - 1) / g.group * g.row_blocks, gemm_block, &g);
 }
 
 struct gemm_cols {

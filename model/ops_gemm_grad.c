@@ -22,8 +22,9 @@ struct gemm_t {
     const float *dc;
     int64_t ldc, m;
     const struct panel *w;
-    bool accumulate, copy_dc;
-    int64_t row_blocks;
+    bool accumulate;
+    int64_t row_blocks, group;
+    int max_rows; /* of a tile */
 };
 
 static const char *weight_at(const struct panel *w, int64_t k, int64_t n)
@@ -56,25 +57,14 @@ static void transpose_piece(
     }
 }
 
-/* Fetches part i of n of each of `rows` rows of dC, nn values long. */
-static void fetch_rows(const float *dc, int64_t ldc, int rows, int64_t nn, int64_t i, int64_t n)
-{
-    for (int r = 0; r < rows; r++)
-        for (int64_t x = nn * i / n; x < nn * (i + 1) / n; x += 16)
-            __builtin_prefetch(dc + r * ldc + x, 0, 2);
-}
-
-/* Fetches part i of n of W[k0 .. k0 + nk, n0 .. n0 + nn]: nn / width runs of nk rows. */
-static void fetch_part(
+/* Part i of n of W[k0 .. k0 + nk, n0 .. n0 + nn], which lies in runs of nk rows. */
+static const char *part_at(
     const struct gemm_t *g, int64_t k0, int64_t nk, int64_t n0, int64_t nn, int64_t i, int64_t n)
 {
     const struct panel *w = g->w;
-    const int64_t row = w->width * (int64_t)dtype_bytes(w->dtype), run = nk * row;
-    const int64_t lines = (nn + w->width - 1) / w->width * run / 64;
-    for (int64_t line = lines * i / n; line < lines * (i + 1) / n; line++) {
-        int64_t at = line * 64;
-        __builtin_prefetch(weight_at(w, k0, n0 + at / run * w->width) + at % run, 0, 2);
-    }
+    const int64_t run = nk * w->width * (int64_t)dtype_bytes(w->dtype);
+    const int64_t at = (nn + w->width - 1) / w->width * run * i / n;
+    return weight_at(w, k0, n0 + at / run * w->width) + at % run;
 }
 
 static void gemm_t_block(void *arg, int64_t i, int worker)
@@ -82,33 +72,25 @@ static void gemm_t_block(void *arg, int64_t i, int worker)
     const struct gemm_t *g = arg;
     const struct panel *w = g->w;
     _Alignas(64) float bt[GROUP_T * TILE_K * PANEL_W_MAX], acc[MC * GROUP_T * PANEL_W_MAX];
-    _Alignas(64) float copy[MC * PAD];
-    const int64_t width = g->kern->width, ldacc = GROUP_T * width, row = i % g->row_blocks;
+    const int64_t width = g->kern->width, ldacc = g->group * width, row = i % g->row_blocks;
     const int64_t r0 = g->m * row / g->row_blocks;
     const int64_t rows = g->m * (row + 1) / g->row_blocks - r0;
     const int64_t k0 = i / g->row_blocks * ldacc, nk = w->k - k0 < ldacc ? w->k - k0 : ldacc;
-    const int step = tile_split(rows, g->kern->rows);
+    const int step = tile_split(rows, g->max_rows);
     const int64_t parts = (nk + width - 1) / width * ((rows + step - 1) / step);
+    const int64_t bytes = nk * (int64_t)dtype_bytes(w->dtype) / parts;
     (void)worker;
     for (int64_t n = 0; n < w->n; n += TILE_K) {
         int64_t nn = w->n - n < TILE_K ? w->n - n : TILE_K, part = 0;
         int64_t next = w->n - n - nn < TILE_K ? w->n - n - nn : TILE_K;
         const float *dc = g->dc + r0 * g->ldc + n;
-        int64_t ldc = g->ldc;
         transpose_piece(bt, g, k0, nk, n, nn);
-        if (g->copy_dc) {
-            copy_rows(copy, PAD, dc, ldc, rows, nn);
-            dc = copy;
-            ldc = PAD;
-        }
         for (int64_t k = 0; k < nk; k += width)
             for (int64_t r = 0; r < rows; r += step) {
                 int nr = rows - r < step ? (int)(rows - r) : step;
-                fetch_part(g, k0, nk, n + nn, next, part++, parts);
-                fetch_rows(g->dc + (r0 + r) * g->ldc + n + nn, g->ldc, nr, next, k / width,
-                    (nk + width - 1) / width);
-                g->kern->tile[0][nr - 1](acc + r * ldacc + k, ldacc, dc + r * ldc, ldc, bt + k * nn,
-                    width, nn, n > 0, (const char *)bt, 0);
+                const char *ahead = part_at(g, k0, nk, n + nn, next, part++, parts);
+                g->kern->tile[0][nr - 1](acc + r * ldacc + k, ldacc, dc + r * g->ldc, g->ldc,
+                    bt + k * nn, width, nn, n > 0, ahead, bytes);
             }
     }
     float *da = g->da + r0 * g->lda + k0;
@@ -125,10 +107,19 @@ void ops_gemm_t(float *da, int64_t lda, const float *dc, int64_t ldc, int64_t m,
 {
     if (m <= 0 || w->k <= 0)
         return;
-    struct gemm_t g = {
-        kernels_get(), da, lda, dc, ldc, m, w, accumulate, ld_conflicts(ldc), (m + MC - 1) / MC};
-    const int64_t columns = GROUP_T * g.kern->width;
-    pool_for(pool, (w->k + columns - 1) / columns * g.row_blocks, gemm_t_block, &g);
+    struct gemm_t g = {.kern = kernels_get(),
+        .da = da,
+        .lda = lda,
+        .dc = dc,
+        .ldc = ldc,
+        .m = m,
+        .w = w,
+        .accumulate = accumulate};
+    const int64_t panels = (w->k + g.kern->width - 1) / g.kern->width;
+    g.row_blocks = (m + MC - 1) / MC;
+    g.max_rows = tile_rows(g.kern, ldc);
+    g.group = split_group(panels * g.row_blocks, GROUP_T, pool);
+    pool_for(pool, (panels + g.group - 1) / g.group * g.row_blocks, gemm_t_block, &g);
 }
 
 /* dW += A^T dC. A block is KB rows of dW by GROUP panels of its columns, over all of M: A's piece is

@@ -4,14 +4,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "model/core/parallel.h"
 #include "model/core/tensor.h"
+
+struct kernels;
 
 /* Shared by the ops that drive tiles. */
 
 /* Rows of each tile when `rows` are cut evenly: no thin last tile. */
 int tile_split(int64_t rows, int max);
-/* Would rows this far apart (in floats) fight for the same cache sets? */
-bool ld_conflicts(int64_t ld);
+/* The largest tile for rows that are ld floats apart: fewer rows where they share cache sets. */
+int tile_rows(const struct kernels *k, int64_t ld);
+/* Panels of a task: about four tasks a thread, which evens out what other programs take. */
+int64_t split_group(int64_t panels, int64_t most, const struct pool *pool);
 void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t rows, int64_t n);
 int dtype_slot(enum dtype t); /* index into kernels.tile */
 
