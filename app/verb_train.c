@@ -122,9 +122,11 @@ static int curves(
 static int attributes(struct run *run, const struct command *c, const struct corpus *corpus,
     const struct config *cfg, struct err *e)
 {
+    /* What a resumed run need not repeat, and what changes no number. */
     static const char *const left_out[] = {"resume", "stop-at", "checkpoint-every", "file",
-        "output", "report", "progress", "quiet", "threads", "max-mem", "color", "ascii", "help",
-        "version"};
+        "output", "report", "model", "vocab-folder", "config", "n-layer", "n-head", "d-model",
+        "d-mlp", "n-ctx", "activation", "init-std", "progress", "quiet", "threads", "max-mem",
+        "color", "ascii", "help", "version"};
     for (int i = 0; i < c->args.n; i++) {
         const struct param_value *v = &c->args.values[i];
         char name[80];
