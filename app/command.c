@@ -107,6 +107,8 @@ static int name_analyses(struct command *c, const char *list, struct arena *aren
                     e, ERR_USAGE, "the analysis %s is named twice; name it once", found->id);
         int rc =
             args_init(&c->analysis_args[c->n_analyses], found->params, found->n_params, arena, e);
+        if (!rc)
+            rc = settings_apply(&c->analysis_args[c->n_analyses], found->id, e);
         if (rc)
             return rc;
         c->analyses[c->n_analyses++] = found;
