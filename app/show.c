@@ -102,6 +102,16 @@ static int apply_slice(
     return 0;
 }
 
+/* Of ranked answers the best are drawn, over the two axes before the rank. */
+static void draw_best(struct view_state *st, const struct field *f)
+{
+    if (f->rank < 3 || f->axes[f->rank - 1].kind != AXIS_RANK)
+        return;
+    st->has_axes = true;
+    st->row_axis = f->rank - 3;
+    st->col_axis = f->rank - 2;
+}
+
 /* Rows a drawing wants: as many as there are things to see, within reason. */
 static int rows_wanted(const struct view_data *d, const struct view_state *st)
 {
@@ -142,6 +152,8 @@ static int draw(
         int rc = apply_slice(&st, how->slice, f, e);
         if (rc)
             return rc;
+    } else {
+        draw_best(&st, f);
     }
     if (!v)
         return err_set(

@@ -59,26 +59,62 @@ static int list_datasets(struct session *s, const struct command *c, struct err 
     return 0;
 }
 
+/* The axes of a site in words, or in numbers where a model is at hand. */
+static void print_axes(FILE *out, const struct site_info *site, const struct config *cfg)
+{
+    const struct {
+        char letter;
+        const char *word;
+        int64_t size;
+    } axes[] = {{'P', "pos", 0}, {'C', "d_model", cfg ? cfg->d_model : 0},
+        {'H', "head", cfg ? cfg->n_head : 0}, {'D', "d_head", cfg ? cfg->d_head : 0},
+        {'F', "d_mlp", cfg ? cfg->d_mlp : 0}, {'1', "1", 0}, {'Q', "query", 0}, {'K', "key", 0}};
+    fputc('[', out);
+    for (const char *a = site->axes; *a; a++)
+        for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) {
+            if (axes[i].letter != *a)
+                continue;
+            fprintf(out, "%s%s", a > site->axes ? ", " : "", axes[i].word);
+            if (axes[i].size)
+                fprintf(out, " %lld", (long long)axes[i].size);
+        }
+    fputc(']', out);
+}
+
+static void print_hook(
+    FILE *out, enum site s, const char *name, const struct config *cfg, bool names)
+{
+    fputs(name, out);
+    if (!names) {
+        int len = (int)strlen(name);
+        fprintf(out, "%*s %-14s ", len < 32 ? 32 - len : 0, "", site_info(s)->brief);
+        print_axes(out, site_info(s), cfg);
+    }
+    fputc('\n', out);
+}
+
+/* Without -m every name once, with blocks.L.; with it the names and sizes of that model. */
 static int list_hooks(struct session *s, const struct command *c, struct err *e)
 {
-    (void)e;
-    for (int i = 0; i < SITE_COUNT; i++) {
-        const struct site_info *site = site_info((enum site)i);
-        fprintf(s->out, "%s%s", site->per_layer ? "blocks.L." : "", site->name);
-        if (!args_bool(&c->args, "names")) {
-            int len = (int)strlen(site->name) + (site->per_layer ? 9 : 0);
-            fprintf(s->out, "%*s %-14s [", len < 32 ? 32 - len : 0, "", site->brief);
-            for (const char *a = site->axes; *a; a++) {
-                static const char letters[] = "PCHDF1QK";
-                static const char *const words[] = {
-                    "pos", "d_model", "head", "d_head", "d_mlp", "1", "query", "key"};
-                fprintf(s->out, "%s%s", a > site->axes ? ", " : "",
-                    words[strchr(letters, *a) - letters]);
-            }
-            fputc(']', s->out);
-        }
-        fputc('\n', s->out);
+    bool names = args_bool(&c->args, "names");
+    struct model *m = NULL;
+    char name[64];
+    if (args_get(&c->args, "model")->is_set) {
+        int rc = session_model(&m, s, c, e);
+        if (rc)
+            return rc;
     }
+    for (int l = -1; l < (m ? m->cfg.n_layer : 0); l++)
+        for (int i = 0; i < SITE_COUNT; i++) {
+            const struct site_info *site = site_info((enum site)i);
+            if (m ? site->per_layer != (l >= 0) : l >= 0)
+                continue;
+            if (m)
+                site_full_name(name, sizeof name, (enum site)i, l);
+            else
+                snprintf(name, sizeof name, "%s%s", site->per_layer ? "blocks.L." : "", site->name);
+            print_hook(s->out, (enum site)i, name, m ? &m->cfg : NULL, names);
+        }
     return 0;
 }
 
@@ -121,7 +157,9 @@ const struct verb verb_list = {
     .name = "list",
     .operands = "analyses|views|datasets|models|hooks|keys",
     .brief = "what there is: analyses, views, datasets, models, hooks, keys",
-    .help = "One name a line with what it is.",
+    .help = "One name a line with what it is. With -m, hooks are those of that model, with their "
+            "sizes.",
+    .sets = FLAGS_MODEL | FLAGS_ENGINE,
     .params = params,
     .n_params = 1,
     .min_operands = 1,
