@@ -104,10 +104,12 @@ static int list_hooks(struct session *s, const struct command *c, struct err *e)
         if (rc)
             return rc;
     }
-    for (int l = -1; l < (m ? m->cfg.n_layer : 0); l++)
+    int last = m ? m->cfg.n_layer : 0; /* before the layers, the layers, behind them */
+    for (int l = -1; l <= (m ? last : -1); l++)
         for (int i = 0; i < SITE_COUNT; i++) {
             const struct site_info *site = site_info((enum site)i);
-            if (m ? site->per_layer != (l >= 0) : l >= 0)
+            int at = site->per_layer ? l >= 0 && l < last ? l : -2 : i < SITE_RESID_PRE ? -1 : last;
+            if (m && at != l)
                 continue;
             if (m)
                 site_full_name(name, sizeof name, (enum site)i, l);
