@@ -186,32 +186,35 @@ static bool plan_window(
     return some;
 }
 
-static void accumulate(double *to, double *n, double v, enum field_reduce how)
+/* Folds m cells that lie side by side into one cell of the output; n counts what was folded so far. */
+static void fold_cells(double *to, double *n, const double *v, int64_t m, enum field_reduce how)
 {
-    bool first = *n == 0;
-    if (isnan(v))
+    double sum = 0, best = *n > 0 ? *to : NAN;
+    int64_t count = 0;
+    if (how == FIELD_MEAN || how == FIELD_NORM) {
+        for (int64_t i = 0; i < m; i++) {
+            double x = how == FIELD_NORM ? v[i] * v[i] : v[i];
+            sum += isnan(x) ? 0 : x;
+            count += !isnan(x);
+        }
+        if (count)
+            *to = *n > 0 ? *to + sum : sum;
+        *n += (double)count;
         return;
-    *n += 1;
-    switch (how) {
-    case FIELD_POINT:
-        *to = v;
-        break;
-    case FIELD_MEAN:
-        *to = first ? v : *to + v;
-        break;
-    case FIELD_NORM:
-        *to = first ? v * v : *to + v * v;
-        break;
-    case FIELD_MAX:
-        *to = first || v > *to ? v : *to;
-        break;
-    case FIELD_MIN:
-        *to = first || v < *to ? v : *to;
-        break;
-    case FIELD_ABSMAX:
-        *to = first || fabs(v) > fabs(*to) ? v : *to;
-        break;
     }
+    /* Comparisons with NaN are false: the first number replaces it, none replaces a number by NaN. */
+    for (int64_t i = 0; i < m; i++) {
+        bool better = how == FIELD_MAX      ? v[i] > best
+                      : how == FIELD_MIN    ? v[i] < best
+                      : how == FIELD_ABSMAX ? fabs(v[i]) > fabs(best)
+                                            : true;
+        if (!isnan(v[i]) && (isnan(best) || better))
+            best = v[i];
+        count += !isnan(v[i]);
+    }
+    if (count)
+        *to = best;
+    *n += (double)count;
 }
 
 /* Folds one tile of cells into the output. */
@@ -220,14 +223,16 @@ static void fold_tile(double *out, double *n, const double *cells, const struct 
 {
     int64_t at[FIELD_MAX_RANK] = {0}, total = dims_count(count, p->rank);
     int last = p->rank - 1;
-    int64_t row = p->rank ? count[last] : 1;
+    int64_t row = p->rank ? count[last] : 1, fold = p->rank ? p->fold[last] : 1;
+    int64_t begin = p->rank ? from[last] : 0;
     for (int64_t done = 0; done < total; done += row) {
-        int64_t base = 0;
+        int64_t o = begin / fold, room = fold - begin % fold;
         for (int i = 0; i < last; i++)
-            base += (from[i] + at[i]) / p->fold[i] * p->out_step[i];
-        for (int64_t k = 0; k < row; k++) {
-            int64_t o = base + (p->rank ? (from[last] + k) / p->fold[last] : 0);
-            accumulate(&out[o], &n[o], cells[done + k], how);
+            o += (from[i] + at[i]) / p->fold[i] * p->out_step[i];
+        for (int64_t k = 0; k < row; room = fold, o++) {
+            int64_t m = room < row - k ? room : row - k;
+            fold_cells(&out[o], &n[o], cells + done + k, m, how);
+            k += m;
         }
         for (int i = last - 1; i >= 0 && ++at[i] == count[i]; i--)
             at[i] = 0;
