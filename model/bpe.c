@@ -71,14 +71,8 @@ static int grow(struct bpe *b, struct err *e)
     return 0;
 }
 
-int bpe_add(struct bpe *b, int64_t left, int64_t right, struct err *e)
+int bpe_add(struct bpe *b, int64_t left, int64_t right, int64_t joined, struct err *e)
 {
-    /* Trainers number tokens in the order of their merges. */
-    int64_t joined = b->last_joined + 1;
-    if (!vocab_is_joined(b->vocab, joined, left, right))
-        joined = vocab_find_joined(b->vocab, left, right);
-    if (joined < 0)
-        return 0;
     b->last_joined = joined;
     if ((uint64_t)b->used * 2 > b->mask) {
         int rc = grow(b, e);
@@ -89,7 +83,7 @@ int bpe_add(struct bpe *b, int64_t left, int64_t right, struct err *e)
     b->used += m->rank == BPE_NONE;
     *m = (struct merge){
         .left = (int32_t)left, .right = (int32_t)right, .rank = b->n++, .joined = (int32_t)joined};
-    return 1;
+    return 0;
 }
 
 void bpe_finish(struct bpe *b)

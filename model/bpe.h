@@ -34,9 +34,8 @@ struct bpe {
 /* About n merges are to come; vocab must be filled. Release also after a failure. */
 int bpe_init(struct bpe *b, const struct vocab *v, size_t n, struct arena *a, struct err *e);
 void bpe_release(struct bpe *b);
-/* The next merge; a pair that comes again takes the later rank. 1: done, 0: no token is called like
- * the joined pair, negative on error. */
-int bpe_add(struct bpe *b, int64_t left, int64_t right, struct err *e);
+/* The next merge; a pair that comes again takes the later rank. */
+int bpe_add(struct bpe *b, int64_t left, int64_t right, int64_t joined, struct err *e);
 void bpe_finish(struct bpe *b);
 const struct merge *bpe_merge(const struct bpe *b, int32_t left, int32_t right); /* NULL: none */
 

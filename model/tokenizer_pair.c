@@ -47,14 +47,17 @@ int tokenizer_read_merge(struct tokenizer *t, const char *left, size_t left_n, c
     size_t right_n, const char *where, size_t line, struct err *e)
 {
     static const char unknown[] = "names a token that is not in the vocabulary:";
-    int64_t l = vocab_find(&t->vocab, left, left_n), r = vocab_find(&t->vocab, right, right_n);
-    if (l < 0 || r < 0)
-        return merge_fails(where, line, unknown, l < 0 ? left : right, l < 0 ? left_n : right_n, e);
-    int rc = bpe_add(&t->bpe, l, r, e);
-    if (rc == 0)
+    int64_t ids[3];
+    /* Trainers number tokens in the order of their merges. */
+    vocab_find_merge(ids, &t->vocab, t->bpe.last_joined + 1, left, left_n, right, right_n);
+    if (ids[0] < 0)
+        return merge_fails(where, line, unknown, left, left_n, e);
+    if (ids[1] < 0)
+        return merge_fails(where, line, unknown, right, right_n, e);
+    if (ids[2] < 0)
         return merge_fails(
             where, line, "makes a token that is not in the vocabulary, from", left, left_n, e);
-    return rc < 0 ? rc : 0;
+    return bpe_add(&t->bpe, ids[0], ids[1], ids[2], e);
 }
 
 static int read_merges(

@@ -66,10 +66,15 @@ static struct vocab_slot *slot_of(
         struct vocab_slot *slot = &v->slots[i];
         if (slot->id < 0)
             return slot;
-        if (slot->tag != *tag)
+        if (slot->tag != *tag || slot->mapped != mapped)
             continue;
+        if (slot->n <= SLOT_BYTES) {
+            if (slot->n == n && !memcmp(slot->bytes, bytes, n))
+                return slot;
+            continue;
+        }
         const struct token *t = &v->tokens[slot->id];
-        if (t->bytes_n == n && t->mapped == mapped && !memcmp(t->bytes, bytes, n))
+        if (t->bytes_n == n && !memcmp(t->bytes, bytes, n))
             return slot;
     }
 }
@@ -148,7 +153,11 @@ int vocab_put(struct vocab *v, int64_t id, const char *name, size_t n, bool adde
         return clash(v, id, slot->id, name, n, where, e);
     t->name = name;
     t->added = added;
-    *slot = (struct vocab_slot){.tag = tag, .id = (int32_t)id};
+    *slot = (struct vocab_slot){.tag = tag,
+        .id = (int32_t)id,
+        .n = len > SLOT_BYTES ? UINT8_MAX : (uint8_t)len,
+        .mapped = t->mapped};
+    memcpy(slot->bytes, bytes, len > SLOT_BYTES ? 0 : len);
     v->count++;
     if (id >= v->n)
         v->n = id + 1;
@@ -185,36 +194,40 @@ int64_t vocab_find(const struct vocab *v, const char *name, size_t n)
     return id;
 }
 
-bool vocab_is_joined(const struct vocab *v, int64_t id, int64_t left, int64_t right)
+/* Names outside the map, or longer than any buffer. */
+static int64_t find_joined(
+    const struct vocab *v, const char *left, size_t left_n, const char *right, size_t right_n)
 {
-    if (id < 0 || id >= v->n)
-        return false;
-    const struct token *t = &v->tokens[id], *l = &v->tokens[left], *r = &v->tokens[right];
-    return t->name && t->mapped && l->mapped && r->mapped && !t->added &&
-           t->bytes_n == (uint64_t)l->bytes_n + r->bytes_n &&
-           !memcmp(t->bytes, l->bytes, l->bytes_n) &&
-           !memcmp(t->bytes + l->bytes_n, r->bytes, r->bytes_n);
+    if (left_n > v->longest || right_n > v->longest - left_n)
+        return -1;
+    char *both = malloc(left_n + right_n + 1);
+    if (!both)
+        return -1;
+    memcpy(both, left, left_n);
+    memcpy(both + left_n, right, right_n);
+    int64_t id = vocab_find(v, both, left_n + right_n);
+    free(both);
+    return id;
 }
 
-int64_t vocab_find_joined(const struct vocab *v, int64_t left, int64_t right)
+void vocab_find_merge(int64_t ids[3], const struct vocab *v, int64_t guess, const char *left,
+    size_t left_n, const char *right, size_t right_n)
 {
-    const struct token *l = &v->tokens[left], *r = &v->tokens[right];
-    char small[SMALL], *heap;
-    bool mapped = l->mapped && r->mapped;
-    size_t n = mapped ? (size_t)l->bytes_n + r->bytes_n : (size_t)l->name_n + r->name_n;
-    if (n > v->longest)
-        return -1;
-    char *buf = room(small, n, &heap);
-    int64_t id = -1;
-    if (buf && mapped) {
-        memcpy(buf, l->bytes, l->bytes_n);
-        memcpy(buf + l->bytes_n, r->bytes, r->bytes_n);
-        id = vocab_find_bytes(v, buf, n);
-    } else if (buf) {
-        memcpy(buf, l->name, l->name_n);
-        memcpy(buf + l->name_n, r->name, r->name_n);
-        id = vocab_find(v, buf, n);
+    char buf[SMALL];
+    size_t l, r;
+    if (left_n + right_n > sizeof buf || !vocab_unmap(buf, &l, left, left_n) ||
+        !vocab_unmap(buf + l, &r, right, right_n)) {
+        ids[0] = vocab_find(v, left, left_n);
+        ids[1] = vocab_find(v, right, right_n);
+        ids[2] = find_joined(v, left, left_n, right, right_n);
+        return;
     }
-    free(heap);
-    return id;
+    ids[0] = find(v, buf, l, true);
+    ids[1] = find(v, buf + l, r, true);
+    ids[2] = -1;
+    const struct token *t = guess >= 0 && guess < v->n ? &v->tokens[guess] : NULL;
+    if (t && t->name && t->mapped && t->bytes_n == l + r && !memcmp(t->bytes, buf, l + r))
+        ids[2] = guess;
+    else if (l + r <= v->longest)
+        ids[2] = find(v, buf, l + r, true);
 }

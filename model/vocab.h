@@ -19,14 +19,21 @@ struct token {
     bool literal; /* an added token: it decodes to its name */
 };
 
+/* Most names fit into their slot: a lookup is then one cache line. */
+#define SLOT_BYTES 14
+struct vocab_slot {
+    uint32_t tag; /* more bits of the hash */
+    int32_t id;   /* -1: empty */
+    uint8_t n;    /* bytes below, or UINT8_MAX: too long for them */
+    bool mapped;
+    char bytes[SLOT_BYTES];
+};
+
 struct vocab {
-    struct token *tokens; /* [room] */
-    int64_t room, n;      /* ids are below room; largest id + 1 */
-    int64_t count;        /* ids in use */
-    struct vocab_slot {
-        uint32_t tag; /* more bits of the hash: most strangers are told apart without a look */
-        int32_t id;   /* -1: empty */
-    } * slots;        /* hash of (mapped, bytes) */
+    struct token *tokens;     /* [room] */
+    int64_t room, n;          /* ids are below room; largest id + 1 */
+    int64_t count;            /* ids in use */
+    struct vocab_slot *slots; /* hash of (mapped, bytes) */
     uint64_t mask;
     size_t longest; /* bytes of the longest name */
     char *pool;     /* room for bytes of tokens to come */
@@ -39,11 +46,12 @@ int vocab_init(struct vocab *v, int64_t room, struct arena *a, struct err *e);
  * name that has one: ERR_INPUT; `where` names the file. */
 int vocab_put(struct vocab *v, int64_t id, const char *name, size_t n, bool added,
     const char *where, struct arena *a, struct err *e);
-int64_t vocab_find(const struct vocab *v, const char *name, size_t n);         /* -1: none */
-int64_t vocab_find_bytes(const struct vocab *v, const char *bytes, size_t n);  /* mapped only */
-int64_t vocab_find_joined(const struct vocab *v, int64_t left, int64_t right); /* -1: none */
-/* Whether id is called like left and right together; any id may be asked about. */
-bool vocab_is_joined(const struct vocab *v, int64_t id, int64_t left, int64_t right);
+int64_t vocab_find(const struct vocab *v, const char *name, size_t n);        /* -1: none */
+int64_t vocab_find_bytes(const struct vocab *v, const char *bytes, size_t n); /* mapped only */
+/* The tokens called left, right and both together, each -1 if there is none; `guess` may be the last
+ * one (any id may be asked about). */
+void vocab_find_merge(int64_t ids[3], const struct vocab *v, int64_t guess, const char *left,
+    size_t left_n, const char *right, size_t right_n);
 /* Bytes of a name through the byte map; false if a character is outside it. out holds n bytes. */
 bool vocab_unmap(char *out, size_t *n_out, const char *name, size_t n);
 
