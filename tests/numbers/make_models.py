@@ -85,20 +85,19 @@ def to_bytes(x, dtype):
 
 def write_safetensors(path, tensors, metadata=None):
     """tensors: {name: (dtype name, numpy array)}, written in the order given."""
-    header, blobs, at = {}, [], 0
+    header, at = {}, 0
     if metadata is not None:
         header["__metadata__"] = metadata
     for name, (dtype, x) in tensors.items():
-        b = to_bytes(x, dtype)
-        header[name] = {"dtype": dtype, "shape": list(np.shape(x)), "data_offsets": [at, at + len(b)]}
-        blobs.append(b)
-        at += len(b)
+        n = int(np.prod(np.shape(x))) * {"F32": 4, "F64": 8, "I32": 4, "BOOL": 1}.get(dtype, 2)
+        header[name] = {"dtype": dtype, "shape": list(np.shape(x)), "data_offsets": [at, at + n]}
+        at += n
     h = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     h += b" " * (-len(h) % 8)
     with open(path, "wb") as f:
         f.write(struct.pack("<Q", len(h)) + h)
-        for b in blobs:
-            f.write(b)
+        for dtype, x in tensors.values():  # one at a time: the large shapes must fit in memory
+            f.write(to_bytes(x, dtype))
 
 
 def read_safetensors(path):
