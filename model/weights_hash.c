@@ -16,20 +16,22 @@
 #define MAX_LINES 4096
 #define PIECE ((uint64_t)4 << 20)
 
+/* $XDG_CACHE_HOME/sonde/model-hashes; `make`: with its folders. */
 static bool memory_path(char *out, size_t n, bool make)
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    int len = cache && *cache == '/' ? snprintf(out, n, "%s", cache)
-              : home && *home        ? snprintf(out, n, "%s/.cache", home)
+    char base[3500];
+    int len = cache && *cache == '/' ? snprintf(base, sizeof base, "%s", cache)
+              : home && *home        ? snprintf(base, sizeof base, "%s/.cache", home)
                                      : -1;
-    if (len < 0 || (size_t)len + 32 > n)
+    if (len < 0 || (size_t)len >= sizeof base)
         return false;
     if (make)
-        (void)mkdir(out, 0700);
-    strcat(out, "/sonde");
+        (void)mkdir(base, 0700);
+    snprintf(out, n, "%s/sonde", base);
     if (make)
         (void)mkdir(out, 0700);
-    strcat(out, "/model-hashes");
+    snprintf(out, n, "%s/sonde/model-hashes", base);
     return true;
 }
 
