@@ -10,6 +10,7 @@
 #define MC 132         /* rows of a block: A's K piece and the sums stay in L2 */
 #define GROUP 8        /* panels of a group at most */
 #define STREAM_ROWS 24 /* up to here a panel is read once, end to end */
+#define STORE_ROWS 4   /* stored together: an activation finds them in L1 */
 #define AHEAD 16384    /* bytes fetched ahead of a stream */
 #define CLASH_ROWS 8   /* of a tile whose rows share cache sets: the ways of an L1 cache */
 
@@ -58,23 +59,27 @@ int dtype_slot(enum dtype t)
     return t == DT_F16 ? 1 : t == DT_BF16 ? 2 : 0;
 }
 
-static void finish(
-    const struct gemm *g, float *acc, int64_t ldacc, int64_t row, int64_t panel, int rows)
+/* Stores sums of panels [p0, p1), a few rows at a time: whole runs of a row go out together. */
+static void finish(const struct gemm *g, float *acc, int64_t ldacc, int64_t row, int64_t rows,
+    int64_t p0, int64_t p1)
 {
-    int64_t col = panel * g->w->width, left = g->n1 - g->n0 - col;
-    int cols = left < g->w->width ? (int)left : g->w->width;
-    struct tile_out o = {.c = g->c + row * g->ldc + col, .ldc = g->ldc};
-    const struct epilogue *ep = g->ep;
-    if (ep) {
-        o.bias = ep->bias ? ep->bias + col : NULL;
-        o.use_act = ep->use_act;
-        o.act = ep->act;
-        o.pre = ep->pre ? ep->pre + row * ep->ld_pre + col : NULL;
-        o.ld_pre = ep->ld_pre;
-        o.add = ep->add ? ep->add + row * ep->ld_add + col : NULL;
-        o.ld_add = ep->ld_add;
+    const int64_t col = p0 * g->w->width, end = p1 * g->w->width;
+    const int cols = (int)((end < g->n1 - g->n0 ? end : g->n1 - g->n0) - col);
+    const struct epilogue none = {0}, *ep = g->ep ? g->ep : &none;
+    for (int64_t r = 0; r < rows; r += STORE_ROWS) {
+        const int64_t at = row + r;
+        const struct tile_out o = {.c = g->c + at * g->ldc + col,
+            .ldc = g->ldc,
+            .bias = ep->bias ? ep->bias + col : NULL,
+            .use_act = ep->use_act,
+            .act = ep->act,
+            .pre = ep->pre ? ep->pre + at * ep->ld_pre + col : NULL,
+            .ld_pre = ep->ld_pre,
+            .add = ep->add ? ep->add + at * ep->ld_add + col : NULL,
+            .ld_add = ep->ld_add};
+        g->kern->store(
+            &o, acc + r * ldacc, ldacc, (int)(rows - r < STORE_ROWS ? rows - r : STORE_ROWS), cols);
     }
-    g->kern->store(&o, acc, ldacc, rows, cols);
 }
 
 /* All rows of a block against one K piece of one panel. Each tile fetches its share of `next`, the
@@ -96,18 +101,22 @@ static void run_piece(const struct gemm *g, float *acc, int64_t ldacc, const flo
 /* Few rows: each panel is one stream from memory, with all its rows done at once. */
 static void stream_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
 {
-    _Alignas(64) float acc[STREAM_ROWS * PANEL_W_MAX];
+    _Alignas(64) float acc[STREAM_ROWS * GROUP * PANEL_W_MAX];
     const struct panel *w = g->w;
     const int64_t width = w->width, base = g->n0 / width, rows = r1 - r0;
-    for (int64_t p = p0; p < p1; p++) {
-        for (int64_t k = 0; k < w->k; k += TILE_K) {
-            int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
-            const char *b = panel_at(w, base + p, k);
-            /* A single tile uses the stream as fast as it comes. */
-            const char *next = rows <= g->max_rows ? b + AHEAD : panel_at(w, base + p, k + nk);
-            run_piece(g, acc, width, g->a + r0 * g->lda + k, rows, b, nk, k > 0, next);
-        }
-        finish(g, acc, width, r0, p, (int)rows);
+    for (int64_t p = p0, q; p < p1; p = q) {
+        q = p + GROUP < p1 ? p + GROUP : p1;
+        const int64_t ldacc = (q - p) * width;
+        for (int64_t x = p; x < q; x++)
+            for (int64_t k = 0; k < w->k; k += TILE_K) {
+                int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
+                const char *b = panel_at(w, base + x, k);
+                /* A single tile uses the stream as fast as it comes. */
+                const char *next = rows <= g->max_rows ? b + AHEAD : panel_at(w, base + x, k + nk);
+                run_piece(g, acc + (x - p) * width, ldacc, g->a + r0 * g->lda + k, rows, b, nk,
+                    k > 0, next);
+            }
+        finish(g, acc, ldacc, r0, rows, p, q);
     }
 }
 
@@ -129,12 +138,7 @@ static void cache_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0
                 panel_at(w, base + p, k), nk, k > 0, next);
         }
     }
-    const int step = tile_split(rows, g->max_rows);
-    for (int64_t p = p0; p < p1; p++)
-        for (int64_t r = 0; r < rows; r += step) {
-            int n = rows - r < step ? (int)(rows - r) : step;
-            finish(g, acc + r * ldacc + (p - p0) * width, ldacc, r0 + r, p, n);
-        }
+    finish(g, acc, ldacc, r0, rows, p0, p1);
 }
 
 static void gemm_block(void *arg, int64_t i, int worker)
