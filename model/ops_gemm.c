@@ -7,12 +7,11 @@
 /* C = A W over packed panels. Work is cut into blocks of rows x groups of panels; how it is cut
  * changes nothing in the numbers, because tiles always run over the same K pieces in order. */
 
-#define MC 132         /* rows of a block: A's K piece and the sums stay in L2 */
-#define GROUP 8        /* panels of a group at most */
-#define STREAM_ROWS 24 /* up to here a panel is read once, end to end */
-#define STORE_ROWS 4   /* stored together: an activation finds them in L1 */
-#define AHEAD 16384    /* bytes fetched ahead of a stream */
-#define CLASH_ROWS 8   /* of a tile whose rows share cache sets: the ways of an L1 cache */
+#define MC 132       /* rows of a block */
+#define GROUP 8      /* panels whose sums are stored together */
+#define STORE_ROWS 4 /* stored together: an activation finds them in L1 */
+#define AHEAD 16384  /* bytes fetched ahead of a stream */
+#define CLASH_ROWS 8 /* of a tile whose rows share cache sets: the ways of an L1 cache */
 
 struct gemm {
     const struct kernels *kern;
@@ -89,25 +88,32 @@ static void run_piece(const struct gemm *g, float *acc, int64_t ldacc, const flo
 {
     const tile_fn *tiles = g->kern->tile[dtype_slot(g->w->dtype)];
     const int64_t width = g->w->width;
-    const int step = tile_split(rows, g->max_rows);
-    const int64_t share = width * (int64_t)dtype_bytes(g->w->dtype) / ((rows + step - 1) / step);
-    for (int64_t r = 0; r < rows; r += step, next += share * nk) {
-        int n = rows - r < step ? (int)(rows - r) : step;
+    const int64_t count = (rows + g->max_rows - 1) / g->max_rows;
+    const int64_t share = width * (int64_t)dtype_bytes(g->w->dtype) / count;
+    for (int64_t i = 0; i < count; i++, next += share * nk) {
+        /* Cut evenly: a thin last tile would wait for its own sums. */
+        const int64_t r = rows * i / count, n = rows * (i + 1) / count - r;
         tiles[n - 1](
             acc + r * ldacc, ldacc, a + r * g->lda, g->lda, b, width, nk, add, next, share);
     }
 }
 
-/* Few rows: each panel is one stream from memory, with all its rows done at once. */
-static void stream_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
+/* One block: each panel is one stream from memory, met by all rows of the block piece by piece. */
+static void gemm_block(void *arg, int64_t i, int worker)
 {
-    _Alignas(64) float acc[STREAM_ROWS * GROUP * PANEL_W_MAX];
+    _Alignas(64) float acc[MC * GROUP * PANEL_W_MAX];
+    const struct gemm *g = arg;
     const struct panel *w = g->w;
-    const int64_t width = w->width, base = g->n0 / width, rows = r1 - r0;
-    for (int64_t p = p0, q; p < p1; p = q) {
-        q = p + GROUP < p1 ? p + GROUP : p1;
-        const int64_t ldacc = (q - p) * width;
-        for (int64_t x = p; x < q; x++)
+    const int64_t width = w->width, base = g->n0 / width;
+    const int64_t row = i % g->row_blocks, r0 = g->m * row / g->row_blocks;
+    const int64_t rows = g->m * (row + 1) / g->row_blocks - r0;
+    const int64_t p0 = i / g->row_blocks * g->group;
+    const int64_t p1 = p0 + g->group < g->panels ? p0 + g->group : g->panels;
+    (void)worker;
+    for (int64_t p = p0, end; p < p1; p = end) {
+        end = p + GROUP < p1 ? p + GROUP : p1;
+        const int64_t ldacc = (end - p) * width;
+        for (int64_t x = p; x < end; x++)
             for (int64_t k = 0; k < w->k; k += TILE_K) {
                 int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
                 const char *b = panel_at(w, base + x, k);
@@ -116,48 +122,14 @@ static void stream_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p
                 run_piece(g, acc + (x - p) * width, ldacc, g->a + r0 * g->lda + k, rows, b, nk,
                     k > 0, next);
             }
-        finish(g, acc, ldacc, r0, rows, p, q);
+        finish(g, acc, ldacc, r0, rows, p, end);
     }
-}
-
-/* Many rows: one K piece of A against one K piece of a few panels, both in cache. */
-static void cache_block(const struct gemm *g, int64_t r0, int64_t r1, int64_t p0, int64_t p1)
-{
-    _Alignas(64) float acc[MC * GROUP * PANEL_W_MAX];
-    const struct panel *w = g->w;
-    const int64_t width = w->width, base = g->n0 / width, ldacc = (p1 - p0) * width;
-    const int64_t rows = r1 - r0;
-    if (!w->k)
-        memset(acc, 0, sizeof acc);
-    for (int64_t k = 0; k < w->k; k += TILE_K) {
-        int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
-        for (int64_t p = p0; p < p1; p++) {
-            const char *next =
-                p + 1 < p1 ? panel_at(w, base + p + 1, k) : panel_at(w, base + p0, k + nk);
-            run_piece(g, acc + (p - p0) * width, ldacc, g->a + r0 * g->lda + k, rows,
-                panel_at(w, base + p, k), nk, k > 0, next);
-        }
-    }
-    finish(g, acc, ldacc, r0, rows, p0, p1);
-}
-
-static void gemm_block(void *arg, int64_t i, int worker)
-{
-    const struct gemm *g = arg;
-    (void)worker;
-    int64_t row = i % g->row_blocks, group = i / g->row_blocks;
-    int64_t r0 = g->m * row / g->row_blocks, r1 = g->m * (row + 1) / g->row_blocks;
-    int64_t p0 = group * g->group, p1 = p0 + g->group < g->panels ? p0 + g->group : g->panels;
-    if (r1 - r0 <= STREAM_ROWS && g->w->k)
-        stream_block(g, r0, r1, p0, p1);
-    else
-        cache_block(g, r0, r1, p0, p1);
 }
 
 void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, const struct panel *w,
     int64_t n0, int64_t n1, const struct epilogue *ep, struct pool *pool)
 {
-    if (m <= 0 || n1 <= n0)
+    if (m <= 0 || n1 <= n0 || w->k <= 0)
         return;
     struct gemm g = {.kern = kernels_get(),
         .c = c,
@@ -172,7 +144,7 @@ void ops_gemm(float *c, int64_t ldc, const float *a, int64_t lda, int64_t m, con
         .panels = (n1 - n0 + w->width - 1) / w->width,
         .row_blocks = (m + MC - 1) / MC,
         .max_rows = tile_rows(kernels_get(), lda)};
-    g.group = split_group(g.panels * g.row_blocks, m <= STREAM_ROWS ? g.panels : GROUP, pool);
+    g.group = split_group(g.panels * g.row_blocks, m <= MC ? g.panels : GROUP, pool);
     if (m * w->k * (n1 - n0) < 50000)
         pool = NULL;
     pool_for(pool, (g.panels + g.group - 1) / g.group * g.row_blocks, gemm_block, &g);
