@@ -125,7 +125,7 @@ static int list_keys(struct session *s, const struct command *c, struct err *e)
     (void)c, (void)e;
     for (int i = 0; i < KEY_DO_COUNT; i++) {
         const struct key_row *k = key_row((enum key_id)i);
-        fprintf(s->out, "%-10s %-10s %-10s %s\n", k->key, k->also, k->pane, k->help);
+        fprintf(s->out, "%-10s %-8s %-21s %s\n", k->key, k->also, k->pane, k->help);
     }
     return 0;
 }

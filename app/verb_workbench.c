@@ -64,6 +64,15 @@ static int first_prompt(
     return rc;
 }
 
+/* auto: terminals that tell their colours do so in COLORFGBG, "foreground;background". */
+static const struct theme *choose_theme(const char *name)
+{
+    const char *told = getenv("COLORFGBG"), *last = told ? strrchr(told, ';') : NULL;
+    bool is_light = last && (!strcmp(last, ";7") || !strcmp(last, ";15"));
+    const struct theme *t = theme_find(name);
+    return t ? t : theme_find(is_light ? "day" : "night");
+}
+
 static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct engine *g = NULL;
@@ -87,8 +96,10 @@ static int run(struct session *s, const struct command *c, struct err *e)
         for (int i = 0; i < edits->n_texts; i++)
             workbench_edit(&wb, edits->texts[i]);
         workbench_open(&wb, wb.model_name);
-        struct term_opts opts = {
-            .colour = args_text(&c->args, "color"), .ascii = args_bool(&c->args, "ascii")};
+        wb.theme = choose_theme(args_text(&c->args, "theme"));
+        struct term_opts opts = {.colour = args_text(&c->args, "color"),
+            .ascii = args_bool(&c->args, "ascii"),
+            .no_mouse = !args_bool(&c->args, "mouse")};
         rc = term_open(&t, &opts, e);
     }
     if (!rc)
@@ -99,10 +110,24 @@ static int run(struct session *s, const struct command *c, struct err *e)
     return rc;
 }
 
+static const struct param params[] = {
+    {.name = "theme",
+        .type = PARAM_CHOICE,
+        .def = "auto",
+        .choices = "auto|night|day",
+        .help = "colours for a dark or a light background"},
+    {.name = "mouse",
+        .type = PARAM_BOOL,
+        .def = "true",
+        .help = "a click selects, the wheel scrolls; --no-mouse leaves both to the terminal"},
+};
+
 const struct verb verb_workbench = {
     .name = "workbench",
     .brief = "open the workbench",
     .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_ENGINE | FLAGS_EDIT | FLAGS_SEED,
+    .params = params,
+    .n_params = (int)(sizeof params / sizeof *params),
     .is_hidden = true,
     .run = run,
 };
