@@ -256,6 +256,12 @@ static void toggle_sort(struct workbench *wb, const struct key *k)
     focused(wb)->st.sorted ^= true;
 }
 
+static void flip(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    focused(wb)->st.flipped ^= true;
+}
+
 static void toggle_numbers(struct workbench *wb, const struct key *k)
 {
     (void)k;
@@ -467,6 +473,7 @@ static void (*const actions[KEY_DO_COUNT])(struct workbench *wb, const struct ke
     [KEY_DO_DLA_DRILL] = drill_dla,
     [KEY_DO_ABLATE] = ablate,
     [KEY_DO_SORT] = toggle_sort,
+    [KEY_DO_FLIP] = flip,
     [KEY_DO_NUMBERS] = toggle_numbers,
     [KEY_DO_DENSER] = denser,
     [KEY_DO_FINER] = finer,

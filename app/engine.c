@@ -425,6 +425,7 @@ static void work(struct worker *w, const struct question *q)
     a->ask = q->ask;
     a->serial = q->serial;
     a->pos = q->pos;
+    a->layer = q->layer;
     a->target = q->target;
     a->versus = q->versus;
     a->model = w->model;

@@ -50,6 +50,7 @@ struct answer {
     const char *const *tokens;
     const int32_t *ids;
     int64_t target, versus, pos;
+    int layer; /* neurons */
     const char *target_text, *versus_text;
     struct field top_token, top_logprob, logprob, rank, entropy, kl, pattern, contribution, ledger;
     const char *text; /* of a command */

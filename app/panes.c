@@ -323,7 +323,7 @@ static void pattern_lead(struct workbench *wb, const struct pane *p)
 static void heads_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
 {
     (void)p;
-    snprintf(buf, n, "every head of layer %lld: queries down, keys to the right",
+    snprintf(buf, n, "every head of layer %lld: queries upwards, keys to the right",
         (long long)wb->sel.layer);
 }
 
@@ -361,10 +361,31 @@ static bool dla_data(struct workbench *wb, struct pane *p, struct arena *frame)
     return contribution(p, wb->dla);
 }
 
+/* The neurons of the layer alone: the other components are in the DLA pane. */
 static bool neurons_data(struct workbench *wb, struct pane *p, struct arena *frame)
 {
-    (void)frame;
-    return contribution(p, wb->neurons);
+    struct err e;
+    const struct answer *a = wb->neurons;
+    if (!contribution(p, a))
+        return false;
+    const struct axis *x = &a->contribution.axes[0];
+    struct window all = field_all(&a->contribution);
+    double *v = arena_array(frame, (size_t)(x->size > 0 ? x->size : 1), sizeof *v, &e);
+    const char **labels =
+        arena_array(frame, (size_t)(x->size > 0 ? x->size : 1), sizeof *labels, &e);
+    if (!v || !labels || a->contribution.fetch(&a->contribution, v, &all, FIELD_POINT, &e))
+        return false;
+    int64_t n = 0;
+    for (int64_t i = 0; i < x->size; i++)
+        if (x->labels[i][0] == 'L' && strchr(x->labels[i], 'N')) {
+            v[n] = v[i];
+            labels[n++] = x->labels[i];
+        }
+    p->values = (struct field_values){v, a->serial};
+    p->field.axes[0].size = n;
+    p->field.axes[0].labels = labels;
+    field_from_values(&p->field, &p->values);
+    return n > 0;
 }
 
 static void difference(char *buf, size_t n, const struct answer *a)
@@ -383,7 +404,9 @@ static void dla_heading(const struct workbench *wb, const struct pane *p, char *
     char what[140];
     difference(what, sizeof what, a);
     int64_t pos = a ? a->pos : wb->sel.pos;
-    const char *lead = p->id == PANE_NEURONS ? "neurons, DLA" : "DLA";
+    char lead[48] = "DLA";
+    if (p->id == PANE_NEURONS && a)
+        snprintf(lead, sizeof lead, "neurons of layer %d, DLA", a->layer);
     snprintf(buf, n, "%s%s%s at %lld, logits", lead, *what ? " " : "", what, (long long)pos);
     if (text_columns(buf) > p->rect.w - 4)
         snprintf(buf, n, "%s %s, logits", lead, what);
@@ -411,14 +434,23 @@ static void dla_sum(const struct workbench *wb, const struct pane *p, char *buf,
         snprintf(buf, n, "%sΣ %.2f true %.2f ±%s", is_off ? "! " : "", ledger[1], ledger[2], error);
 }
 
+/* How the layer's neurons add up, and the strongest of them by size. */
+static void neurons_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    double sum = 0;
+    (void)wb;
+    for (int64_t i = 0; p->field.fetch && i < p->field.axes[0].size; i++)
+        sum += value_at(&p->field, &i);
+    snprintf(buf, n, "Σ of the layer's neurons %.3f  %s", sum, p->readout);
+}
+
 static void dla_lead(struct workbench *wb, const struct pane *p)
 {
-    const struct answer *a = p->id == PANE_NEURONS ? wb->neurons : wb->dla;
     int layer, head;
     char letter;
-    if (!a || !a->contribution.fetch || p->st.at[0] >= a->contribution.axes[0].size)
+    if (!p->field.axes[0].labels || p->st.at[0] >= p->field.axes[0].size)
         return;
-    const char *label = a->contribution.axes[0].labels[p->st.at[0]];
+    const char *label = p->field.axes[0].labels[p->st.at[0]];
     int got = sscanf(label, "L%d%c%d", &layer, &letter, &head);
     if (got >= 2)
         wb->sel.layer = layer;
@@ -564,7 +596,7 @@ const struct pane_class pane_classes[PANE_COUNT] = {
             .empty = "choose an MLP (L3_mlp) in the DLA pane and press Enter",
             .data = neurons_data,
             .heading = dla_heading,
-            .sum = dla_sum,
+            .sum = neurons_sum,
             .lead = dla_lead,
         },
     [PANE_TEXT] =

@@ -271,6 +271,17 @@ static void choose_head(struct workbench *wb)
     free(v);
 }
 
+/* The cursor on what the pane lists first. */
+static void pane_top(struct workbench *wb, struct pane *p)
+{
+    struct view_data d;
+    struct mark marks[PANE_HITS + 8];
+    p->st.at[0] = 0;
+    pane_data(wb, p, &d, marks);
+    if (d.n && p->view->move)
+        p->view->move(&d, &p->st, MOVE_TOP, 1);
+}
+
 static void take(struct workbench *wb, struct answer *a)
 {
     bool is_old = a->serial != wb->asked[a->ask];
@@ -312,6 +323,7 @@ static void take(struct workbench *wb, struct answer *a)
         break;
     case ASK_NEURONS:
         keep(&wb->neurons, a);
+        pane_top(wb, &wb->panes[PANE_NEURONS]);
         break;
     default:
         keep(&wb->text, a);

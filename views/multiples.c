@@ -15,15 +15,28 @@ struct panels {
     int axis;
     int64_t n, rows, cols; /* maps, and cells of each after striding */
     int across, w, h;      /* panels a line, and the cells of a panel with its title */
+    int mag;
     bool is_dense, up;
 };
+
+/* The size of one map's panel at a magnification: 0 is half blocks, m is 2m x m cells a value. */
+static bool panel_fits(struct panels *p, const struct rect *r, int mag)
+{
+    int64_t cw = mag ? 2 * mag : 1;
+    int64_t w = p->cols * cw, h = mag ? p->rows * mag : p->is_dense ? (p->rows + 1) / 2 : p->rows;
+    p->mag = mag;
+    p->w = (int)(w < 6 ? 6 : w) + 2;
+    p->h = (int)h + 1;
+    p->across = r->w / p->w > 0 ? r->w / p->w : 1;
+    return p->w <= r->w + 2 && (p->n + p->across - 1) / p->across * p->h <= r->h;
+}
 
 static void panels_of(
     struct panels *p, const struct screen *s, const struct field *f, struct view_state *st)
 {
     const struct canvas *c = s->canvas;
     state_fit(st, f);
-    *p = (struct panels){.f = f, .st = *st, .up = false};
+    *p = (struct panels){.f = f, .st = *st, .up = rows_grow_up(f, st)};
     for (p->axis = f->rank - 1; p->axis > 0; p->axis--)
         if (p->axis != st->row_axis && p->axis != st->col_axis)
             break;
@@ -36,12 +49,11 @@ static void panels_of(
         p->cols = (f->axes[st->col_axis].size + step - 1) / step;
         if (p->rows > SIDE_MAX || p->cols > SIDE_MAX)
             continue;
-        p->w = (int)(p->cols < 6 ? 6 : p->cols) + 2;
-        p->h = (int)(p->is_dense ? (p->rows + 1) / 2 : p->rows) + 1;
-        p->across = s->rect.w / p->w > 0 ? s->rect.w / p->w : 1;
-        int64_t down = (p->n + p->across - 1) / p->across;
-        if (down * p->h <= s->rect.h || p->rows <= 6)
-            break;
+        for (int mag = 3; mag >= 0; mag--)
+            if (panel_fits(p, &s->rect, mag))
+                return;
+        if (p->rows <= 6)
+            return;
     }
 }
 
@@ -49,21 +61,29 @@ static void draw_map(const struct screen *s, const struct panels *p, const struc
     const double *v, int x, int y)
 {
     struct canvas *c = s->canvas;
-    int64_t step = p->is_dense ? 2 : 1;
-    for (int64_t r = 0; r < p->rows; r += step)
+    int64_t step = p->is_dense && !p->mag ? 2 : 1;
+    for (int64_t line = 0; line < p->rows; line += step)
         for (int64_t k = 0; k < p->cols; k++) {
-            double a = v[r * p->cols + k];
-            double b = p->is_dense && r + 1 < p->rows ? v[(r + 1) * p->cols + k] : NAN;
+            int64_t r = p->up ? p->rows - 1 - line : line, next = p->up ? r - 1 : r + 1;
+            bool has_next = step == 2 && line + 1 < p->rows;
+            double a = v[r * p->cols + k], b = has_next ? v[next * p->cols + k] : NAN;
             struct style style = STYLE(BAR);
             const char *glyph = scale_shade(sc, a, c->glyphs);
-            if (p->is_dense) {
+            int w = p->mag ? 2 * p->mag : 1, h = p->mag ? p->mag : 1;
+            if (p->is_dense && p->mag) {
+                style = (struct style){0};
+                if (!isnan(a))
+                    style.bg = COLOUR_RGB(scale_rgb(sc, a));
+                glyph = " ";
+            } else if (p->is_dense) {
                 glyph = isnan(a) && isnan(b) ? " " : isnan(a) ? "▄" : "▀";
                 style.fg = isnan(a) ? COLOUR_RGB(scale_rgb(sc, b)) : COLOUR_RGB(scale_rgb(sc, a));
                 style.bg = isnan(b) || isnan(a) ? COLOUR_DEFAULT : COLOUR_RGB(scale_rgb(sc, b));
             } else if (sc->is_signed) {
                 style = a < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE);
             }
-            canvas_text(c, x + (int)k, y + (int)(r / step), 1, style, glyph);
+            canvas_fill(
+                c, (struct rect){x + (int)k * w, y + (int)(line / step) * h, w, h}, style, glyph);
         }
 }
 
@@ -194,6 +214,7 @@ static int multiples_svg(struct buf *out, const struct view_data *d, struct view
         out, 16 + across * pitch, 64 + (double)((n + across - 1) / across) * (pitch + 8), 0xffffff);
     svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
     for (int64_t i = 0; i < n && rows > 0 && cols > 0; i++) {
+        bool up = rows_grow_up(f, &st);
         double x = 16 + (double)(i % across) * pitch, y = 56 + (double)(i / across) * (pitch + 8);
         struct scale sc;
         double *v;
@@ -211,8 +232,8 @@ static int multiples_svg(struct buf *out, const struct view_data *d, struct view
             for (int64_t k = 0; k < cols; k++)
                 if (!isnan(v[r * cols + k]))
                     svg_rect(out, x + (double)k * side / (double)cols,
-                        y + (double)r * side / (double)rows, side / (double)cols,
-                        side / (double)rows, scale_rgb(&sc, v[r * cols + k]));
+                        y + (double)(up ? rows - 1 - r : r) * side / (double)rows,
+                        side / (double)cols, side / (double)rows, scale_rgb(&sc, v[r * cols + k]));
     }
     svg_close(out);
     return 0;
