@@ -81,20 +81,40 @@ static void finish(const struct gemm *g, float *acc, int64_t ldacc, int64_t row,
     }
 }
 
-/* All rows of a block against one K piece of one panel. Each tile fetches its share of `next`, the
- * piece that comes after this one, so that memory and arithmetic overlap evenly. */
-static void run_piece(const struct gemm *g, float *acc, int64_t ldacc, const float *a, int64_t rows,
-    const char *b, int64_t nk, bool add, const char *next)
+/* Before the last K piece: where sums will be stored, and what will be added to them. A store that
+ * misses the cache costs as much as a tile's worth of arithmetic. */
+static void fetch_outputs(const struct gemm *g, int64_t row, int64_t rows, int64_t panel)
 {
-    const tile_fn *tiles = g->kern->tile[dtype_slot(g->w->dtype)];
-    const int64_t width = g->w->width;
+    const int64_t width = g->w->width, col = panel * width;
+    const struct epilogue *ep = g->ep;
+    for (int64_t r = row; r < row + rows; r++)
+        for (int64_t x = col; x < col + width; x += 16) {
+            __builtin_prefetch(g->c + r * g->ldc + x, 1);
+            if (ep && ep->add && ep->add != g->c)
+                __builtin_prefetch(ep->add + r * ep->ld_add + x, 0, 2);
+            if (ep && ep->pre)
+                __builtin_prefetch(ep->pre + r * ep->ld_pre + x, 1);
+        }
+}
+
+/* Rows [row, row + rows) against one K piece of one panel. Each tile fetches its share of `next`,
+ * the piece that comes after this one, so that memory and arithmetic overlap evenly. */
+static void run_piece(const struct gemm *g, float *acc, int64_t ldacc, int64_t row, int64_t rows,
+    int64_t panel, int64_t k, const char *next)
+{
+    const struct panel *w = g->w;
+    const tile_fn *tiles = g->kern->tile[dtype_slot(w->dtype)];
+    const int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
     const int64_t count = (rows + g->max_rows - 1) / g->max_rows;
-    const int64_t share = width * (int64_t)dtype_bytes(g->w->dtype) / count;
+    const int64_t share = w->width * (int64_t)dtype_bytes(w->dtype) / count;
+    const char *b = panel_at(w, g->n0 / w->width + panel, k);
     for (int64_t i = 0; i < count; i++, next += share * nk) {
         /* Cut evenly: a thin last tile would wait for its own sums. */
         const int64_t r = rows * i / count, n = rows * (i + 1) / count - r;
-        tiles[n - 1](
-            acc + r * ldacc, ldacc, a + r * g->lda, g->lda, b, width, nk, add, next, share);
+        if (k + nk == w->k)
+            fetch_outputs(g, row + r, n, panel);
+        tiles[n - 1](acc + r * ldacc, ldacc, g->a + (row + r) * g->lda + k, g->lda, b, w->width, nk,
+            k > 0, next, share);
     }
 }
 
@@ -115,12 +135,12 @@ static void gemm_block(void *arg, int64_t i, int worker)
         const int64_t ldacc = (end - p) * width;
         for (int64_t x = p; x < end; x++)
             for (int64_t k = 0; k < w->k; k += TILE_K) {
-                int64_t nk = w->k - k < TILE_K ? w->k - k : TILE_K;
-                const char *b = panel_at(w, base + x, k);
                 /* A single tile uses the stream as fast as it comes. */
-                const char *next = rows <= g->max_rows ? b + AHEAD : panel_at(w, base + x, k + nk);
-                run_piece(g, acc + (x - p) * width, ldacc, g->a + r0 * g->lda + k, rows, b, nk,
-                    k > 0, next);
+                const char *next =
+                    rows <= g->max_rows
+                        ? (const char *)panel_at(w, base + x, k) + AHEAD
+                        : panel_at(w, base + x, k + TILE_K < w->k ? k + TILE_K : w->k);
+                run_piece(g, acc + (x - p) * width, ldacc, r0, rows, x, k, next);
             }
         finish(g, acc, ldacc, r0, rows, p, end);
     }

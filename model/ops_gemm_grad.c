@@ -9,6 +9,14 @@
 
 #define PAD (TILE_K + 16)
 
+/* Before the last piece: where the sums of a tile will be stored. */
+static void fetch_outputs(const float *c, int64_t ldc, int rows, int64_t width)
+{
+    for (int r = 0; r < rows; r++)
+        for (int64_t x = 0; x < width; x += 16)
+            __builtin_prefetch(c + r * ldc + x, 1);
+}
+
 /* dA = dC W^T. A block is MC rows by GROUP_T panels of dA's columns; for each piece of N, W's part
  * is transposed into small panels while the part after it is on its way from memory. */
 
@@ -89,6 +97,8 @@ static void gemm_t_block(void *arg, int64_t i, int worker)
             for (int64_t r = 0; r < rows; r += step) {
                 int nr = rows - r < step ? (int)(rows - r) : step;
                 const char *ahead = part_at(g, k0, nk, n + nn, next, part++, parts);
+                if (!next)
+                    fetch_outputs(g->da + (r0 + r) * g->lda + k0 + k, g->lda, nr, width);
                 g->kern->tile[0][nr - 1](acc + r * ldacc + k, ldacc, dc + r * g->ldc, g->ldc,
                     bt + k * nn, width, nn, n > 0, ahead, bytes);
             }
@@ -168,6 +178,8 @@ static void grad_block(void *arg, int64_t i, int worker)
         for (int64_t n = 0; n < cols; n += width)
             for (int64_t r = 0; r < rows; r += step) {
                 int nr = rows - r < step ? (int)(rows - r) : step;
+                if (m + nm == g->m)
+                    fetch_outputs(g->dw + (k0 + r) * g->ldw + n0 + n, g->ldw, nr, width);
                 g->kern->tile[0][nr - 1](acc + r * ldacc + n, ldacc, at + r * PAD, PAD,
                     b + n * TILE_K, width, nm, m > 0, (const char *)b, 0);
             }
