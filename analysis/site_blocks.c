@@ -17,7 +17,7 @@ int sites_select(struct plan *plan, const struct config *cfg, const char *patter
             char name[64];
             size_t begin, end;
             site_full_name(name, sizeof name, (enum site)s, l);
-            int hit = regex_find(&begin, &end, re, m, name, strlen(name), 0, 0, e);
+            int hit = regex_find(&begin, &end, m, name, strlen(name), 0, 0, e);
             rc = hit < 0 ? hit : 0;
             if (hit > 0) {
                 plan_keep(plan, (enum site)s, l);

@@ -21,7 +21,7 @@ static void collect(struct workbench *wb, struct pane *p)
         char buf[32];
         const char *label = axis_label(a, i, buf, sizeof buf);
         size_t begin, end;
-        int found = regex_find(&begin, &end, wb->pattern, m, label, strlen(label), 0, 0, &e);
+        int found = regex_find(&begin, &end, m, label, strlen(label), 0, 0, &e);
         if (found >= 0 && (found == 1) != wb->inverted)
             p->hits[p->n_hits++] = (struct mark){a->kind, i};
     }

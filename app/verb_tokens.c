@@ -82,7 +82,7 @@ static int write_input(struct js_out *w, FILE *out, const struct tokenizer *t,
 static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct model *m;
-    struct sources from;
+    struct sources from = {0};
     struct js_out w = {0};
     int64_t invalid = 0, inputs = 0;
     /* Elsewhere BOS is the default; here a user wants to see his own text's tokens. */

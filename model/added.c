@@ -33,7 +33,7 @@ int added_finish(struct added_set *s, struct arena *a, struct err *e)
 {
     bool words = false;
     for (int p = 0; p < 2; p++) {
-        s->pass[p] = arena_array(a, (size_t)s->n + 1, sizeof *s->pass[p], e);
+        s->pass[p] = arena_array(a, (size_t)s->n + 1, sizeof(void *), e);
         if (!s->pass[p])
             return ERR_LIMIT;
         s->pass_n[p] = 0;
@@ -47,7 +47,7 @@ int added_finish(struct added_set *s, struct arena *a, struct err *e)
         s->starts[t->normalized][(unsigned char)t->text[0]] = true;
     }
     for (int p = 0; p < 2; p++)
-        qsort(s->pass[p], (size_t)s->pass_n[p], sizeof *s->pass[p], by_bytes);
+        qsort(s->pass[p], (size_t)s->pass_n[p], sizeof(void *), by_bytes);
     return words ? regex_compile(&s->word, word_class, sizeof word_class - 1, REGEX_ANCHORED, e)
                  : 0;
 }
@@ -135,7 +135,7 @@ static int is_word(const struct added_set *set, struct matcher **m, const char *
 {
     size_t begin, end;
     int rc = *m ? 0 : matcher_create(m, set->word, e);
-    return rc < 0 ? rc : regex_find(&begin, &end, set->word, *m, s, n, i, REGEX_CHECKED, e);
+    return rc < 0 ? rc : regex_find(&begin, &end, *m, s, n, i, REGEX_CHECKED, e);
 }
 
 /* 1 if the token at [i, j) touches no word, 0 if it does. */
@@ -157,7 +157,7 @@ struct split {
 };
 
 static int split_pass(
-    struct split *k, int pass, const char *s, size_t base, size_t n, struct err *e);
+    struct split *k, int pass, const char *all, size_t base, size_t n, struct err *e);
 
 static int plain(struct split *k, int pass, const char *s, size_t begin, size_t end, struct err *e)
 {

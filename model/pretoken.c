@@ -101,7 +101,7 @@ int pretoken_regex(size_t *end, const struct regex *re, struct matcher **m, cons
         if (rc < 0)
             return rc;
     }
-    int rc = regex_find(&begin, end, re, *m, s, n, i, REGEX_CHECKED, e);
+    int rc = regex_find(&begin, end, *m, s, n, i, REGEX_CHECKED, e);
     if (rc < 0)
         return err_prefix(e, "splitting the text at byte %zu", i);
     /* Every character is a letter, a number, a space or none of them: something always matches. */

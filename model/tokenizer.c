@@ -24,7 +24,7 @@ static int compare(
         if (x->added && !y->name)
             continue;
         if (!x->name != !y->name || x->name_n != y->name_n ||
-            (x->name && memcmp(x->name, y->name, x->name_n))) {
+            (x->name && memcmp(x->name, y->name, x->name_n) != 0)) {
             char p[SHOWN], q[SHOWN];
             text_escape(p, sizeof p, x->name ? x->name : "nothing", x->name ? x->name_n : 7, 0);
             text_escape(q, sizeof q, y->name ? y->name : "nothing", y->name ? y->name_n : 7, 0);

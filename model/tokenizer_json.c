@@ -83,7 +83,7 @@ static int read_model(struct reader *r, struct scan *s, struct err *e)
         rc = short_key(key, s, e);
         if (rc < 0)
             break;
-        if (strcmp(key, "vocab")) {
+        if (strcmp(key, "vocab") != 0) {
             rc = keep(r, model_members, key, s, e);
         } else if (scan_peek(s) != '{') {
             rc = err_set(e, ERR_INPUT,
@@ -110,7 +110,7 @@ static int read_document(struct reader *r, const char *text, size_t n, struct er
         rc = short_key(key, &s, e);
         if (rc < 0)
             break;
-        if (strcmp(key, "model")) {
+        if (strcmp(key, "model") != 0) {
             rc = keep(r, document_members, key, &s, e);
         } else if (r->parts.has_model) {
             rc = scan_fail(&s, "a key that comes twice", e);
@@ -209,7 +209,7 @@ static int read_two(char *buf, size_t n[2], struct scan *s, struct err *e)
 
 static int read_merge(struct reader *r, struct scan *s, char *buf, size_t line, struct err *e)
 {
-    size_t n[2];
+    size_t n[2] = {0, 0};
     if (scan_peek(s) != '"') {
         int rc = read_two(buf, n, s, e);
         return rc < 0

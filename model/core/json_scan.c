@@ -144,7 +144,7 @@ int scan_string(char *out, size_t *n, struct scan *s, struct err *e)
         unsigned char c = (unsigned char)*s->p;
         if (c == '"')
             break;
-        uint32_t cp;
+        uint32_t cp = 0;
         char buf[4];
         int rc = 0;
         if (c == '\\') {

@@ -18,6 +18,7 @@ struct regex {
 };
 
 struct matcher {
+    const struct regex *pattern;
     pcre2_match_data *data;
     pcre2_match_context *context;
     pcre2_jit_stack *stack;
@@ -79,6 +80,7 @@ int matcher_create(struct matcher **out, const struct regex *r, struct err *e)
     struct matcher *m = calloc(1, sizeof *m);
     *out = m;
     if (m) {
+        m->pattern = r;
         m->data = pcre2_match_data_create_from_pattern(r->code, NULL);
         m->context = pcre2_match_context_create(NULL);
         m->stack = pcre2_jit_stack_create(32 * 1024, JIT_STACK_MAX, NULL);
@@ -125,11 +127,12 @@ static int failed(int rc, const struct matcher *m, struct err *e)
     return err_set(e, ERR_INPUT, "regular expression: %s", why);
 }
 
-int regex_find(size_t *begin, size_t *end, const struct regex *r, struct matcher *m,
-    const char *text, size_t n, size_t start, unsigned flags, struct err *e)
+int regex_find(size_t *begin, size_t *end, struct matcher *m, const char *text, size_t n,
+    size_t start, unsigned flags, struct err *e)
 {
     uint32_t options = flags & REGEX_CHECKED ? PCRE2_NO_UTF_CHECK : 0;
-    int rc = pcre2_match(r->code, (PCRE2_SPTR)text, n, start, options, m->data, m->context);
+    int rc =
+        pcre2_match(m->pattern->code, (PCRE2_SPTR)text, n, start, options, m->data, m->context);
     if (rc == PCRE2_ERROR_NOMATCH)
         return 0;
     if (rc < 0)

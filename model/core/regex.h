@@ -24,6 +24,7 @@ void regex_release(struct regex **r);
 /* "PCRE2 10.42 2022-12-11, Unicode 14.0.0": whose tables decide what a letter is. */
 void regex_version(char *out, size_t n);
 
+/* Borrows the pattern, which must outlive it. */
 int matcher_create(struct matcher **out, const struct regex *r, struct err *e);
 void matcher_release(struct matcher **m);
 
@@ -32,7 +33,7 @@ void matcher_release(struct matcher **m);
 /* Looks for the pattern at or behind byte `start` of text[0..n). 1: found, [*begin, *end) set; 0:
  * not found; negative: ERR_INPUT (invalid UTF-8) or ERR_LIMIT (the search exploded: the pattern
  * needs simplifying). Always pass the whole text, so that lookbehind sees what is before start. */
-int regex_find(size_t *begin, size_t *end, const struct regex *r, struct matcher *m,
-    const char *text, size_t n, size_t start, unsigned flags, struct err *e);
+int regex_find(size_t *begin, size_t *end, struct matcher *m, const char *text, size_t n,
+    size_t start, unsigned flags, struct err *e);
 
 #endif

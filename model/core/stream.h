@@ -12,7 +12,7 @@
 struct stream;
 
 int stream_open(struct stream **out, const char *path, struct err *e);
-void stream_release(struct stream **s);
+void stream_release(struct stream **p);
 /* Up to n bytes into buf; 0 at the end, negative on error. */
 int64_t stream_read(void *buf, struct stream *s, size_t n, struct err *e);
 /* One line without its "\n" or "\r\n", NUL-terminated, valid until the next call. 1: a line, 0: the

@@ -231,7 +231,7 @@ struct sink {
 
 static void sink_put(struct sink *k, const char *s, size_t n)
 {
-    if (!k->full && k->n + n < k->cap)
+    if (k->out && !k->full && k->n + n < k->cap)
         memcpy(k->out + k->n, s, n);
     else if (!k->full) {
         k->full = true;

@@ -19,7 +19,7 @@ static int find(size_t span[2], const char *pattern, unsigned flags, const char 
     if (rc == 0)
         rc = matcher_create(&m, re, e);
     if (rc == 0)
-        rc = regex_find(&span[0], &span[1], re, m, text, n, start, 0, e);
+        rc = regex_find(&span[0], &span[1], m, text, n, start, 0, e);
     matcher_release(&m);
     regex_release(&re);
     return rc;
