@@ -46,7 +46,7 @@ static int declare(struct block *b[2], struct ctx *ctx, struct run *out, const s
         &(struct block_spec){.name = "resid_norm_mean",
             .input = in->index,
             .rank = 2,
-            .axes = {site, {"group", AXIS_OTHER, 2, groups}},
+            .axes = {{"group", AXIS_OTHER, 2, groups}, site},
             .unit = "L2",
             .long_name = "mean norm of the residual stream, position 0 apart",
             .look = LOOK_LINES},
@@ -81,11 +81,12 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
             rest += t ? v : 0;
         }
         float mean[2] = {row[0], in->n > 1 ? (float)(rest / (double)(in->n - 1)) : NAN};
-        int64_t start[2] = {i, 0}, count[2] = {1, in->n}, pair[2] = {1, 2};
+        int64_t start[2] = {i, 0}, count[2] = {1, in->n};
+        int64_t column[2] = {0, i}, pair[2] = {2, 1};
         if (!rc)
             rc = block_write(b[0], start, count, row, e);
         if (!rc)
-            rc = block_write(b[1], start, pair, mean, e);
+            rc = block_write(b[1], column, pair, mean, e);
     }
     arena_rewind(ctx->arena, mark);
     return rc;
