@@ -137,7 +137,10 @@ static int attributes(struct run *run, const struct command *c, const struct cor
         if (!skip && run_attr_text(run, name, v->text, e))
             return e->code;
     }
-    if (run_attr_text(run, "corpus_hash", corpus->hash, e) ||
+    if (run_attr_text(run, "weights", "raw", e) ||
+        run_attr_text(run, "dtype", args_text(&c->args, "dtype"), e) ||
+        run_attr_int(run, "seed", args_int(&c->args, "seed"), e) ||
+        run_attr_text(run, "corpus_hash", corpus->hash, e) ||
         run_attr_int(run, "corpus_tokens", corpus->n_tokens, e) ||
         run_attr_int(run, "corpus_documents", corpus->documents, e) ||
         run_attr_int(run, "n_layer", cfg->n_layer, e) ||
