@@ -80,6 +80,21 @@ p.wait()
 train('killed', '--resume', start=())
 same('whole', 'killed')
 
+# Interrupted: the finished steps are kept, the model is readable, the report says so.
+p = subprocess.Popen([SONDE, 'train', '-f', 'corpus.jsonl', '-o', 'stopped', *SHAPE, *RUN, '--steps', '100000', '--checkpoint-every', '0',
+                      '--progress', 'json'], cwd=TMP, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+line = ''
+while '"step"' not in line:
+    line = p.stderr.readline()
+p.send_signal(signal.SIGINT)
+rest = p.stderr.read()
+check(p.wait() == 130 and '--resume' in rest, f'interrupted: exit {p.returncode}, {rest[-200:]!r}')
+check(set(json.loads(line)) >= {'step', 'loss', 'lr', 'tokens_per_s', 'eta'}, f'progress: {line!r}')
+with h5py.File(os.path.join(TMP, 'stopped/train.h5')) as f:
+    check(f['runs/000-train'].attrs['status'] in ('cancelled', b'cancelled'), 'status of an interrupted run')
+    check(len(f['runs/000-train/loss']) >= 1, 'its curve')
+check(sonde('tokens', '-m', 'stopped', '-p', 'x').returncode == 0, 'the model of an interrupted run')
+
 # A resumed run must be the same run.
 r = train('halves', '--resume', '--lr', '1e-4', code=2, start=())
 check('--lr' in r.stderr, f'other --lr: {r.stderr!r}')
