@@ -1,0 +1,234 @@
+#include "app/engine.h"
+
+#include <math.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "app/embedded.h"
+#include "app/session.h"
+#include "model/core/machine.h"
+
+/* The worker thread with the embedded model: what it answers, refuses and drops. */
+
+struct rig {
+    struct session s;
+    struct command c;
+    struct arena arena;
+    struct engine *g;
+    struct err e;
+};
+
+static struct answer *wait_for(struct rig *r, uint64_t serial)
+{
+    double until = machine_seconds() + 60;
+    while (machine_seconds() < until) {
+        struct answer *a = r->g->take(r->g);
+        if (a && a->serial == serial)
+            return a;
+        answer_release(&a);
+        struct pollfd p = {r->g->wake_fd, POLLIN, 0};
+        poll(&p, 1, 50);
+    }
+    fail_msg("no answer %d", (int)serial);
+    return NULL;
+}
+
+static void open_rig(struct rig *r)
+{
+    *r = (struct rig){.g = NULL};
+    session_init(&r->s);
+    assert_int_equal(command_parse(&r->c, NULL, 0, &r->arena, &r->e), 0);
+    assert_int_equal(engine_create(&r->g, &r->s, &r->c, &r->e), 0);
+    struct question q = {.ask = ASK_MODEL, .serial = 1};
+    r->g->ask(r->g, &q);
+    struct answer *a = wait_for(r, 1);
+    assert_int_equal(a->e.code, 0);
+    assert_true(a->facts.is_open);
+    assert_true(a->facts.cfg.n_layer > 0);
+    answer_release(&a);
+}
+
+static void close_rig(struct rig *r)
+{
+    engine_release(&r->g);
+    session_release(&r->s);
+    arena_release(&r->arena);
+}
+
+static const struct question mara = {.ask = ASK_PROMPT,
+    .text = "When Mara and Tobin went to the harbour, Mara gave the lantern to",
+    .bos = true,
+    .target = -1,
+    .versus = -1};
+
+static double at(const struct field *f, int64_t i, int64_t j, int64_t k)
+{
+    struct err e;
+    struct window w = {.start = {i, j, k}, .count = {1, 1, 1}, .stride = {1, 1, 1}};
+    double v;
+    assert_int_equal(f->fetch(f, &v, &w, FIELD_POINT, &e), 0);
+    return v;
+}
+
+static void a_prompt_is_answered(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_rig(&r);
+    struct question q = mara;
+    q.serial = 2;
+    r.g->ask(r.g, &q);
+    struct answer *a = wait_for(&r, 2);
+    assert_int_equal(a->e.code, 0);
+    int64_t L = a->facts.cfg.n_layer, last = a->n - 1;
+    assert_string_equal(a->tokens[0], "BOS");
+    assert_string_equal(a->tokens[last], " to");
+    /* The target is the model's best at the end, and the final row of the lens says so. */
+    assert_int_equal((int64_t)at(&a->top_token, L, last, 0), a->target);
+    assert_int_equal((int64_t)at(&a->rank, L, last, 0), 0);
+    assert_float_equal(at(&a->top_logprob, L, last, 0), at(&a->logprob, L, last, 0), 1e-5);
+    assert_float_equal(at(&a->kl, L, last, 0), 0, 1e-6);
+    double row = 0;
+    for (int64_t k = 0; k < a->n; k++) {
+        struct window w = {.start = {1, 0, last, k}, .count = {1, 1, 1, 1}, .stride = {1, 1, 1, 1}};
+        double v;
+        assert_int_equal(a->pattern.fetch(&a->pattern, &v, &w, FIELD_POINT, &r.e), 0);
+        row += v;
+    }
+    assert_float_equal(row, 1, 1e-5);
+    int64_t target = a->target, versus = (int64_t)at(&a->top_token, L, last, 1);
+    answer_release(&a);
+
+    q.ask = ASK_DLA;
+    q.pos = last;
+    q.target = target;
+    q.versus = versus;
+    q.serial = 3;
+    r.g->ask(r.g, &q);
+    a = wait_for(&r, 3);
+    assert_int_equal(a->e.code, 0);
+    double sum = 0;
+    for (int64_t i = 0; i < a->contribution.axes[0].size; i++)
+        sum += at(&a->contribution, i, 0, 0);
+    assert_float_equal(sum, at(&a->ledger, 0, 0, 0), 1e-4);
+    assert_float_equal(at(&a->ledger, 1, 0, 0), at(&a->ledger, 2, 0, 0), 1e-3);
+    answer_release(&a);
+    close_rig(&r);
+}
+
+static void edits_reach_the_model(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {"L1_mlp=zero", "L2H0=zero"};
+    struct rig r;
+    open_rig(&r);
+    struct question q = mara;
+    q.target = 100;
+    q.serial = 2;
+    r.g->ask(r.g, &q);
+    struct answer *plain = wait_for(&r, 2);
+    q.edits = edits;
+    q.n_edits = 2;
+    q.serial = 3;
+    r.g->ask(r.g, &q);
+    struct answer *edited = wait_for(&r, 3);
+    assert_int_equal(plain->e.code, 0);
+    assert_int_equal(edited->e.code, 0);
+    int64_t L = plain->facts.cfg.n_layer, last = plain->n - 1;
+    /* Layer 1 reads what was before the edit. */
+    assert_true(at(&plain->logprob, 1, last, 0) == at(&edited->logprob, 1, last, 0));
+    assert_true(fabs(at(&plain->logprob, L, last, 0) - at(&edited->logprob, L, last, 0)) > 1e-6);
+    answer_release(&plain);
+    answer_release(&edited);
+    close_rig(&r);
+}
+
+static void bad_questions_get_a_sentence(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {"L99H0=zero"};
+    struct rig r;
+    open_rig(&r);
+    struct question q = mara;
+    q.target_name = "no such token at all";
+    q.serial = 2;
+    r.g->ask(r.g, &q);
+    struct answer *a = wait_for(&r, 2);
+    assert_int_equal(a->e.code, ERR_USAGE);
+    answer_release(&a);
+    q.target_name = NULL;
+    q.edits = edits;
+    q.n_edits = 1;
+    q.serial = 3;
+    r.g->ask(r.g, &q);
+    a = wait_for(&r, 3);
+    assert_true(a->e.code < 0);
+    assert_true(strlen(a->e.msg) > 10);
+    answer_release(&a);
+    q = (struct question){.ask = ASK_MODEL, .text = "/nonexistent", .serial = 4};
+    r.g->ask(r.g, &q);
+    a = wait_for(&r, 4);
+    assert_true(a->e.code < 0);
+    answer_release(&a);
+    close_rig(&r);
+}
+
+static void a_newer_question_replaces(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_rig(&r);
+    for (uint64_t i = 2; i < 40; i++) {
+        struct question q = mara;
+        q.serial = i;
+        r.g->ask(r.g, &q);
+        if (i % 9 == 0)
+            r.g->cancel(r.g);
+    }
+    struct question q = mara;
+    q.serial = 99;
+    r.g->ask(r.g, &q);
+    struct answer *a = wait_for(&r, 99);
+    assert_int_equal(a->e.code, 0);
+    answer_release(&a);
+    close_rig(&r);
+}
+
+static void commands_answer_in_text(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_rig(&r);
+    struct question q = {.ask = ASK_COMMAND, .text = "list views --names", .serial = 2};
+    r.g->ask(r.g, &q);
+    struct answer *a = wait_for(&r, 2);
+    assert_int_equal(a->e.code, 0);
+    assert_non_null(strstr(a->text, "heatmap"));
+    answer_release(&a);
+    q.text = "lisp";
+    q.serial = 3;
+    r.g->ask(r.g, &q);
+    a = wait_for(&r, 3);
+    assert_int_equal(a->e.code, ERR_USAGE);
+    answer_release(&a);
+    close_rig(&r);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_prompt_is_answered),
+        cmocka_unit_test(edits_reach_the_model),
+        cmocka_unit_test(bad_questions_get_a_sentence),
+        cmocka_unit_test(a_newer_question_replaces),
+        cmocka_unit_test(commands_answer_in_text),
+    };
+    embedded_register();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
