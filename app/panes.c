@@ -489,6 +489,12 @@ static bool text_data(struct workbench *wb, struct pane *p, struct arena *frame)
     return true;
 }
 
+static void text_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    (void)p;
+    snprintf(buf, n, "output of %s", wb->last_command ? wb->last_command : "the command");
+}
+
 const struct pane_class pane_classes[PANE_COUNT] = {
     [PANE_PROMPT] = {.name = "prompt", .title = "prompt", .ask = ASK_PROMPT, .search_axis = -1},
     [PANE_TOKENS] =
@@ -607,6 +613,7 @@ const struct pane_class pane_classes[PANE_COUNT] = {
             .ask = ASK_COMMAND,
             .empty = "run a command with :",
             .data = text_data,
+            .heading = text_heading,
             .search_axis = -1,
         },
 };

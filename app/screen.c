@@ -4,6 +4,7 @@
 
 #include "app/workbench.h"
 #include "model/core/machine.h"
+#include "model/core/text.h"
 
 /* Everything the workbench draws, into a canvas. */
 
@@ -60,23 +61,30 @@ static void progress_line(
         canvas_text(c, r.x + r.w - n - 2, r.y + r.h - 1, n, STYLE(PROGRESS), left);
 }
 
-static void draw_error(struct canvas *c, struct rect in, const struct err *e)
+/* A sentence wrapped at words; returns the lines it takes. c NULL: only counts. */
+static int draw_wrapped(struct canvas *c, struct rect in, struct style style, const char *s)
 {
-    /* Wrapped at words: an error is a sentence with its remedy. */
-    const char *s = e->msg;
-    for (int y = 0; *s && y < in.h; y++) {
-        size_t n = strlen(s), take = n < (size_t)in.w - 2 ? n : (size_t)in.w - 2;
+    int y = 0, w = in.w > 4 ? in.w - 2 : in.w;
+    for (; *s && w > 0; y++) {
+        size_t n = strlen(s), take = text_clip(NULL, s, n, w);
         if (take < n) {
             size_t at = take;
             while (at > 0 && s[at] != ' ')
                 at--;
-            take = at > 0 ? at : take;
+            take = at > 0 ? at : take > 0 ? take : 1;
         }
-        canvas_textf(c, in.x + 1, in.y + y, in.w - 2, STYLE(ERROR), "%.*s", (int)take, s);
+        if (c && y < in.h)
+            canvas_textf(c, in.x + 1, in.y + y, w, style, "%.*s", (int)take, s);
         s += take;
         while (*s == ' ')
             s++;
     }
+    return y;
+}
+
+static void draw_error(struct canvas *c, struct rect in, const struct err *e)
+{
+    draw_wrapped(c, in, STYLE(ERROR), e->msg);
 }
 
 /* Numbers carry the typographic minus; a hyphen between letters stays one. */
@@ -308,7 +316,12 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
         return;
     }
     if (*wb->message) {
-        canvas_text(c, x, r.y, r.w - 2, wb->is_error ? STYLE(ERROR) : STYLE(TEXT), wb->message);
+        /* A long message takes the lines it needs from the panes until the next key. */
+        int lines = draw_wrapped(NULL, r, STYLE(TEXT), wb->message);
+        lines = lines < 4 ? lines : 4;
+        struct rect over = {r.x, r.y - lines + 1, r.w, lines};
+        canvas_fill(c, over, (struct style){0}, " ");
+        draw_wrapped(c, over, wb->is_error ? STYLE(ERROR) : STYLE(TEXT), wb->message);
         return;
     }
     if (wb->input == INPUT_PROMPT) {
@@ -347,22 +360,8 @@ static int pager_row(struct pager *p)
 
 static void pager_text(struct pager *p, struct style s, const char *text)
 {
-    int w = p->in.w - 2;
-    while (*text && w > 0) {
-        size_t n = strlen(text), take = n < (size_t)w ? n : (size_t)w;
-        if (take < n) {
-            size_t at = take;
-            while (at > 0 && text[at] != ' ')
-                at--;
-            take = at > 0 ? at : take;
-        }
-        int y = pager_row(p);
-        if (y >= 0)
-            canvas_textf(p->c, p->in.x + 1, y, w, s, "%.*s", (int)take, text);
-        text += take;
-        while (*text == ' ')
-            text++;
-    }
+    struct rect r = {p->in.x, p->in.y + p->line - p->skip, p->in.w, INT16_MAX};
+    p->line += draw_wrapped(p->c, r, s, text);
 }
 
 static void pager_keys(struct pager *p, const char *pane, bool is_own)

@@ -95,6 +95,12 @@ const struct answer *workbench_answer(const struct workbench *wb, enum ask ask)
     }
 }
 
+static void unpin(struct workbench *wb)
+{
+    wb->pin_target = wb->pin_versus = -1;
+    answer_release(&wb->base);
+}
+
 /* --- Asking ------------------------------------------------------------------------------------ */
 
 static int64_t top_id(const struct workbench *wb, int rank)
@@ -160,14 +166,9 @@ void workbench_ask_dla(struct workbench *wb)
 void workbench_open(struct workbench *wb, const char *model)
 {
     struct question q = {.ask = ASK_MODEL, .text = model, .serial = ++wb->serial};
+    snprintf(wb->asked_model, sizeof wb->asked_model, "%s", model);
     wb->asked[ASK_MODEL] = q.serial;
     wb->engine->ask(wb->engine, &q);
-}
-
-static void unpin(struct workbench *wb)
-{
-    wb->pin_target = wb->pin_versus = -1;
-    answer_release(&wb->base);
 }
 
 /* Under edits lens and DLA go on explaining what they explained before, or before and after could not
@@ -296,6 +297,8 @@ static void take(struct workbench *wb, struct answer *a)
     }
     pane_errors(wb, a->ask, &e);
     if (a->ask == ASK_MODEL && !e.code) {
+        memcpy(wb->model_name, wb->asked_model, sizeof wb->model_name);
+        unpin(wb);
         answer_release(&a);
         answer_release(&wb->lens);
         answer_release(&wb->dla);
@@ -304,7 +307,7 @@ static void take(struct workbench *wb, struct answer *a)
         return;
     }
     if (e.code) {
-        if (a->ask == ASK_MODEL)
+        if (a->ask == ASK_MODEL && !wb->lens)
             pane_errors(wb, ASK_PROMPT, &e);
         if (a->ask != ASK_PROMPT)
             workbench_say(wb, true, "%s", e.msg);

@@ -77,7 +77,7 @@ struct workbench {
     enum pane_id focus, zoomed, main_focus, back[8]; /* back: where Esc returns to */
     int n_back;
     int layout;
-    char model_name[1024]; /* as asked for */
+    char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */
     enum ask_for input;
     struct line prompt, line;
     char *shown_prompt; /* what the answers belong to, and what Esc restores */
