@@ -237,7 +237,7 @@ static int unknown_flag(
     }
     char near[192];
     suggest(near, sizeof near, word, names, n);
-    return err_set(e, ERR_USAGE, "no flag %.60s: %s%s%s; nearest: %s (see --help)", word,
+    return err_set(e, ERR_USAGE, "no flag %.60s for %s%s%s; nearest: %s (see --help)", word,
         c->verb->name, c->n_operands ? " " : "", c->n_operands ? c->operands[0] : "", near);
 }
 

@@ -40,7 +40,7 @@ void help_facts(char *buf, size_t n, const struct param *p)
     buf[0] = '\0';
     if (p->choices)
         at += (size_t)snprintf(buf + at, n - at, "%s", p->choices);
-    else if (p->min != p->max && isfinite(p->max) && isfinite(p->min))
+    else if (p->min != p->max && p->max < 1e15 && isfinite(p->min))
         at += (size_t)snprintf(buf + at, n - at, "%.15g to %.15g", p->min, p->max);
     else if (p->min != p->max && isfinite(p->min))
         at += (size_t)snprintf(buf + at, n - at, "at least %.15g", p->min);
