@@ -15,6 +15,8 @@ void session_init(struct session *s)
 void session_release(struct session *s)
 {
     progress_end(&s->progress);
+    model_release(&s->model);
+    pool_release(&s->pool);
 }
 
 void session_note(struct session *s, const char *fmt, ...)
