@@ -278,6 +278,16 @@ int h5_dataset(int64_t *out, int64_t where, const char *name, int64_t type,
     return *out < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write dataset %s", name) : 0;
 }
 
+int64_t h5_transfer(size_t value_bytes)
+{
+    static hid_t small = H5I_INVALID_HID;
+    if (small < 0) {
+        small = H5Pcreate(H5P_DATASET_XFER);
+        H5Pset_buffer(small, 64 << 10, NULL, NULL);
+    }
+    return value_bytes > 8 << 10 ? H5P_DEFAULT : small;
+}
+
 int h5_box(int64_t data, int64_t mem, int rank, const int64_t *start, const int64_t *count,
     const int64_t *stride, void *values, bool write, struct err *e)
 {
@@ -294,8 +304,9 @@ int h5_box(int64_t data, int64_t mem, int rank, const int64_t *start, const int6
     H5_AUTO hid_t box = rank ? H5Screate_simple(rank, n, NULL) : H5Screate(H5S_SCALAR);
     if (rank && H5Sselect_hyperslab(file, H5S_SELECT_SET, from, step, n, NULL) < 0)
         return h5_fail(e, ERR_INPUT, "a box outside its dataset");
-    herr_t rc = write ? H5Dwrite(data, mem, box, file, H5P_DEFAULT, values)
-                      : H5Dread(data, mem, box, file, H5P_DEFAULT, values);
+    int64_t how = h5_transfer(H5Tget_size(mem));
+    herr_t rc = write ? H5Dwrite(data, mem, box, file, how, values)
+                      : H5Dread(data, mem, box, file, how, values);
     if (rc >= 0)
         return 0;
     return h5_fail(e, write ? ERR_OUTPUT : ERR_INPUT, "cannot %s", write ? "write" : "read");

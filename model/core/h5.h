@@ -47,6 +47,9 @@ int64_t h5_open_group(int64_t where, const char *name);
 /* Reads (write: writes) the box; stride may be NULL. mem: the type in memory. */
 int h5_box(int64_t data, int64_t mem, int rank, const int64_t *start, const int64_t *count,
     const int64_t *stride, void *values, bool write, struct err *e);
+/* How to transfer values of this size: libhdf5 clears its whole buffer of 1 MiB for every read that
+ * converts, however small. Not to be released. */
+int64_t h5_transfer(size_t value_bytes);
 /* Grows a rank-1 dataset by n values. */
 int h5_append(int64_t data, int64_t mem, int64_t n, const void *values, struct err *e);
 

@@ -303,7 +303,7 @@ int h5_texts(const char **out, int64_t data, int64_t start, int64_t n, size_t ma
     H5_AUTO hid_t box = scalar ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &count, NULL);
     memset((void *)out, 0, (size_t)n * sizeof *out);
     if ((!scalar && H5Sselect_hyperslab(file, H5S_SELECT_SET, &from, NULL, &count, NULL) < 0) ||
-        H5Dread(data, type, box, file, H5P_DEFAULT, (void *)out) < 0)
+        H5Dread(data, type, box, file, h5_transfer(16), (void *)out) < 0)
         return h5_fail(e, ERR_INPUT, "strings cannot be read");
     for (int64_t i = 0; i < n; i++)
         if (!out[i])
@@ -511,10 +511,12 @@ int h5_rows(union h5_cell *out, int64_t data, const struct h5_member *m, int n, 
         return ERR_LIMIT;
     memset(raw, 0, row * (size_t)count);
     hsize_t from = (hsize_t)first, len = (hsize_t)count;
+    H5_AUTO hid_t stored = H5Dget_type(data);
+    int64_t how = h5_transfer(row > H5Tget_size(stored) ? row : H5Tget_size(stored));
     H5_AUTO hid_t file = H5Dget_space(data);
     H5_AUTO hid_t box = H5Screate_simple(1, &len, NULL);
     if (H5Sselect_hyperslab(file, H5S_SELECT_SET, &from, NULL, &len, NULL) < 0 ||
-        H5Dread(data, type, box, file, H5P_DEFAULT, raw) < 0)
+        H5Dread(data, type, box, file, how, raw) < 0)
         return h5_fail(e, ERR_INPUT, "rows cannot be read");
     for (int k = 0; k < n; k++) {
         H5_AUTO hid_t one = H5Tget_member_type(type, (unsigned)k);

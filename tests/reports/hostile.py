@@ -50,11 +50,12 @@ class Hostile(unittest.TestCase):
         self.assertEqual(r.stdout.split(), ['0', '400'])  # never taken for whole
 
     def test_flipped_bits(self):
-        r = read('--flip', self.path, 3000, 7)
+        r = read('--flip', self.path, 2000, 7)
         self.assertEqual((r.returncode, r.stderr), (0, ''), r)
         fine, found = map(int, r.stdout.split())
-        self.assertEqual(fine + found, 3000)
-        self.assertGreater(found, 300)
+        self.assertEqual(fine + found, 2000)
+        self.assertGreater(found, 400)  # checksums see them,
+        self.assertGreater(fine, 400)  # and much of a small file is not used
 
     def test_not_hdf5(self):
         for data in (b'', b'x', b'\x89HDF\r\n\x1a\n', b'\x89HDF\r\n\x1a\n' + bytes(2000), os.urandom(5000)):
@@ -204,16 +205,18 @@ class Hostile(unittest.TestCase):
             self.refused()
 
     def test_a_bomb_of_strings(self):
-        """A million references to one string of a megabyte: what is read is bounded by the file."""
+        """A thousand references to one string of a megabyte: what is read is bounded by the file."""
         with h5py.File(self.path, 'w') as f:
             d = f.create_dataset('s', (1000,), h5py.string_dtype(), chunks=(1000,))
             d[0] = 'x' * (1 << 20)
             d.id.flush()
             one = d.id.read_direct_chunk((0,))[1][:16]
             d.id.write_direct_chunk((0,), one * 1000)
-        r = subprocess.run(['bash', '-c', 'ulimit -v 1000000; exec "$@"', '-', READER, self.path],
-                           capture_output=True, text=True)
-        self.assertEqual((r.returncode, r.stderr), (0, ''))
+        p = subprocess.Popen([READER, self.path], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(p.pid, 0)
+        p.returncode = 0
+        self.assertEqual(status, 0)
+        self.assertLess(used.ru_maxrss, 400 << 10)
 
     def test_foreign_files_are_shown(self):
         with h5py.File(self.path, 'w') as f:
