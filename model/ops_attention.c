@@ -11,7 +11,7 @@
  * the same pieces of D and of the keys whatever stands beside it, and the zeros that pad a row to
  * its block add nothing. */
 
-#define QB 24 /* query rows of a block */
+#define QB 12 /* query rows of a block */
 
 struct job {
     const struct kernels *kern;

@@ -44,8 +44,9 @@ struct start {
     int worker;
 };
 
-/* Set while this thread runs an item: a nested region then runs where it is. */
-static _Thread_local bool inside;
+/* Set while this thread runs an item: a nested region then runs where it is, under a worker's number
+ * that its own pool knows. */
+static _Thread_local const struct pool *inside;
 static _Thread_local int inside_worker;
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t expected)
@@ -72,7 +73,7 @@ static int64_t work(struct pool *p, int worker)
 {
     int64_t ran = 0;
     uint64_t s = atomic_load_explicit(&p->state, memory_order_acquire);
-    inside = true;
+    inside = p;
     inside_worker = worker;
     while ((uint32_t)s) {
         if (!atomic_compare_exchange_weak_explicit(
@@ -90,7 +91,7 @@ static int64_t work(struct pool *p, int worker)
         if (!(uint32_t)s)
             break;
     }
-    inside = false;
+    inside = NULL;
     return ran;
 }
 
@@ -144,7 +145,7 @@ void pool_for(struct pool *p, int64_t n, pool_fn fn, void *arg)
     if (n <= 0)
         return;
     if (inside) {
-        run_here(n, fn, arg, inside_worker);
+        run_here(n, fn, arg, inside == p ? inside_worker : 0);
         return;
     }
     if (n == 1 || pool_threads(p) == 1) {

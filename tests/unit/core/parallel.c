@@ -113,6 +113,32 @@ static void *caller(void *arg)
     return NULL;
 }
 
+static void first_worker_only(void *arg, int64_t i, int worker)
+{
+    (void)i;
+    if (worker != 0)
+        atomic_fetch_add(&((struct tally *)arg)->bad_worker, 1);
+}
+
+static void nest_without_a_pool(void *arg, int64_t i, int worker)
+{
+    (void)i, (void)worker;
+    pool_for(NULL, 10, first_worker_only, arg);
+}
+
+/* Scratch for a NULL pool is one worker's, whoever the caller is. */
+static void no_pool_has_one_worker(void **state)
+{
+    (void)state;
+    static struct tally t;
+    struct err e;
+    memset(&t, 0, sizeof t);
+    assert_int_equal(pool_create(&t.pool, 4, &e), 0);
+    pool_for(t.pool, 2000, nest_without_a_pool, &t);
+    assert_int_equal(t.bad_worker, 0);
+    pool_release(&t.pool);
+}
+
 static void two_callers_take_turns(void **state)
 {
     (void)state;
@@ -191,6 +217,7 @@ int main(void)
         cmocka_unit_test(each_index_once),
         cmocka_unit_test(regions_follow_each_other),
         cmocka_unit_test(nested_regions_run_in_place),
+        cmocka_unit_test(no_pool_has_one_worker),
         cmocka_unit_test(two_callers_take_turns),
         cmocka_unit_test(workers_take_no_signals),
         cmocka_unit_test(affinity_is_obeyed),
