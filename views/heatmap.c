@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/core/text.h"
 #include "views/draw.h"
 #include "views/svg.h"
 
@@ -9,6 +10,7 @@
 struct layout {
     int64_t rows, cols; /* of the field, in zoom steps */
     int64_t shown_rows, shown_cols, row0, col0;
+    int decimals;
     int label_w, cell_w, cell_h; /* cell_h 0: half blocks, two rows a line */
     int x, y, w, h;              /* the cells */
     bool has_header, has_legend, numbers, up;
@@ -46,6 +48,7 @@ static void arrange(
     int w = s->rect.w, h = s->rect.h;
     *l = (struct layout){.rows = steps(f, st->row_axis, st->zoom),
         .cols = steps(f, st->col_axis, st->zoom),
+        .decimals = field_form(f).exact ? 0 : 2,
         .up = rows_grow_up(f, st)};
     if (f->rank == 0)
         l->rows = 1;
@@ -149,7 +152,8 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
     struct style style = {0};
     char number[32] = "";
     if (l->numbers)
-        number_short(number, sizeof number, v, l->cell_w - (coloured && l->cell_w < 6 ? 1 : 2));
+        number_short(
+            number, sizeof number, v, l->cell_w - (coloured && l->cell_w < 6 ? 1 : 2), l->decimals);
     if (coloured) {
         if (!isnan(v)) {
             uint32_t rgb = scale_rgb(sc, v);
@@ -337,7 +341,8 @@ static bool heatmap_pick(const struct view_data *d, struct view_state *st, int x
     return true;
 }
 
-#define SVG_SIDE 512 /* cells along an axis of a drawing; larger fields are drawn in strides */
+#define TIPS_MAX 4096
+#define SVG_SIDE 256 /* cells along an axis of a drawing; larger fields are drawn in strides */
 
 static int heatmap_svg(struct buf *out, const struct view_data *d, struct view_state *given,
     struct arena *frame, struct err *e)
@@ -357,7 +362,7 @@ static int heatmap_svg(struct buf *out, const struct view_data *d, struct view_s
         rc = view_scale(&sc, f, &st, false, v, rows * cols, frame, e);
     if (rc)
         return rc;
-    double cw = cols <= 24 ? 36 : cols <= 80 ? 16 : 6, ch = rows <= 40 ? 22 : rows <= 100 ? 12 : 6;
+    double cw = cols <= 24 ? 48 : cols <= 80 ? 16 : 6, ch = rows <= 40 ? 22 : rows <= 100 ? 12 : 6;
     int label = label_width(f, &st, 0, rows, 24, GLYPHS_BLOCK);
     double x0 = 16 + label * 7.4 + 8, y0 = 66, w = x0 + (double)cols * cw + 16;
     bool up = rows_grow_up(f, &st);
@@ -381,14 +386,21 @@ static int heatmap_svg(struct buf *out, const struct view_data *d, struct view_s
             if (f->rank > 1 && st.col_axis >= 0)
                 st.at[st.col_axis] = c << st.zoom;
             readout_cell(tip, f, &st, value, GLYPHS_BLOCK);
-            svg_rect_title(out, x0 + (double)c * cw, y, cw, ch, rgb, tip);
+            /* Tooltips keep the exact values; a map of many cells would drown in them. */
+            if (rows * cols <= TIPS_MAX)
+                svg_rect_title(out, x0 + (double)c * cw, y, cw, ch, rgb, tip);
+            else
+                svg_rect(out, x0 + (double)c * cw, y, cw, ch, rgb);
             if (cw >= 36)
                 svg_text(out, x0 + ((double)c + 0.5) * cw, y + ch / 2 + 4, SVG_MIDDLE, 11,
-                    rgb_ink(rgb), number_short(number, sizeof number, value, 5));
+                    rgb_ink(rgb),
+                    number_short(number, sizeof number, value, 5, field_form(f).exact ? 0 : 2));
         }
     }
     for (int64_t c = 0; f->rank > 1 && st.col_axis >= 0 && c < cols; c += cw >= 36 ? 1 : 10) {
         label_show(text, &f->axes[st.col_axis], c << st.zoom, GLYPHS_BLOCK);
+        if (text_columns(text) > 6 && cw >= 36)
+            snprintf(text + text_clip(NULL, text, strlen(text), 5), 4, "…");
         if (cw < 36)
             snprintf(text, sizeof text, "%lld", (long long)(c << st.zoom));
         svg_text(out, x0 + ((double)c + 0.5) * cw, y0 - 8, SVG_MIDDLE, 11, 0x404040, text);

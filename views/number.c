@@ -74,7 +74,7 @@ const char *number_error(char *buf, size_t n, double v)
     return buf;
 }
 
-const char *number_short(char *buf, size_t n, double v, int width)
+const char *number_short(char *buf, size_t n, double v, int width, int most)
 {
     char try[48];
     buf[0] = '\0';
@@ -84,7 +84,7 @@ const char *number_short(char *buf, size_t n, double v, int width)
         snprintf(buf, n, "%s", v < 0 ? "-∞" : "∞");
         return buf;
     }
-    for (int decimals = 3; decimals >= 0; decimals--) {
+    for (int decimals = most; decimals >= 0; decimals--) {
         snprintf(try, sizeof try, "%.*f", decimals, v);
         char *s = try;
         /* .91 rather than 0.91: the zero tells nothing in a narrow cell. */
@@ -94,7 +94,7 @@ const char *number_short(char *buf, size_t n, double v, int width)
             s++;
             *s = '-';
         }
-        if ((int)strlen(s) <= width && decimals <= (fabs(v) < 10 ? 2 : 1)) {
+        if ((int)strlen(s) <= width && (decimals < 2 || fabs(v) < 10)) {
             snprintf(
                 buf, n, "%s", strcmp(s, "-.00") && strcmp(s, "-.0") && strcmp(s, "-0") ? s : s + 1);
             return buf;

@@ -24,7 +24,8 @@ struct number_form number_form(const char *unit, bool is_integer, bool is_signed
 const char *number_text(char *buf, size_t n, const struct number_form *f, double v, enum glyphs g);
 /* The size of an error with one digit: "2e-6". */
 const char *number_error(char *buf, size_t n, double v);
-/* At most `width` columns: the digits that fit, as in a heatmap's cell: ".91", "-4.2", "1e5". */
-const char *number_short(char *buf, size_t n, double v, int width);
+/* At most `width` columns: the digits that fit, as in a heatmap's cell: ".91", "-4.2", "1e5".
+ * `decimals` at most; 0 for integers. */
+const char *number_short(char *buf, size_t n, double v, int width, int decimals);
 
 #endif

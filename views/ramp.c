@@ -7,6 +7,9 @@
 /* Viridis (Smith and van der Walt 2015), every tenth. */
 static const uint32_t viridis[STOPS] = {0x440154, 0x482475, 0x414487, 0x355f8d, 0x2a788e, 0x21918c,
     0x22a884, 0x44bf70, 0x7ad151, 0xbddf26, 0xfde725};
+/* White to dark blue (ColorBrewer Blues), for light backgrounds and paper: small values stay quiet. */
+static const uint32_t light_sequential[STOPS] = {0xf7fbff, 0xe3eef9, 0xcfe1f2, 0xb5d4e9, 0x93c3df,
+    0x6daed5, 0x4b97c9, 0x2f7ebc, 0x1764ab, 0x084a91, 0x08306b};
 /* Blue over white to red, ColorBrewer RdBu (Brewer and Harrower 2013), for light backgrounds. */
 static const uint32_t light_diverging[STOPS] = {0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0,
     0xf7f7f7, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f};
@@ -64,7 +67,7 @@ uint32_t scale_rgb(const struct scale *s, double v)
         return s->dark ? 0x303030 : 0xd0d0d0;
     if (s->is_signed)
         return mix(s->dark ? dark_diverging : light_diverging, t / 2 + 0.5);
-    return mix(viridis, s->dark ? t : 1 - t);
+    return mix(s->dark ? viridis : light_sequential, t);
 }
 
 uint32_t rgb_ink(uint32_t rgb)

@@ -253,7 +253,8 @@ void caption(char *buf, size_t n, const struct field *f, const struct view_state
             at += snprintf(buf + at, n - (size_t)at, ", %s %s", f->axes[i].name,
                 label_show(label, &f->axes[i], st->at[i], GLYPHS_BLOCK));
     }
-    if (at >= 0 && (size_t)at < n && f->unit && *f->unit && strcmp(f->unit, "1"))
+    if (at >= 0 && (size_t)at < n && f->unit && *f->unit && strcmp(f->unit, "1") &&
+        !strstr(buf, f->unit))
         snprintf(buf + at, n - (size_t)at, ", %s", f->unit);
 }
 
