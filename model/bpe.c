@@ -7,10 +7,16 @@
  * symbols or fewer, and the scan is one vector loop. Longer pieces use a heap, O(n log n). */
 #define SCAN_MAX 128
 
-static uint64_t pair_slot(const struct bpe *b, int32_t left, int32_t right)
+static uint64_t home(const struct bpe *b, int32_t left, int32_t right)
 {
     uint64_t h = ((uint64_t)(uint32_t)left << 32 | (uint32_t)right) * 0x9e3779b97f4a7c15u;
-    uint64_t i = (h ^ h >> 32) & b->mask;
+    return (h ^ h >> 32) & b->mask;
+}
+
+/* The slot of a pair, or the empty one where it belongs. */
+static uint64_t pair_slot(const struct bpe *b, int32_t left, int32_t right)
+{
+    uint64_t i = home(b, left, right);
     while (b->slots[i].rank != BPE_NONE && (b->slots[i].left != left || b->slots[i].right != right))
         i = (i + 1) & b->mask;
     return i;
@@ -22,79 +28,49 @@ const struct merge *bpe_merge(const struct bpe *b, int32_t left, int32_t right)
     return m->rank == BPE_NONE ? NULL : m;
 }
 
-static int make_slots(struct bpe *b, uint64_t slots, struct err *e)
+int bpe_init(struct bpe *b, const struct vocab *v, size_t n, struct err *e)
 {
-    b->slots = malloc(slots * sizeof *b->slots);
-    if (!b->slots)
-        return err_set(e, ERR_LIMIT, "out of memory (%llu merges)", (unsigned long long)slots / 2);
-    b->mask = slots - 1;
-    memset(b->slots, 0xff, slots * sizeof *b->slots);
-    return 0;
-}
-
-int bpe_init(struct bpe *b, const struct vocab *v, size_t n, struct arena *a, struct err *e)
-{
-    *b = (struct bpe){.vocab = v, .unk = -1};
-    uint64_t slots = 64;
-    while (slots < (uint64_t)n * 2)
-        slots *= 2;
-    int rc = make_slots(b, slots, e);
-    if (rc < 0)
-        return rc;
-    b->byte_rank = arena_array(a, 65536, sizeof *b->byte_rank, e);
-    b->byte_joined = arena_array(a, 65536, sizeof *b->byte_joined, e);
-    if (!b->byte_rank || !b->byte_joined)
-        return ERR_LIMIT;
-    memset(b->byte_rank, 0xff, 65536 * sizeof *b->byte_rank);
-    return 0;
+    *b = (struct bpe){.vocab = v, .unk = -1, .cap = n + 1};
+    b->list = malloc(b->cap * sizeof *b->list);
+    return b->list ? 0 : err_set(e, ERR_LIMIT, "out of memory (%zu merges)", n);
 }
 
 void bpe_release(struct bpe *b)
 {
-    free(b->slots);
-    b->slots = NULL;
-}
-
-static int grow(struct bpe *b, struct err *e)
-{
-    struct merge *old = b->slots;
-    uint64_t n = b->mask + 1;
-    int rc = make_slots(b, n * 2, e);
-    if (rc < 0) {
-        b->slots = old;
-        return rc;
-    }
-    for (uint64_t i = 0; i < n; i++)
-        if (old[i].rank != BPE_NONE)
-            b->slots[pair_slot(b, old[i].left, old[i].right)] = old[i];
-    free(old);
-    return 0;
+    free(b->list);
+    b->list = NULL;
 }
 
 int bpe_add(struct bpe *b, int64_t left, int64_t right, int64_t joined, struct err *e)
 {
-    b->last_joined = joined;
-    if ((uint64_t)b->used * 2 > b->mask) {
-        int rc = grow(b, e);
-        if (rc < 0)
-            return rc;
+    if (b->n == b->cap) {
+        struct merge *list = realloc(b->list, 2 * b->cap * sizeof *list);
+        if (!list || b->cap > INT32_MAX)
+            return err_set(e, ERR_LIMIT, "out of memory (%zu merges)", b->cap);
+        b->list = list;
+        b->cap *= 2;
     }
-    struct merge *m = &b->slots[pair_slot(b, (int32_t)left, (int32_t)right)];
-    b->used += m->rank == BPE_NONE;
-    *m = (struct merge){
-        .left = (int32_t)left, .right = (int32_t)right, .rank = b->n++, .joined = (int32_t)joined};
+    b->list[b->n] = (struct merge){.left = (int32_t)left,
+        .right = (int32_t)right,
+        .rank = (uint32_t)b->n,
+        .joined = (int32_t)joined};
+    b->n++;
     return 0;
 }
 
-void bpe_finish(struct bpe *b)
+/* Pairs of single bytes, which every word begins with, in a table of their own. */
+static void fill_bytes(struct bpe *b)
 {
     const struct vocab *v = b->vocab;
+    int32_t last = -1; /* the largest id of a byte */
     b->complete = true;
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 256; i++) {
         b->complete &= v->byte_id[i] >= 0;
-    for (uint64_t i = 0; i <= b->mask; i++) {
-        const struct merge *m = &b->slots[i];
-        if (m->rank == BPE_NONE)
+        last = v->byte_id[i] > last ? v->byte_id[i] : last;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        const struct merge *m = &b->list[i];
+        if (m->left > last || m->right > last)
             continue;
         const struct token *l = &v->tokens[m->left], *r = &v->tokens[m->right];
         if (!l->mapped || !r->mapped || l->bytes_n != 1 || r->bytes_n != 1)
@@ -103,6 +79,29 @@ void bpe_finish(struct bpe *b)
         b->byte_rank[at] = m->rank;
         b->byte_joined[at] = m->joined;
     }
+}
+
+int bpe_finish(struct bpe *b, struct arena *a, struct err *e)
+{
+    enum { AHEAD = 8 }; /* the table is larger than the nearest caches */
+    uint64_t slots = 64;
+    while (slots < (uint64_t)b->n * 2)
+        slots *= 2;
+    b->mask = slots - 1;
+    b->slots = arena_array(a, slots, sizeof *b->slots, e);
+    b->byte_rank = arena_array(a, 65536, sizeof *b->byte_rank, e);
+    b->byte_joined = arena_array(a, 65536, sizeof *b->byte_joined, e);
+    if (!b->slots || !b->byte_rank || !b->byte_joined)
+        return ERR_LIMIT;
+    memset(b->slots, 0xff, slots * sizeof *b->slots);
+    memset(b->byte_rank, 0xff, 65536 * sizeof *b->byte_rank);
+    for (size_t i = 0; i < b->n; i++) {
+        const struct merge *m = &b->list[i], *next = i + AHEAD < b->n ? m + AHEAD : m;
+        __builtin_prefetch(&b->slots[home(b, next->left, next->right)], 1);
+        b->slots[pair_slot(b, m->left, m->right)] = *m;
+    }
+    fill_bytes(b);
+    return 0;
 }
 
 int pieces_reserve(struct pieces *p, size_t more, struct err *e)

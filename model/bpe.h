@@ -17,13 +17,13 @@ struct merge {
 
 #define BPE_NONE UINT32_MAX
 
-/* Merges over a vocabulary; const once the last bpe_add is done. */
+/* Merges over a vocabulary; const once bpe_finish has made the tables. */
 struct bpe {
     const struct vocab *vocab;
+    struct merge *list; /* [n] in the order of the file */
+    size_t n, cap;
     struct merge *slots; /* hash of (left, right), at most half full */
     uint64_t mask;
-    uint32_t n, used;    /* merges read (the next rank), pairs in the hash */
-    int64_t last_joined; /* what the last merge made */
     uint32_t *byte_rank; /* [256 * 256] rank of a pair of bytes, BPE_NONE: no merge */
     int32_t *byte_joined;
     int32_t unk; /* stands for bytes without a token; -1: they are left out, as in `tokenizers` */
@@ -32,11 +32,11 @@ struct bpe {
 };
 
 /* About n merges are to come; vocab must be filled. Release also after a failure. */
-int bpe_init(struct bpe *b, const struct vocab *v, size_t n, struct arena *a, struct err *e);
+int bpe_init(struct bpe *b, const struct vocab *v, size_t n, struct err *e);
 void bpe_release(struct bpe *b);
-/* The next merge; a pair that comes again takes the later rank. */
+/* The next merge; of a pair that comes again the later rank holds. */
 int bpe_add(struct bpe *b, int64_t left, int64_t right, int64_t joined, struct err *e);
-void bpe_finish(struct bpe *b);
+int bpe_finish(struct bpe *b, struct arena *a, struct err *e);
 const struct merge *bpe_merge(const struct bpe *b, int32_t left, int32_t right); /* NULL: none */
 
 /* Tokens of a text in order; their lengths tile it. */

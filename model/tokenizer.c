@@ -11,40 +11,6 @@
 
 #define SHOWN 96
 
-/* Where the other form of the same tokenizer says something else, or 0. */
-static int compare(
-    const struct tokenizer *a, const struct tokenizer *b, const char *where, struct err *e)
-{
-    static const char remedy[] = "remove the form that is out of date";
-    int64_t n = a->vocab.n > b->vocab.n ? a->vocab.n : b->vocab.n;
-    for (int64_t id = 0; id < n; id++) {
-        static const struct token none;
-        const struct token *x = id < a->vocab.n ? &a->vocab.tokens[id] : &none;
-        const struct token *y = id < b->vocab.n ? &b->vocab.tokens[id] : &none;
-        if (x->added && !y->name)
-            continue;
-        if (!x->name != !y->name || x->name_n != y->name_n ||
-            (x->name && memcmp(x->name, y->name, x->name_n) != 0)) {
-            char p[SHOWN], q[SHOWN];
-            text_escape(p, sizeof p, x->name ? x->name : "nothing", x->name ? x->name_n : 7, 0);
-            text_escape(q, sizeof q, y->name ? y->name : "nothing", y->name ? y->name_n : 7, 0);
-            return err_set(e, ERR_INPUT,
-                "%s: id %lld is '%s' in tokenizer.json and '%s' in vocab.json; %s", where,
-                (long long)id, p, q, remedy);
-        }
-    }
-    bool same = a->bpe.n == b->bpe.n;
-    for (uint64_t i = 0; same && i <= a->bpe.mask; i++) {
-        const struct merge *m = &a->bpe.slots[i];
-        const struct merge *o = m->rank == BPE_NONE ? m : bpe_merge(&b->bpe, m->left, m->right);
-        same = o && o->rank == m->rank;
-    }
-    return same ? 0
-                : err_set(e, ERR_INPUT,
-                      "%s: tokenizer.json and merges.txt differ (%u and %u merges); %s", where,
-                      a->bpe.n, b->bpe.n, remedy);
-}
-
 static int read_files(
     struct tokenizer *t, const struct tokenizer_files *f, int64_t room, struct err *e)
 {
@@ -57,17 +23,7 @@ static int read_files(
         f->tokenizer_json ? tokenizer_read_json(t, f, room, e) : tokenizer_read_pair(t, f, room, e);
     if (rc < 0 || !f->tokenizer_json || !pair)
         return rc;
-    struct tokenizer *other = NULL;
-    const struct tokenizer_files second = {.vocab_json = f->vocab_json,
-        .merges_txt = f->merges_txt,
-        .vocab_n = f->vocab_n,
-        .merges_n = f->merges_n,
-        .where = f->where};
-    rc = tokenizer_open(&other, &second, room, e);
-    if (rc == 0)
-        rc = compare(t, other, f->where, e);
-    tokenizer_release(&other);
-    return rc;
+    return tokenizer_check_pair(t, f, e);
 }
 
 int tokenizer_open(
@@ -287,11 +243,7 @@ void tokenizer_hash(char out[33], const struct tokenizer *t)
         if (k->name)
             hash_add(h, k->name, k->name_n);
     }
-    uint64_t merges = 0;
-    for (uint64_t i = 0; i <= t->bpe.mask; i++)
-        if (t->bpe.slots[i].rank != BPE_NONE)
-            merges += hash_u64_of(&t->bpe.slots[i], sizeof *t->bpe.slots);
-    hash_add_u64(h, merges);
+    hash_add(h, t->bpe.list, t->bpe.n * sizeof *t->bpe.list);
     hash_add_u64(h, (uint64_t)t->add_prefix_space | (uint64_t)t->use_regex << 1 |
                         (uint64_t)t->bpe.fuse_unk << 2 | (uint64_t)t->bpe.ignore_merges << 3);
     hash_add_u64(h, (uint64_t)(int64_t)t->bpe.unk);

@@ -24,6 +24,8 @@ int tokenizer_read_pair(
     struct tokenizer *t, const struct tokenizer_files *f, int64_t room, struct err *e);
 int tokenizer_read_json(
     struct tokenizer *t, const struct tokenizer_files *f, int64_t room, struct err *e);
+/* ERR_INPUT where vocab.json or merges.txt say something else than the tokenizer.json that was read. */
+int tokenizer_check_pair(const struct tokenizer *t, const struct tokenizer_files *f, struct err *e);
 /* Parts both readers use: one vocabulary object; one merge, its names given. */
 struct scan;
 int tokenizer_read_vocab(struct tokenizer *t, struct scan *s, int64_t room, struct err *e);

@@ -234,7 +234,7 @@ static int read_merges(struct reader *r, struct err *e)
     struct arena scratch = {0};
     struct scan s;
     /* Merges are about as many as tokens; the table grows where they are more. */
-    int rc = bpe_init(&t->bpe, &t->vocab, (size_t)t->vocab.count, &t->arena, e);
+    int rc = bpe_init(&t->bpe, &t->vocab, (size_t)t->vocab.count, e);
     char *buf = rc < 0 ? NULL : arena_alloc(&scratch, merges->n + 2, e);
     if (!buf)
         return ERR_LIMIT;
@@ -243,7 +243,8 @@ static int read_merges(struct reader *r, struct err *e)
     size_t line = 0;
     while (rc == 0 && (rc = scan_more(&s, ']', e)) > 0)
         rc = read_merge(r, &s, buf, ++line, e);
-    bpe_finish(&t->bpe);
+    if (rc == 0)
+        rc = bpe_finish(&t->bpe, &t->arena, e);
     arena_release(&scratch);
     return rc;
 }

@@ -422,7 +422,10 @@ static void damaged_documents(void **state)
         says(refused(NULL, NULL, cases[i].json, 9), cases[i].says);
     /* Both forms, one of them out of date. */
     says(refused("{\"a\":0,\"b\":2,\"ab\":1}", "a b\n", "{" BYTE_LEVEL "," MODEL "}}", 9),
-        "id 1 is 'b' in tokenizer.json and 'ab'");
+        "id 2 is 'ab' in tokenizer.json and 'b'");
+    says(refused("{\"a\":0,\"b\":1}", "a b\n", "{" BYTE_LEVEL "," MODEL "}}", 9), "3 tokens");
+    says(refused("{\"a\":0,\"b\":1,\"ab\":2}", "b a\n", "{" BYTE_LEVEL "," MODEL "}}", 9),
+        "merge 1");
     says(refused("{\"a\":0,\"b\":1,\"ab\":2}", "", "{" BYTE_LEVEL "," MODEL "}}", 9), "merges.txt");
 }
 
