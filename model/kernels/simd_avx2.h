@@ -3,7 +3,10 @@
 
 /* AVX2 with FMA and F16C: 8 lanes, masks as vectors. Included by simd.h alone. */
 
+#ifdef __AVX2__
 #include <immintrin.h>
+#include <stdint.h>
+
 #define KERNEL_NAME "avx2"
 #define KERNEL(name) name##_avx2
 #define VL 8
@@ -144,5 +147,6 @@ static inline void vtranspose(vf r[VL])
         r[4 + c] = _mm256_permute2f128_ps(u[c], u[4 + c], 0x31);
     }
 }
+#endif
 
 #endif

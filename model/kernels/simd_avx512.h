@@ -4,7 +4,10 @@
 /* AVX-512 F, DQ, BW and VL: 16 lanes, masks in registers of their own. Included by simd.h
  * alone. */
 
+#ifdef __AVX512F__
 #include <immintrin.h>
+#include <stdint.h>
+
 #define KERNEL_NAME "avx512"
 #define KERNEL(name) name##_avx512
 #define VL 16
@@ -144,5 +147,6 @@ static inline void vtranspose(vf r[VL])
         r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
     }
 }
+#endif
 
 #endif

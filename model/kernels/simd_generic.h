@@ -4,6 +4,11 @@
 /* Any machine: 4 lanes of the compiler's own vectors. Included by simd.h alone. */
 
 #include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "model/core/tensor.h"
+
 #define KERNEL_NAME "generic"
 #define KERNEL(name) name##_generic
 #define VL 4
