@@ -65,6 +65,6 @@ build build-gcc gcc -Dbuildtype=release && suite build-gcc
 build build-clang clang -Dbuildtype=release
 if build build-asan gcc -Dbuildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false; then
     export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-    suite build-asan -t 4
+    suite build-asan -t 4 --no-suite house
 fi
 finish

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The command language from outside: commands.py SONDE. Exit codes, one clear line for every error, help on
 standard output, and every verb, analysis, flag, key and hook in the manual and in the completions."""
-import json, os, re, signal, subprocess, sys, tempfile, time
+import json, os, re, shutil, signal, subprocess, sys, tempfile, time
 
 SONDE = os.path.abspath(sys.argv[1])
 TMP = tempfile.mkdtemp(prefix='sonde-cli-')
@@ -72,6 +72,14 @@ for hook in good('list', 'hooks', '--names').split():
 for what in ('views', 'datasets', 'models'):
     good('list', what)
 open(f'{TMP}/sonde.bash', 'w').write(shells['bash'])
+for s in ('bash', 'zsh', 'fish'):
+    open(f'{TMP}/{s}.completion', 'w').write(shells[s])
+    if shutil.which(s):
+        r = subprocess.run([s, '-n', f'{TMP}/{s}.completion'], capture_output=True, text=True)
+        check(r.returncode == 0 and not r.stderr, f'{s} reads its completion: {r.stderr!r}')
+if shutil.which('groff'):
+    r = subprocess.run(['groff', '-man', '-Tascii', '-ww'], input=sonde('man').stdout, capture_output=True)
+    check(r.returncode == 0 and not r.stderr, f'groff reads the manual: {r.stderr[:200]!r}')
 probe = 'source sonde.bash; COMP_WORDS=(sonde %s); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _sonde; echo "${COMPREPLY[*]}"'
 for line, want in (('ru', 'run'), ('run le', 'lens'), ('run lens,dl', 'lens,dla'), ('run lens --to', '--top'), ('run lens --progress js', 'json')):
     r = subprocess.run(['bash', '-c', probe % line], capture_output=True, text=True, cwd=TMP)
