@@ -78,7 +78,7 @@ for s in ('bash', 'zsh', 'fish'):
         r = subprocess.run([s, '-n', f'{TMP}/{s}.completion'], capture_output=True, text=True)
         check(r.returncode == 0 and not r.stderr, f'{s} reads its completion: {r.stderr!r}')
 if shutil.which('groff'):
-    r = subprocess.run(['groff', '-man', '-Tascii', '-ww'], input=sonde('man').stdout, capture_output=True)
+    r = subprocess.run(['groff', '-man', '-Kutf8', '-Tutf8', '-ww'], input=sonde('man').stdout, capture_output=True)
     check(r.returncode == 0 and not r.stderr, f'groff reads the manual: {r.stderr[:200]!r}')
 probe = 'source sonde.bash; COMP_WORDS=(sonde %s); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _sonde; echo "${COMPREPLY[*]}"'
 for line, want in (('ru', 'run'), ('run le', 'lens'), ('run lens,dl', 'lens,dla'), ('run lens --to', '--top'), ('run lens --progress js', 'json')):
@@ -179,7 +179,11 @@ check('\x1b[' in sonde('show', 'a.h5', '--color', 'always').out and '\x1b[' not 
 # An interruption ends with 130 and leaves nothing under the real name.
 big = ['run', 'logits,attention', '--dataset', 'world:20000', '--truncate', '-o', 'big.h5', '-t', '1']
 proc = subprocess.Popen([SONDE, *big], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=TMP)
-time.sleep(1.0)
+for _ in range(300):
+    if os.path.exists(f'{TMP}/big.h5.part') or proc.poll() is not None:
+        break
+    time.sleep(0.1)
+time.sleep(0.5)
 proc.send_signal(signal.SIGINT)
 err = proc.communicate(timeout=60)[1].decode()
 check(proc.returncode == 130, f'SIGINT: exit {proc.returncode}: {err!r}')
