@@ -55,7 +55,8 @@ int session_run(struct session *s, char *const *words, int n, struct err *e)
 
 int session_pool(struct pool **out, struct session *s, const struct command *c, struct err *e)
 {
-    int threads = (int)args_int(&c->args, "threads");
+    int row = args_find(&c->args, "threads"); /* a verb that reads text alone has no such flag */
+    int threads = row < 0 ? 0 : (int)c->args.values[row].i;
     if (!threads)
         threads = machine_cpus();
     if (s->pool && s->threads != threads) {
