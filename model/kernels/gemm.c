@@ -1,5 +1,14 @@
 #include "model/kernels/parts.h"
 
+/* clang takes the locality as a literal only. */
+ALWAYS_INLINE void fetch_ahead(const char *at, const bool near)
+{
+    if (near)
+        __builtin_prefetch(at, 0, 3);
+    else
+        __builtin_prefetch(at, 0, 2);
+}
+
 /* The accumulators live in registers: rows * NV of them, plus NV of the panel and one broadcast. */
 ALWAYS_INLINE void tile(const int rows, const enum dtype t, const bool stream, float *restrict c,
     int64_t ldc, const float *restrict a, int64_t lda, const void *restrict b, int64_t ldb,
@@ -18,9 +27,9 @@ ALWAYS_INLINE void tile(const int rows, const enum dtype t, const bool stream, f
         for (int v = 0; v < NV; v++)
             w[v] = vload_as(b, i * ldb + v * VL, t);
         /* A thin tile alone waits for memory and wants it in L1; others stream through L2. */
-        __builtin_prefetch(ahead, 0, stream ? 3 : 2);
+        fetch_ahead(ahead, stream);
         if (PANEL_W * (t == DT_F32 ? 4 : 2) > 64)
-            __builtin_prefetch(ahead + 64, 0, stream ? 3 : 2);
+            fetch_ahead(ahead + 64, stream);
         ahead += ahead_step;
         UNROLL
         for (int r = 0; r < rows; r++) {
