@@ -15,11 +15,15 @@ static int make(
     struct pen p;
     pen_init(&p, o->seed, (uint64_t)k, arena, e);
     int outer = pen_below(&p, 3), inner = (outer + 1 + pen_below(&p, 2)) % 3;
+    const char *name = sw_people[pen_below(&p, sw_n_people)].name;
+    const char *object = sw_objects.list[pen_below(&p, sw_objects.n)];
+    const char *first = sw_nouns[pen_zipf(&p, sw_n_nouns)].one;
+    const char *second = sw_nouns[pen_zipf(&p, sw_n_nouns)].one;
     const char *clean[26] = {
-        ['N' - 'A'] = sw_people[pen_below(&p, sw_n_people)].name,
-        ['O' - 'A'] = sw_objects.list[pen_below(&p, sw_objects.n)],
-        ['A' - 'A'] = sw_nouns[pen_zipf(&p, sw_n_nouns)].one,
-        ['B' - 'A'] = sw_nouns[pen_zipf(&p, sw_n_nouns)].one,
+        ['N' - 'A'] = name,
+        ['O' - 'A'] = object,
+        ['A' - 'A'] = first,
+        ['B' - 'A'] = second,
         ['X' - 'A'] = opens[outer],
         ['Y' - 'A'] = opens[inner],
     };

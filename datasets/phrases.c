@@ -17,7 +17,12 @@ static const char *zipf(struct pen *p, const struct words *w)
 
 const struct person *phrase_person(struct pen *p)
 {
-    return &sw_people[pen_below(p, sw_n_people)];
+    return &sw_people[pen_chance(p, 50) ? pen_below(p, sw_n_people) : pen_zipf(p, sw_n_people)];
+}
+
+static bool is_pair(const struct person *a, const struct person *b)
+{
+    return a != b && (a - sw_people > 1 || b - sw_people > 1);
 }
 
 void phrase_pair(struct pen *p, const struct person **a, const struct person **b)
@@ -25,7 +30,15 @@ void phrase_pair(struct pen *p, const struct person **a, const struct person **b
     do {
         *a = phrase_person(p);
         *b = phrase_person(p);
-    } while (*a == *b || (*a - sw_people < 2 && *b - sw_people < 2));
+    } while (!is_pair(*a, *b));
+}
+
+void phrase_pair_of(struct pen *p, int n, const struct person **a, const struct person **b)
+{
+    do {
+        *a = &sw_people[pen_below(p, n)];
+        *b = &sw_people[pen_below(p, n)];
+    } while (!is_pair(*a, *b));
 }
 
 void phrase_indirect(struct pen *p, const struct person *a, const struct person *b)
@@ -121,8 +134,8 @@ void phrase_fact(struct pen *p)
 {
     int which = pen_below(p, 10);
     if (which < 6)
-        phrase_about(p, phrase_person(p));
-    else if (which < 8)
+        phrase_about(p, &sw_people[pen_below(p, sw_n_people)]);
+    else if (which < 7)
         about_town(p);
     else
         about_capital(p);
@@ -183,9 +196,10 @@ void phrase_brackets(struct pen *p)
         "The $O ",
         "$N counted every $O ",
     };
+    const char *name = phrase_person(p)->name, *object = any(p, &sw_objects);
     const char *const slots[26] = {
-        SLOT('N') = phrase_person(p)->name,
-        SLOT('O') = any(p, &sw_objects),
+        SLOT('N') = name,
+        SLOT('O') = object,
     };
     int which = pen_below(p, COUNT(forms));
     pen_fill(p, forms[which], slots);
@@ -337,15 +351,17 @@ void phrase_pronoun(struct pen *p, const struct person *who)
         "Everyone liked $N, and the children always waved to $M.",
         "$N thought that $H would find the $O in $Q coat.",
     };
+    const char *object = any(p, &sw_objects), *place = any(p, &sw_places);
+    const char *adjective = zipf(p, &sw_adjectives), *verb = zipf(p, &sw_verbs_past);
     const char *const slots[26] = {
         SLOT('N') = who->name,
         SLOT('H') = sw_subject_pronoun(who),
         SLOT('M') = sw_object_pronoun(who),
         SLOT('Q') = sw_possessive(who),
-        SLOT('O') = any(p, &sw_objects),
-        SLOT('P') = any(p, &sw_places),
-        SLOT('A') = zipf(p, &sw_adjectives),
-        SLOT('V') = zipf(p, &sw_verbs_past),
+        SLOT('O') = object,
+        SLOT('P') = place,
+        SLOT('A') = adjective,
+        SLOT('V') = verb,
     };
     int which = pen_below(p, COUNT(forms));
     if (which == 5 && who->is_female)
@@ -395,42 +411,37 @@ void phrase_invented(struct pen *p)
     }
 }
 
-/* A word of any list, each list as likely as its size, so that nothing but the first copy helps. */
+const char *phrase_word(struct pen *p)
+{
+    int n = sw_n_nouns + sw_n_people + sw_n_towns;
+    const struct words *const lists[] = {&sw_places, &sw_adjectives, &sw_verbs_past};
+    for (int k = 0; k < COUNT(lists); k++)
+        n += lists[k]->n;
+    int i = pen_below(p, n);
+    if (i < sw_n_nouns)
+        return pen_chance(p, 50) ? sw_nouns[i].one : sw_nouns[i].many;
+    if ((i -= sw_n_nouns) < sw_n_people)
+        return sw_people[i].name;
+    if ((i -= sw_n_people) < sw_n_towns)
+        return sw_towns[i].name;
+    i -= sw_n_towns;
+    int k = 0;
+    while (i >= lists[k]->n)
+        i -= lists[k++]->n;
+    return lists[k]->list[i];
+}
+
+/* Few or many words to choose from, so that nothing but the first copy helps. */
 static void any_word(struct pen *p, int style)
 {
-    if (style == 0) {
+    if (style == 0)
         phrase_invented(p);
-        return;
-    }
-    if (style == 1) {
+    else if (style == 1)
         pen_put(p, phrase_person(p)->name);
-        return;
-    }
-    int n = sw_n_nouns + sw_n_people + sw_places.n + sw_adjectives.n + sw_verbs_past.n + sw_n_towns;
-    int i = pen_below(p, n);
-    if (i < sw_n_nouns) {
-        pen_put(p, pen_chance(p, 50) ? sw_nouns[i].one : sw_nouns[i].many);
-        return;
-    }
-    i -= sw_n_nouns;
-    if (i < sw_n_people) {
-        pen_put(p, sw_people[i].name);
-        return;
-    }
-    i -= sw_n_people;
-    if (i < sw_n_towns) {
-        pen_put(p, sw_towns[i].name);
-        return;
-    }
-    i -= sw_n_towns;
-    const struct words *const lists[] = {&sw_places, &sw_adjectives, &sw_verbs_past};
-    for (int k = 0; k < COUNT(lists); k++) {
-        if (i < lists[k]->n) {
-            pen_put(p, lists[k]->list[i]);
-            return;
-        }
-        i -= lists[k]->n;
-    }
+    else if (style < 5)
+        pen_put(p, sw_nouns[pen_zipf(p, sw_n_nouns)].one);
+    else
+        pen_put(p, phrase_word(p));
 }
 
 void phrase_repeat(struct pen *p, int length, int n_copies)

@@ -80,7 +80,9 @@ static void pronouns(struct pen *p, int size)
 static void repeats(struct pen *p, int size)
 {
     (void)size;
-    phrase_repeat(p, 2 + pen_below(p, pen_chance(p, 15) ? 40 : 10), 2 + pen_below(p, 2));
+    int copies = 2 + pen_below(p, 2);
+    int length = 2 + pen_below(p, pen_chance(p, 15) ? 40 : 10);
+    phrase_repeat(p, length, copies);
 }
 
 /* What a document may be about, and in how many of 100 it is. */
@@ -88,15 +90,15 @@ static const struct kind {
     void (*write)(struct pen *p, int size);
     int percent;
 } kinds[] = {
-    {people_give, 30},
-    {facts, 13},
-    {years, 6},
-    {brackets, 6},
+    {people_give, 21},
+    {facts, 18},
+    {years, 8},
+    {brackets, 7},
     {quotes, 5},
-    {filler, 9},
+    {filler, 8},
     {agreement, 7},
     {pronouns, 8},
-    {repeats, 16},
+    {repeats, 18},
 };
 
 static void paragraph(struct pen *p, int size)

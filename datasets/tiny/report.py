@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """What the embedded model has learned, in numbers: report.py SONDE MODEL [-o OUT.md] [--quick]
 
 SONDE is the program, MODEL what it opens with -m (a folder, or tiny). Everything is asked of the
@@ -128,12 +128,12 @@ def language(s, bos, vocab, rows):
     loss = -np.concatenate(s.next_logprob([[bos] + ids for ids in held])).mean()
     rows += [
         ("held-out documents", f"{len(held)}, {sum(map(len, held))} tokens", ""),
-        ("held-out loss, nats a token", f"{loss:.3f}", f"below {two * 0.75:.3f}"),
+        ("held-out loss, nats a token", f"{loss:.3f}", f"below {two * 0.6:.3f}"),
         ("unigram entropy of the same text", f"{one:.3f}", ""),
         ("bigram entropy of the same text", f"{two:.3f}", ""),
     ]
-    return [("held-out loss under 0.75 of the bigram entropy", loss < 0.75 * two),
-            ("held-out loss under 0.5 of the unigram entropy", loss < 0.5 * one)]
+    return [("held-out loss under 0.6 of the bigram entropy", loss < 0.6 * two),
+            ("held-out loss under 0.4 of the unigram entropy", loss < 0.4 * one)]
 
 
 def repeats(s, bos, words, rows):
@@ -142,7 +142,9 @@ def repeats(s, bos, words, rows):
     spans = [[draw.choice(words) for _ in range(25)] for _ in range(s.held // 5)]
     random_ids = [item["tokens"][1:] for item in s.dataset(f"repeated_tokens:{s.held // 5}")]
     checks = []
-    for name, lists in (("words", [x + x for x in spans]), ("random ids", random_ids)):
+    # Many ids are fragments that no text has: their embeddings were never trained.
+    for name, lists, most in (("words", [x + x for x in spans], 0.25),
+                              ("random ids", random_ids, 0.75)):
         first, second = [], []
         for ids, row in zip(lists, s.next_logprob([[bos] + ids for ids in lists])):
             half = len(ids) // 2
@@ -150,8 +152,8 @@ def repeats(s, bos, words, rows):
             second.append(-row[half + 1:].mean())  # its first token cannot be known
         a, b = np.mean(first), np.mean(second)
         rows += [(f"repeated {name}: loss in the first span", f"{a:.3f}", ""),
-                 (f"repeated {name}: loss in the second", f"{b:.3f}", f"below {a / 4:.3f}")]
-        checks.append((f"repeated {name}: second span under a quarter of the first", b < a / 4))
+                 (f"repeated {name}: loss in the second", f"{b:.3f}", f"below {a * most:.3f}")]
+        checks.append((f"repeated {name}: second span under {most} of the first", b < a * most))
     return checks
 
 
@@ -170,6 +172,9 @@ TASKS = [  # dataset, what it is, least share of right answers
 ]
 
 
+OPEN = {"brackets_tiny", "agreement_tiny"}
+
+
 def task(s, name, title, least, ids, rows):
     items = s.dataset(f"{name}:{s.prompts}")
     best = better = mass = 0
@@ -182,8 +187,9 @@ def task(s, name, title, least, ids, rows):
         better += right > wrong
         mass += right
     n = len(items)
-    # Closing is never the only way to go on after a bracket: the right one need only beat the wrong.
-    share = better / n if name == "brackets_tiny" else min(best, better) / n
+    # Where text may go on in many ways (another adjective, another verb), the right one need only
+    # beat the wrong.
+    share = better / n if name in OPEN else min(best, better) / n
     rows.append((f"{title} (`{name}`), {n} prompts",
                  f"{best / n:.1%} top of the vocabulary, {better / n:.1%} over the wrong answer, "
                  f"mean probability {mass / n:.3f}", f"at least {least:.0%}"))
@@ -240,7 +246,9 @@ letter hammer kettle ribbon compass Mara Lena Ilse Wren Odile Tobin Anders Bram 
 
 def write(rows, checks, path):
     lines = ["# What the embedded model has learned", "",
-             "Written by `datasets/tiny/report.py`. No prompt or document below was trained on.", "",
+             "Written by `datasets/tiny/report.py`. Documents and tasks are of seeds that the training "
+             "text does not have; Mara and Tobin of the default prompt give each other nothing in it.",
+             "",
              "| what | measured | promised |", "|---|---|---|"]
     lines += [f"| {a} | {b} | {c} |" for a, b, c in rows]
     lines += [""] + [f"- {'kept' if ok else 'BROKEN'}: {what}" for what, ok in checks]
