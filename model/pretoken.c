@@ -6,7 +6,7 @@
 /* PCRE2's \s has one character more than the pattern's author meant (U+180E), so white space is
  * asked for by its property. PCRE2 10.42 knows Unicode 14, Hugging Face's tokenizers 0.22 Unicode
  * 16: letters and numbers that were added in between are listed, or new scripts would split
- * differently. (Found by asking both about every code point: tests/numbers/tokenizer_classes.py.) */
+ * differently. (Found by asking both about every code point: tests/numbers/tokenizer_fuzz.py.) */
 #define SPACE "\\p{White_Space}"
 #define LETTER                                                                                     \
     "\\p{L}\\x{1c89}\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{105c0}-\\x{105f3}"          \
