@@ -63,9 +63,9 @@ struct label_list {
 struct report {
     pthread_rwlock_t lock;
     struct arena arena;
-    const char *path; /* NULL: in memory */
-    bool readonly, foreign;
-    int64_t size; /* bytes of the file that is read */
+    const char *path;                /* NULL: in memory */
+    bool readonly, foreign, trusted; /* trusted: read without a probe */
+    int64_t size;                    /* bytes of the file that is read */
     struct report_info info;
     struct run **runs;
     int n_runs, cap_runs;
@@ -131,6 +131,10 @@ int report_refuse_readonly(const struct report *r, struct err *e);
 /* report_read.c */
 int file_open(struct report *r, struct err *e);
 void file_load_labels(struct block *b);
+
+/* probe.c: whether a file can be read at all. */
+int report_probe(const char *path, struct err *e);
+int report_open_trusted(struct report **out, const char *path, struct err *e); /* unprobed */
 
 /* fetch.c */
 /* The block in pieces of consecutive values, few enough to hold: start with {0} until false. */

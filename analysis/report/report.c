@@ -200,7 +200,7 @@ int report_create(struct report **out, const char *path, struct err *e)
     return rc;
 }
 
-int report_open(struct report **out, const char *path, struct err *e)
+static int open_report(struct report **out, const char *path, bool trusted, struct err *e)
 {
     struct report *r;
     int rc = report_new(&r, path, e);
@@ -208,6 +208,7 @@ int report_open(struct report **out, const char *path, struct err *e)
     if (rc)
         return rc;
     r->readonly = true;
+    r->trusted = trusted;
     if ((rc = file_open(r, e))) {
         file_abandon(r);
         report_free(r);
@@ -215,6 +216,16 @@ int report_open(struct report **out, const char *path, struct err *e)
     }
     *out = r;
     return 0;
+}
+
+int report_open(struct report **out, const char *path, struct err *e)
+{
+    return open_report(out, path, false, e);
+}
+
+int report_open_trusted(struct report **out, const char *path, struct err *e)
+{
+    return open_report(out, path, true, e);
 }
 
 bool report_is_foreign(const struct report *r)

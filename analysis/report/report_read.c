@@ -475,6 +475,8 @@ static int read_root(struct reader *rd, struct err *e)
         return err_set(e, ERR_INPUT,
             "%s is a report of version %" PRId64 "; this sonde reads version %d: use a newer one",
             r->path, version, SCHEMA_VERSION);
+    if (r->foreign && !r->trusted && (rc = report_probe(r->path, e)))
+        return rc;
     if (r->foreign) {
         rc = report_new_run(&run, r, "", schema, e);
         return rc ? rc : read_foreign(run, rd, "", 0, e);
@@ -490,6 +492,11 @@ int file_open(struct report *r, struct err *e)
     struct reader rd = {.r = r, .file = -1};
     struct stat st;
     int rc = file_new(r, e);
+    /* What sonde writes has checksums from the superblock on; the rest is looked through first. */
+    if (!rc && !r->trusted && !h5_is_checked(r->path)) {
+        rc = report_probe(r->path, e);
+        r->trusted = true;
+    }
     if (!rc)
         rc = h5_open(&rd.file, r->path, e);
     if (rc)

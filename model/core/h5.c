@@ -17,13 +17,19 @@ _Static_assert(sizeof(haddr_t) == sizeof(uint64_t), "addresses are passed as uin
 
 static pthread_mutex_t lock;
 
-static void start(void)
+/* In a child too: a recursive lock knows its owner by a number that a fork changes. */
+void h5_after_fork(void)
 {
     pthread_mutexattr_t a;
     pthread_mutexattr_init(&a);
     pthread_mutexattr_settype(&a, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&lock, &a);
     pthread_mutexattr_destroy(&a);
+}
+
+static void start(void)
+{
+    h5_after_fork();
     /* A file that could not be flushed (a full disk) would be tried again at exit. */
     H5dont_atexit();
     h5_read_start();

@@ -16,6 +16,7 @@
 int h5_enter(void); /* recursive; also silences libhdf5's own messages in this thread */
 void h5_leave(int *scope);
 void h5_read_start(void);     /* by h5_enter: strings are read by our own hands (h5_heap.h) */
+void h5_after_fork(void);     /* in a child that goes on to use libhdf5 */
 void h5_release(int64_t *id); /* any kind of handle, closed or never opened too */
 /* "what: why", the why from libhdf5's error stack; call it before any other libhdf5 function. */
 int h5_fail(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -29,6 +30,8 @@ bool h5_dtype(enum dtype *out, int64_t type); /* false: not a number sonde knows
  * writes give equal bytes. `aligned`: large objects on 4 KiB boundaries. */
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e);
 int h5_open(int64_t *file, const char *path, struct err *e);
+bool h5_is_checked(
+    const char *path); /* of a format whose metadata have checksums, as h5_create's */
 int h5_group(int64_t *out, int64_t where, const char *name, struct err *e);
 
 struct h5_shape {

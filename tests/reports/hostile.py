@@ -232,6 +232,11 @@ class Hostile(unittest.TestCase):
             f['flags'] = np.array([True, False])
         self.assertEqual(self.answer(), 'ok 1 9')  # a complex number is a row of two
 
+    def test_files_that_crash_libhdf5(self):
+        corpus = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'fuzz', 'corpus', 'report')
+        for name in ('crash-compound', 'crash-links'):
+            self.refused('damaged' if name == 'crash-compound' else 'cannot', path=os.path.join(corpus, name))
+
     def test_values_in_other_files_are_not_read(self):
         with h5py.File(self.path, 'w') as f:
             f.create_dataset('x', (4,), 'u1', external=[('/etc/passwd', 0, 4)])

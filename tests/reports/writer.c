@@ -8,7 +8,7 @@
 #include <sys/resource.h>
 
 /* Writes reports for the Python tests, which look at them from outside:
- *   writer document FILE          one of everything
+ *   writer document FILE [ROWS]   one of everything; a table of so many rows
  *   writer slices FILE [ROWS]     a slice after the other, telling each on stdout, until killed
  *   writer big FILE MEGABYTES     one large block; prints the most memory that was resident, in MB
  * Exit status: 0, or that of the error. */
@@ -19,7 +19,7 @@ static int fail(const struct err *e)
     return -e->code;
 }
 
-static int document(struct report *r, struct err *e)
+static int document(struct report *r, int64_t rows, struct err *e)
 {
     static const char *const words[] = {"<|endoftext|>", " M\xc3\xa4ra", "\xf0\x9f", ","};
     static const char *const components[] = {"embed", "pos_embed", "L0H0", "L0_mlp", "bias"};
@@ -88,7 +88,7 @@ static int document(struct report *r, struct err *e)
         (rc = run_block(&b, run, &flags, e)) ||
         (rc = block_set(b, (uint8_t[]){0, 0, 1, 0, 0}, e)) || (rc = run_block(&b, run, &table, e)))
         return rc;
-    for (int i = 0; i < 1000 && !rc; i++) {
+    for (int i = 0; i < rows && !rc; i++) {
         char name[16];
         snprintf(name, sizeof name, "L%dH%d", i / 12, i % 12);
         struct cell_value row[] = {{0, name}, {i / 4.0, NULL}, {i, NULL}};
@@ -163,7 +163,7 @@ int main(int argc, char **argv)
     if (report_create(&r, argv[2], &e))
         return fail(&e);
     int64_t n = argc > 3 ? atoll(argv[3]) : 100000;
-    int rc = !strcmp(argv[1], "document") ? document(r, &e)
+    int rc = !strcmp(argv[1], "document") ? document(r, argc > 3 ? n : 1000, &e)
              : !strcmp(argv[1], "slices") ? slices(r, n, &e)
                                           : big(r, n, &e);
     if (rc)

@@ -1,5 +1,5 @@
-#ifndef SONDE_TESTS_FUZZ_REPORT_H
-#define SONDE_TESTS_FUZZ_REPORT_H
+#ifndef SONDE_TESTS_FUZZ_FUZZ_REPORT_H
+#define SONDE_TESTS_FUZZ_FUZZ_REPORT_H
 
 #include "analysis/report/report.h"
 

@@ -1,4 +1,4 @@
-#include "tests/fuzz/report.h"
+#include "tests/fuzz/fuzz_report.h"
 
 #include <stdint.h>
 #include <stdlib.h>
