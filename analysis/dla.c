@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/token.h"
+#include "model/core/text.h"
 #include "model/fold.h"
 
 /* Direct logit attribution (Elhage et al. 2021; methods: circuits section 1.5). Every writer into the
@@ -273,6 +274,26 @@ static int attribute(struct dla *d, const struct acts *acts, struct err *e)
     return 0;
 }
 
+/* "·Tobin − ·Mara at 14": what was taken apart, in words. */
+static void name_question(char *buf, size_t n, const struct dla *d)
+{
+    const int64_t ids[2] = {d->token, d->versus};
+    size_t at = 0, len;
+    for (int i = 0; i < 2 && ids[i] >= 0 && at < n; i++) {
+        const char *text = d->ctx->model->tokenizer
+                               ? tokenizer_bytes(d->ctx->model->tokenizer, ids[i], &len)
+                               : NULL;
+        char shown[64];
+        if (text)
+            text_escape(shown, sizeof shown, text, len, TEXT_DOT);
+        else
+            snprintf(shown, sizeof shown, "#%lld", (long long)ids[i]);
+        at += (size_t)snprintf(buf + at, n - at, "%s%s", i ? " - " : "", shown);
+    }
+    if (at < n)
+        snprintf(buf + at, n - at, " at position %lld", (long long)d->pos);
+}
+
 static int write(struct dla *d, struct run *out, const struct input *in, struct err *e)
 {
     static const char source[] = "Elhage et al. 2021, A Mathematical Framework for Transformer "
@@ -281,6 +302,11 @@ static int write(struct dla *d, struct run *out, const struct input *in, struct 
     static const char *const aimed[] = {"pos", "target", "versus"};
     const struct config *cfg = &d->ctx->model->cfg;
     const int32_t at[3] = {(int32_t)d->pos, (int32_t)d->token, (int32_t)d->versus};
+    char question[192], title[256], target[256];
+    name_question(question, sizeof question, d);
+    snprintf(title, sizeof title, "direct logit attribution of %s", question);
+    snprintf(target, sizeof target, "%s; versus is -1 for one logit", question);
+    bool centred = d->ctx->folded && d->versus < 0;
     const struct {
         struct block_spec spec;
         const void *data;
@@ -289,7 +315,7 @@ static int write(struct dla *d, struct run *out, const struct input *in, struct 
              .rank = 1,
              .axes = {{"component", AXIS_COMPONENT, d->n, d->labels}},
              .unit = "logits",
-             .long_name = "direct logit attribution",
+             .long_name = title,
              .look = LOOK_BARS,
              .is_signed = true},
             d->contribution},
@@ -317,7 +343,10 @@ static int write(struct dla *d, struct run *out, const struct input *in, struct 
              .unit = "logits",
              .look = LOOK_TABLE,
              .is_signed = true,
-             .long_name = "sum of the parts, with the b_U term, the true value, the error"},
+             .long_name = centred ? "sum of the parts, with the b_U term, the true logit less the "
+                                    "mean of all logits, the error"
+                                  : "sum of the parts, with the b_U term, the true value, the "
+                                    "error"},
             d->ledger},
         {{.name = "target",
              .dtype = DT_I32,
@@ -325,7 +354,7 @@ static int write(struct dla *d, struct run *out, const struct input *in, struct 
              .axes = {{"what", AXIS_OTHER, 3, aimed}},
              .unit = "position, token ids",
              .look = LOOK_TABLE,
-             .long_name = "what was taken apart; versus is -1 for one logit"},
+             .long_name = target},
             at},
         {{.name = "direct_effect",
              .rank = 1,

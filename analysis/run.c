@@ -181,10 +181,10 @@ static int group_size(int *out, const struct pipeline *pl, int first, struct err
             if (n)
                 break;
             return err_set(e, ERR_LIMIT,
-                "input %d (%lld tokens) needs %.1f GB of activations, the limit is %.1f GB; raise "
+                "input %d (%lld tokens) needs %.4g MB of activations, the limit is %.4g MB; raise "
                 "--max-mem or ask for fewer analyses at once",
-                job->inputs[first].index, (long long)job->inputs[first].n, (double)bytes / 1e9,
-                (double)job->max_bytes / 1e9);
+                job->inputs[first].index, (long long)job->inputs[first].n, (double)bytes / 1e6,
+                (double)job->max_bytes / 1e6);
         }
         n++;
     }

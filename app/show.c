@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <langinfo.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,6 +10,7 @@
 
 #include "app/token_grid.h"
 #include "model/core/text.h"
+#include "views/fields.h"
 #include "views/view.h"
 
 #define WIDTH 100
@@ -195,6 +197,12 @@ static void print_title(FILE *out, const struct block *b)
     fputc('\n', out);
 }
 
+/* A position without a next token has no rank; the report says -1. */
+static double known_rank(double rank)
+{
+    return rank < 0 ? NAN : rank;
+}
+
 static int show_block(const struct show *how, const struct block *b, struct err *e)
 {
     const struct block_spec *spec = block_spec(b);
@@ -205,6 +213,11 @@ static int show_block(const struct show *how, const struct block *b, struct err 
         return ERR_LIMIT;
     for (int i = 0; i < n && !rc; i++)
         rc = block_field(&fields[i], b, spec->n_columns ? i : -1, e);
+    struct field_mapped known = {.fn = known_rank};
+    if (!rc && n == 1 && fields->unit && !strcmp(fields->unit, "rank")) {
+        known.base = *fields;
+        field_from_map(fields, &known);
+    }
     struct view_data d = {.fields = fields, .n = n};
     if (!rc) {
         print_title(how->out, b);

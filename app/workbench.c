@@ -309,6 +309,9 @@ static void take(struct workbench *wb, struct answer *a)
     if (e.code) {
         if (a->ask == ASK_MODEL && !wb->lens)
             pane_errors(wb, ASK_PROMPT, &e);
+        /* What stands there belongs to another question. */
+        if (a->ask == ASK_PROMPT)
+            pane_errors(wb, ASK_DLA, &e);
         if (a->ask != ASK_PROMPT)
             workbench_say(wb, true, "%s", e.msg);
         answer_release(&a);
@@ -330,6 +333,7 @@ static void take(struct workbench *wb, struct answer *a)
         break;
     default:
         keep(&wb->text, a);
+        workbench_say(wb, false, "done in %.0f ms; Esc goes back", wb->text->seconds * 1e3);
         wb->panes[PANE_TEXT].st = (struct view_state){0};
         workbench_drill(wb, PANE_TEXT);
         break;
@@ -441,8 +445,23 @@ void workbench_edit(struct workbench *wb, const char *text)
         wb->n_edits++;
 }
 
+/* Whether the open model can take the edit; what is wrong with it is said. */
+static bool is_fit(struct workbench *wb, const char *text)
+{
+    struct arena scratch = {0};
+    struct edit ed;
+    struct err e = {0};
+    int rc = wb->facts.is_open ? edit_parse(&ed, text, &wb->facts.cfg, &scratch, &e) : 0;
+    if (rc)
+        workbench_say(wb, true, "%s", e.msg);
+    arena_release(&scratch);
+    return !rc;
+}
+
 void workbench_toggle_edit(struct workbench *wb, const char *text)
 {
+    if (!is_fit(wb, text))
+        return;
     workbench_remember(wb);
     for (int i = 0; i < wb->n_edits; i++)
         if (!strcmp(wb->edits[i], text)) {

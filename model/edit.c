@@ -227,7 +227,8 @@ static int parse_op(struct edit *ed, const char *s, const char *text, const stru
         return ed->file ? load_values(ed, text, cfg, arena, e) : ERR_LIMIT;
     }
     return bad(e, text,
-        "the operations are zero, mean, resample:INPUT, scale:X, add:FILE.npy, set:FILE.npy");
+        "the operations are zero, mean, resample:INPUT, scale:X, add:X, set:X, add:FILE.npy and "
+        "set:FILE.npy");
 }
 
 int edit_parse(struct edit *out, const char *text, const struct config *cfg, struct arena *arena,

@@ -161,6 +161,10 @@ static int unknown(const char *name, const struct config *cfg, struct err *e)
         list[n] = site_info((enum site)s)->brief;
         n++;
     }
+    for (int s = 0; s < SITE_COUNT; s++)
+        if (site_info((enum site)s)->per_layer && !strcmp(name, site_info((enum site)s)->brief))
+            return err_set(
+                e, ERR_USAGE, "%.80s is in every layer; name one, as in L0.%.80s", name, name);
     int k = nearest_names(best, 3, name, list, n);
     return err_set(e, ERR_USAGE, "no hook is named \"%.80s\"; nearest: %s%s%s%s%s", name, best[0],
         k > 1 ? ", " : "", best[1], k > 2 ? ", " : "", best[2]);

@@ -137,7 +137,18 @@ static const char *cell_text(char buf[LABEL_MAX], const struct grid *g, int64_t 
     const struct field *f = field_of(g, col);
     if (f->look == LOOK_TEXT && f->rank == 1 && f->axes[0].labels)
         return label_show(buf, &f->axes[0], row, glyphs);
-    return number_text(buf, LABEL_MAX, form, v, glyphs);
+    number_text(buf, LABEL_MAX, form, v, glyphs);
+    /* The error of a sum is not nothing because it is small. */
+    if (v != 0 && isfinite(v) && !form->exact && !strpbrk(buf, "123456789")) {
+        char size[32];
+        const char *minus = glyphs == GLYPHS_ASCII ? "-" : "−";
+        snprintf(buf, LABEL_MAX, "%s%s",
+            v < 0        ? minus
+            : form->sign ? "+"
+                         : "",
+            number_error(size, sizeof size, v));
+    }
+    return buf;
 }
 
 static const char *column_name(

@@ -37,11 +37,11 @@ static void wanted(char *buf, size_t n, const struct param *p, const char *what)
     if (p->min == p->max)
         snprintf(buf, n, "%s", what);
     else if (isinf(p->max))
-        snprintf(buf, n, "%s, at least %.15g", what, p->min);
+        snprintf(buf, n, "%s, at least %.16g", what, p->min);
     else if (isinf(p->min))
-        snprintf(buf, n, "%s, at most %.15g", what, p->max);
+        snprintf(buf, n, "%s, at most %.16g", what, p->max);
     else
-        snprintf(buf, n, "%s from %.15g to %.15g", what, p->min, p->max);
+        snprintf(buf, n, "%s from %.16g to %.16g", what, p->min, p->max);
 }
 
 static int refuse(const struct param *p, const char *text, const char *what, struct err *e)

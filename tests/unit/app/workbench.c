@@ -352,6 +352,10 @@ static void edits_and_undo(void **state)
     assert_int_equal(b.wb.n_edits, 0);
     keys(&b, ": 'edit~L1_mlp=scale:0.5 Enter");
     shows(&b, "L1_mlp=scale:0.5");
+    /* An edit the model cannot take is refused and leaves no trace. */
+    keys(&b, ": 'edit~L9_mlp=zero Enter");
+    shows(&b, "the model has layers 0 to 1");
+    assert_int_equal(b.wb.n_edits, 1);
     keys(&b, ": 'clear Enter");
     lacks(&b, "under");
     bench_close(&b);
