@@ -141,6 +141,18 @@ static void print_canvas(FILE *out, const struct canvas *c, bool colours)
     buf_release(&text);
 }
 
+/* "layer 2, head 1": which plane of a block with more axes than a drawing has. */
+static void print_plane(FILE *out, const struct field *f, const struct view_state *st, bool asked)
+{
+    int row = st->has_axes ? st->row_axis : f->rank - 2;
+    int col = st->has_axes ? st->col_axis : f->rank - 1, n = 0;
+    for (int i = 0; i < f->rank; i++)
+        if (i != row && i != col)
+            n += fprintf(out, "%s%s %lld", n ? ", " : "", f->axes[i].name, (long long)st->at[i]);
+    if (n)
+        fputs(asked ? "\n" : " (sonde show --slice draws others)\n", out);
+}
+
 static int draw(
     const struct show *how, const struct view_data *d, struct arena *frame, struct err *e)
 {
@@ -175,6 +187,8 @@ static int draw(
         rc = token_grid_draw(&screen, f, how->model, e);
     else
         rc = v->draw(&screen, d, &st, readout, e);
+    if (!rc)
+        print_plane(how->out, f, &st, how->slice != NULL);
     if (!rc)
         print_canvas(how->out, &c, mode != COLOURS_NONE);
     canvas_release(&c);
