@@ -277,7 +277,7 @@ static int read_strings(
 static int read_inputs(struct reader *rd, struct err *e)
 {
     H5_AUTO int64_t group = h5_open_group(rd->file, "inputs");
-    void *tokens, *edges;
+    void *tokens = NULL, *edges = NULL;
     const char **texts, **words;
     int64_t n_tokens, n_edges;
     if (group < 0)
