@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <term.h>
 #include <termios.h>
 #include <unistd.h>
 #include <wchar.h>
@@ -128,10 +127,17 @@ int term_open(struct term **out, const struct term_opts *o, struct err *e)
             "the terminal \"%.60s\" is unknown here; set TERM, as in TERM=xterm-256color",
             getenv("TERM") ? getenv("TERM") : "");
     }
-    int colors = tigetnum("colors");
+    const char *cup = tigetstr("cup");
+    if (!cup || cup == (const char *)-1) {
+        endwin();
+        free(t);
+        return err_set(e, ERR_USAGE,
+            "the terminal \"%.60s\" cannot move its cursor; give a command, as in sonde run lens",
+            getenv("TERM") ? getenv("TERM") : "");
+    }
     if (has_colors() && start_color() == OK)
         use_default_colors();
-    if (colour_mode_choose(&t->mode, o->colour, true, colors > 0 ? colors : 1))
+    if (colour_mode_choose(&t->mode, o->colour, true, has_colors() && COLORS > 0 ? COLORS : 1))
         t->mode = COLOURS_NONE;
     /* Colours are what terminfo can send, whatever the environment promises. */
     if (t->mode == COLOURS_TRUE && COLORS < 1 << 24)

@@ -8,7 +8,8 @@ unset NO_COLOR COLORTERM TMUX
 socket=sonde-test-$$
 passed=0 failed=0
 tm() { tmux -u -L "$socket" -f /dev/null "$@"; }
-trap 'tm kill-server 2>/dev/null' EXIT
+tmp=$(mktemp -d)
+trap 'tm kill-server 2>/dev/null; rm -rf "$tmp"' EXIT
 command -v tmux >/dev/null || { echo "no tmux here: 0 passed, 0 failed"; exit 77; }
 
 screen() { tm capture-pane -p; }
@@ -33,12 +34,13 @@ check() { # NAME COMMAND...
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        echo "FAILED $name"
+        echo "FAILED $name (status $(cat "$tmp/status" 2>/dev/null))"
         screen | sed 's/^/    /'
     fi
 }
 open() { # W H ENV... -- ARGS
     tm kill-server 2>/dev/null
+    rm -f "$tmp/status"
     local w=$1 h=$2 vars=()
     shift 2
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -47,26 +49,33 @@ open() { # W H ENV... -- ARGS
     done
     [ $# -gt 0 ] && shift
     for _ in $(seq 40); do
-        tm new-session -d -x "$w" -y "$h" "env TERM=tmux-256color ${vars[*]:-A=1} '$sonde' $*" \; \
+        tm new-session -d -x "$w" -y "$h" "env TERM=tmux-256color ${vars[*]:-A=1} '$sonde' $*; echo \$? >'$tmp/status'" \; \
             set-option -g remain-on-exit on 2>/dev/null && return 0
         sleep 0.1
     done
 }
 pane() { tm display-message -p "#{$1}"; }
-wait_dead() {
+# The program's own exit status, written by the shell around it.
+ended() {
     for _ in $(seq 400); do
-        [ "$(pane pane_dead)" = 1 ] && return 0
+        [ -s "$tmp/status" ] && break
         sleep 0.05
     done
-    return 1
+    [ "$(cat "$tmp/status" 2>/dev/null)" = "$1" ]
 }
-ended() { wait_dead && [ "$(pane pane_dead_status)" = "$1" ]; }
+child() { pgrep -P "$(pane pane_pid)"; }
 coloured() { tm capture-pane -p -e | grep -q $'\x1b\[[0-9;]*[34]8;5;'; }
 plain() { ! tm capture-pane -p -e | grep -qE $'\x1b\[([0-9;]*;)?(3[0-7]|4[0-7]|[34]8|9[0-7])[;m]'; }
 ascii() { ! screen | LC_ALL=C grep -q '[^ -~]'; }
 fits() { [ "$(screen | wc -L)" -le "$1" ]; }
 # The main screen is back: nothing of the workbench is left.
-restored() { [ "$(pane alternate_on)" = 0 ] && ! screen | grep -q "next token"; }
+restored() {
+    for _ in $(seq 100); do
+        [ "$(pane alternate_on)" = 0 ] && ! screen | grep -q "next token" && return 0
+        sleep 0.05
+    done
+    return 1
+}
 
 open 100 30
 check "first light" wait_for "Σ"
@@ -100,8 +109,8 @@ check "quit" ended 0
 open 80 24 NO_COLOR=1
 check "no colour" wait_for "Σ"
 check "really none" plain
-kill -TERM "$(pane pane_pid)"
-check "SIGTERM ends it" wait_dead
+kill -TERM "$(child)"
+check "SIGTERM ends it" ended 0
 check "SIGTERM restores" restored
 
 open 100 30 -- --color 16
@@ -112,14 +121,17 @@ check "Ctrl-C leaves" ended 0
 open 80 24 -- --ascii
 check "ASCII" wait_for "sum"
 check "really ASCII" ascii
-kill -SEGV "$(pane pane_pid)"
-check "a crash is one" wait_dead
+kill -SEGV "$(child)"
+check "a crash is one" ended 139
 check "a crash restores" restored
 
 open 80 24 LC_ALL=POSIX TERM=vt100
 check "a bare terminal" wait_for "next token"
 tm send-keys q
 check "leaves it" ended 0
+
+open 80 24 TERM=dumb
+check "a terminal without a cursor" ended 2
 
 open 80 24 -- -m /nonexistent
 check "no model" wait_for "nonexistent"
