@@ -71,7 +71,7 @@ static void verbs_section(FILE *out)
         const struct verb *v = verbs[i];
         if (v->is_hidden)
             continue;
-        fprintf(out, ".SS sonde %s ", v->name);
+        fprintf(out, ".SS sonde %s%s", v->name, v->operands && *v->operands ? " " : "");
         text(out, v->operands ? v->operands : "");
         fputc('\n', out);
         if (v->help) {
@@ -166,7 +166,7 @@ void man_write(FILE *out)
             continue;
         fprintf(out, "\\fBsonde %s\\fR ", verbs[i]->name);
         text(out, verbs[i]->operands ? verbs[i]->operands : "");
-        fputs(" [FLAGS]\n", out);
+        fputs(verbs[i]->operands && *verbs[i]->operands ? " [FLAGS]\n" : "[FLAGS]\n", out);
     }
     fputs(".fi\n", out);
     section(out, "DESCRIPTION");

@@ -140,7 +140,7 @@ static void lens_sum(const struct workbench *wb, const struct pane *p, char *buf
     if (p->metric == 3 || p->rect.w >= 80)
         snprintf(kl, sizeof kl, ", KL %.3f nats", value_at(&a->kl, at));
     snprintf(buf, n,
-        p->rect.w < 60 ? "%s at %lld: %s %.1f %%, rank %.0f, %.3f nats%s"
+        p->rect.w < 60 ? "%s at %lld: %s %.1f %%, rank %.0f, H %.2f nats%s"
                        : "%s at %lld: %s %.1f %%, rank %.0f, entropy %.3f nats%s",
         axis_label(&a->logprob.axes[0], at[0], layer, sizeof layer), (long long)at[1], token,
         100 * prob, rank, value_at(&a->entropy, at), kl);
@@ -247,7 +247,8 @@ static void top_sum(
     if (wb->base && wb->n_edits && before_edits(wb, p, row, buf, n))
         return;
     size_t used = (size_t)snprintf(buf, n, "entropy %.3f nats", value_at(&a->entropy, at));
-    if (p->id == wb->focus && used + 3 < n)
+    size_t room = (size_t)(p->rect.w > 4 ? p->rect.w - 4 : 0);
+    if (p->id == wb->focus && used + 3 < n && used + 2 + strlen(p->readout) <= room)
         snprintf(buf + used, n - used, "  %s", p->readout);
 }
 

@@ -448,9 +448,12 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
     canvas_clear(c);
     layout_arrange(&l, wb->layout, c->w, c->h, strip_columns(wb), wb->main_focus, wb->zoomed);
     if (l.is_too_small) {
-        canvas_textf(c, 0, 0, c->w, STYLE(WARN), "sonde needs %d x %d cells;", SCREEN_W, SCREEN_H);
+        bool narrow = c->w < 26;
+        canvas_textf(c, 0, 0, c->w, STYLE(WARN),
+            narrow ? "needs %d x %d cells;" : "sonde needs %d x %d cells;", SCREEN_W, SCREEN_H);
         canvas_textf(c, 0, 1, c->w, STYLE(TEXT), "this is %d x %d.", c->w, c->h);
-        canvas_text(c, 0, 2, c->w, STYLE(DIM), "Enlarge it, or q quits.");
+        canvas_text(
+            c, 0, 2, c->w, STYLE(DIM), narrow ? "Enlarge; q quits." : "Enlarge it, or q quits.");
         return;
     }
     for (int i = 0; i < PANE_COUNT; i++)
