@@ -72,10 +72,10 @@ static void penalise(
         }
 }
 
-/* The tokens that survive top-k and top-p, in falling order in list, their weights exp(z - top) in
- * weight; `total` is their sum. Without cuts the list is left to draw(). */
-static int64_t cut(int32_t *list, double *weight, double *total, struct heap *h,
-    const struct sampling *s, double top)
+/* The tokens that survive top-k and top-p, in falling order in list, their weights exp(z) in weight;
+ * `total` is their sum. Without cuts the list is left to draw(). */
+static int64_t cut(
+    int32_t *list, double *weight, double *total, struct heap *h, const struct sampling *s)
 {
     int64_t n = 0, vocab = h->n;
     bool has_k = s->top_k > 0 && s->top_k < vocab;
@@ -87,7 +87,7 @@ static int64_t cut(int32_t *list, double *weight, double *total, struct heap *h,
                 break;
             list[n] = pop(h);
             last = h->z[list[n]];
-            weight[n] = exp(last - top);
+            weight[n] = exp(last);
             *total += weight[n];
         }
     }
@@ -98,7 +98,7 @@ static int64_t cut(int32_t *list, double *weight, double *total, struct heap *h,
     while (kept < (has_k ? n : vocab) && (kept == 0 || mass < limit)) {
         if (!has_k) {
             list[kept] = pop(h);
-            weight[kept] = exp(h->z[list[kept]] - top);
+            weight[kept] = exp(h->z[list[kept]]);
         }
         mass += weight[kept++];
     }
@@ -108,13 +108,13 @@ static int64_t cut(int32_t *list, double *weight, double *total, struct heap *h,
 
 /* Inverse of the cumulative distribution, most likely token first. */
 static int32_t draw(
-    int32_t *list, double *weight, struct heap *h, const struct sampling *s, double top, double u)
+    int32_t *list, double *weight, struct heap *h, const struct sampling *s, double u)
 {
     double total = 0, sum = 0;
     int64_t vocab = h->n;
     for (int64_t i = 0; i < vocab; i++)
-        total += exp(h->z[i] - top);
-    int64_t n = cut(list, weight, &total, h, s, top);
+        total += exp(h->z[i]);
+    int64_t n = cut(list, weight, &total, h, s);
     for (int64_t i = 0; i < n; i++) {
         sum += weight[i];
         if (sum > u * total)
@@ -125,7 +125,7 @@ static int32_t draw(
     int32_t id = 0;
     while (h->n > 0) {
         id = pop(h);
-        sum += exp(h->z[id] - top);
+        sum += exp(h->z[id]);
         if (sum > u * total)
             break;
     }
@@ -155,15 +155,16 @@ static int choose(int32_t *out, const float *logits, int64_t vocab, const int32_
         }
     if (s->greedy || s->temperature == 0)
         return 0;
+    /* Below the top: however small the temperature, the best stays at 0. */
     for (int64_t i = 0; i < vocab; i++)
-        z[i] /= s->temperature;
+        z[i] = (z[i] - top) / s->temperature;
     struct heap h = {z, id, vocab};
     for (int64_t i = vocab / 2; i-- > 0;)
         sift(&h, i);
     struct rng r;
     rng_init(&r, s->seed, SAMPLE_STREAM);
     r.at = 2 * step;
-    *out = draw(list, weight, &h, s, top / s->temperature, rng_uniform(&r));
+    *out = draw(list, weight, &h, s, rng_uniform(&r));
     return 0;
 }
 

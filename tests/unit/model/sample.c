@@ -141,6 +141,12 @@ static void greedy_and_repetition(void **state)
     s.temperature = 0;
     assert_int_equal(sample_token(&step, z, V, NULL, 0, &s, 0, &e), 0);
     assert_int_equal(step.token, 1);
+    /* Logits over it overflow; the best two still share every draw. */
+    double share[V];
+    s.temperature = 1e-320;
+    draw_many(share, z, &s, 200, NULL, 0);
+    assert_true(share[1] > 0.3 && share[3] > 0.3 && share[1] + share[3] > 1 - 1e-9);
+    s.temperature = 0;
     /* Distinct tokens once each: 3 / 2 < 2; the numbers told are the model's own. */
     const int32_t so_far[] = {1, 3, 1, 1, 3};
     s.repetition = 2;
