@@ -48,10 +48,10 @@ struct source {
 };
 
 static int take_rows(struct source *s, const struct edit *ed, const struct trace *t,
-    struct arena *arena, struct err *e)
+    struct arena *arena, struct arena *scratch, struct err *e)
 {
     int64_t width = site_width(ed->site, t->cfg), rows = trace_len(t, 0);
-    float *tmp = arena_array(arena, (size_t)width, sizeof *tmp, e);
+    float *tmp = arena_array(scratch, (size_t)width, sizeof *tmp, e);
     if (!tmp)
         return ERR_LIMIT;
     int64_t per = gather_row(tmp, trace_site(t, ed->site, ed->layer, 0), ed, t->cfg);
@@ -140,7 +140,7 @@ static int visit(struct source *src, const struct edit *list, int n, const struc
         if (!needs_values(ed) || (ed->op == EDIT_RESAMPLE && ed->resample != k))
             continue;
         rc = site_is_square(ed->site) ? take_square(&src[i], ed, &t, arena, e)
-                                      : take_rows(&src[i], ed, &t, arena, e);
+                                      : take_rows(&src[i], ed, &t, arena, &scratch, e);
     }
     trace_release(&t);
     arena_release(&scratch);
