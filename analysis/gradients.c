@@ -86,8 +86,11 @@ static int run_forward(struct trace *t, const struct ctx *ctx, const struct plan
 {
     int64_t offset[2] = {0, in->n};
     struct batch b = {in->tokens, offset, 1};
-    struct forward_opts o = {
-        .plan = plan, .edits = edits, .pool = ctx->pool, .max_bytes = ctx->max_bytes};
+    struct forward_opts o = {.plan = plan,
+        .edits = edits,
+        .is_part = true,
+        .pool = ctx->pool,
+        .max_bytes = ctx->max_bytes};
     return forward(t, ctx->params, &b, &o, e);
 }
 
@@ -166,7 +169,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 {
     (void)acts;
     struct gradients *g = ctx->state;
-    struct arena_mark mark = arena_mark(ctx->arena);
     struct trace t, dt = {0};
     if (run_forward(&t, ctx, &g->forward, in, ctx->edits, e))
         return e->code;
@@ -186,7 +188,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         rc = write(ctx, out, in, &dt, value, e);
     trace_release(&dt);
     trace_release(&t);
-    arena_rewind(ctx->arena, mark);
     return rc;
 }
 

@@ -126,7 +126,8 @@ static int prepare(struct pipeline *pl, struct err *e)
     if (plan_init(&pl->plan, &job->model->cfg, &pl->arena, e) ||
         whole_batch(&pl->all, job, &pl->arena, e) ||
         edits_resolve(
-            &pl->edits, job->edits, job->model->params, &pl->all, job->pool, &pl->arena, e))
+            &pl->edits, job->edits, job->model->params, &pl->all, job->pool, &pl->arena, e) ||
+        edits_check(&pl->edits, &pl->all, false, e))
         return e->code;
     pl->total = (double)pl->all.offset[pl->all.n] * (job->n + 1);
     pl->tasks = arena_zalloc(&pl->arena, (size_t)job->n * sizeof *pl->tasks, e);
@@ -228,6 +229,7 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
         pl->span = (double)b.offset[n];
         struct forward_opts o = {.plan = &pl->plan,
             .edits = pl->edits.n ? &pl->edits : NULL,
+            .is_part = true,
             .pool = job->pool,
             .progress = on_progress,
             .progress_arg = pl,

@@ -127,6 +127,7 @@ static int check_target(
 /* 7, -1, 3:9, * */
 static bool parse_range(int64_t out[2], bool *all, const char *s)
 {
+    const int64_t most = 1 << 28;
     char *end;
     *all = !strcmp(s, "*");
     if (*all)
@@ -134,6 +135,8 @@ static bool parse_range(int64_t out[2], bool *all, const char *s)
     if (!isdigit((unsigned char)*s) && *s != '-')
         return false;
     out[0] = strtoll(s, &end, 10);
+    if (out[0] <= -most || out[0] >= most)
+        return false;
     out[1] = out[0] + 1;
     if (*end == ':') {
         const char *second = end + 1;
@@ -141,8 +144,7 @@ static bool parse_range(int64_t out[2], bool *all, const char *s)
         if (end == second)
             return false;
     }
-    return !*end && out[0] > -(1 << 28) && out[0] < 1 << 28 && out[1] > -(1 << 28) &&
-           out[1] <= 1 << 28;
+    return !*end && out[1] > -most && out[1] <= most;
 }
 
 static int parse_pos(struct edit *ed, char *s, const char *text, struct err *e)

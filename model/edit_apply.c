@@ -34,12 +34,11 @@ void edits_mark(uint8_t *touched, const struct edits *eds, int n_layer)
     }
 }
 
-/* An edit that touches nothing is a mistake in it, unless later chunks may bring its position. */
-int edits_check(const struct edits *eds, const struct batch *b, bool is_chunk, struct err *e)
+int edits_check(const struct edits *eds, const struct batch *b, bool is_part, struct err *e)
 {
     for (int i = 0; i < eds->n; i++) {
         const struct edit *ed = &eds->list[i];
-        bool hit = is_chunk || ed->is_off;
+        bool hit = is_part || ed->is_off;
         int64_t longest = 0;
         for (int k = 0; k < b->n; k++) {
             int64_t n = b->offset[k + 1] - b->offset[k], r[2], key[2];
@@ -105,7 +104,8 @@ static struct columns columns_of(const struct edit *ed, const struct config *cfg
     return c;
 }
 
-/* Where the values of row `pos` begin in an edit's data: one row for every position, or a row each. */
+/* Where the values of row `pos` begin in an edit's data: one row for every position, or a row each
+ * from `first`, the edit's own first position, on. */
 static const float *source_row(
     const struct edit *ed, int64_t pos, int64_t first, int64_t per_row, struct err *e)
 {
@@ -129,10 +129,11 @@ int edits_apply(const struct edits *eds, enum site s, int layer, float *data, in
         if (ed->is_off || ed->site != s || (site_info(s)->per_layer && ed->layer != layer))
             continue;
         struct columns c = columns_of(ed, cfg);
-        int64_t r[2];
+        int64_t r[2], whole[2];
         range(r, ed->pos, ed->all_pos, past, rows);
+        range(whole, ed->pos, ed->all_pos, 0, past + rows);
         for (int64_t row = r[0]; row < r[1]; row++) {
-            const float *src = source_row(ed, past + row, past + r[0], c.n * c.count, e);
+            const float *src = source_row(ed, past + row, whole[0], c.n * c.count, e);
             if (ed->data && !src)
                 return ERR_USAGE;
             for (int64_t k = 0; k < c.n; k++)
@@ -155,6 +156,8 @@ int edits_apply_square(const struct edits *eds, enum site s, int layer, float *d
         range(q, ed->pos, ed->all_pos, past, queries);
         range(key, ed->key, ed->all_keys, 0, keys);
         int64_t n = key[1] - key[0], heads = ed->head < 0 ? cfg->n_head : 1;
+        if (q[0] == q[1] || !n)
+            continue;
         int64_t want = ed->data ? heads * (q[1] - q[0]) * n : 0;
         if (ed->data && ed->n_data != want)
             return err_set(e, ERR_USAGE, "edit %s: its source has %lld values, %lld are needed",

@@ -411,7 +411,7 @@ static int run(struct pass *f, const struct batch *b)
     if (kv && (b->n != 1 || kv->len + b->offset[1] > kv->capacity))
         return err_set(f->e, ERR_USAGE, "the key-value cache holds one input of %lld positions",
             (long long)kv->capacity);
-    if (f->o->edits && edits_check(f->o->edits, b, kv != NULL, f->e))
+    if (f->o->edits && edits_check(f->o->edits, b, kv || f->o->is_part, f->e))
         return f->e->code;
     if (copy_batch(f->t, b, f->e))
         return ERR_LIMIT;

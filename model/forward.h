@@ -37,6 +37,7 @@ struct forward_opts {
     int n_hooks;
     const struct trace *frozen; /* take every LN scale from this trace of the same batch */
     struct kv_cache *kv; /* one input: its rows stand at positions kv->len .. and are added */
+    bool is_part;        /* of a longer text or batch: an edit may touch nothing here */
     struct pool *pool;
     progress_fn progress;
     void *progress_arg;
@@ -52,5 +53,8 @@ int forward(struct trace *out, const struct params *p, const struct batch *b,
  * over all positions of all reference inputs. Edits are copied into the arena. */
 int edits_resolve(struct edits *out, const struct edits *in, const struct params *p,
     const struct batch *reference, struct pool *pool, struct arena *arena, struct err *e);
+/* ERR_USAGE for an edit without values, and for one that touches no position of the batch: that is a
+ * mistake in it, unless the batch is a part and the position stands elsewhere. */
+int edits_check(const struct edits *eds, const struct batch *b, bool is_part, struct err *e);
 
 #endif

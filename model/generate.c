@@ -29,6 +29,15 @@ static int fix_edits(
     return 0;
 }
 
+/* An edit has to touch a position that some step will feed to the model. */
+static int check_edits(const struct edits *eds, const struct config *cfg, int64_t n_prompt,
+    int64_t max_new, struct err *e)
+{
+    int64_t fed = n_prompt + (max_new > 1 ? max_new - 1 : 0);
+    int64_t offset[2] = {0, fed < cfg->n_ctx ? fed : cfg->n_ctx};
+    return edits_check(eds, &(struct batch){NULL, offset, 1}, false, e);
+}
+
 struct generator {
     struct generation *g;
     const struct params *p;
@@ -46,6 +55,7 @@ static int next_logits(struct trace *t, struct generator *s, struct err *e)
     struct batch b = {s->g->tokens + from, offset, 1};
     struct forward_opts o = {.edits = s->edits.n ? &s->edits : NULL,
         .kv = s->use_cache ? &s->kv : NULL,
+        .is_part = true,
         .pool = s->pool};
     return forward(t, s->p, &b, &o, e);
 }
@@ -87,6 +97,8 @@ int generate(struct generation *g, const struct params *p, int64_t max_new, int6
     g->n = g->n_prompt;
     g->context_full = false;
     int rc = fix_edits(&gen.edits, edits, g->n_prompt, &arena, e);
+    if (!rc)
+        rc = check_edits(&gen.edits, &p->cfg, g->n_prompt, max_new, e);
     if (!rc && use_cache)
         rc = kv_cache_init(&gen.kv, &p->cfg,
             g->n_prompt + (max_new < room ? max_new

@@ -35,7 +35,6 @@ int pass_attention(
 
 /* edit_apply.c */
 void edits_mark(uint8_t *touched, const struct edits *eds, int n_layer);
-int edits_check(const struct edits *eds, const struct batch *b, bool is_chunk, struct err *e);
 /* Applies every edit of a site to rows of one input: data [rows, width], first row at `past`. */
 int edits_apply(const struct edits *eds, enum site s, int layer, float *data, int64_t rows,
     int64_t past, const struct config *cfg, struct err *e);

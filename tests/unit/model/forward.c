@@ -242,6 +242,83 @@ static void edits_do_what_they_say(void **state)
     assert_true(edited(m, &p, "L0_mlp=mean") > 1e-6);
     assert_true(edited(m, &p, "L0.resid_post[5]@3:7=add:0.25") > 1e-6);
     assert_true(edited(m, &p, "L1.v=set:0") > 1e-6);
+    struct arena a = {0};
+    struct edit ed;
+    static const char *const bad[] = {"L0_mlp@9223372036854775807=zero", "L0_mlp@-=zero",
+        "L0_mlp@3:=zero", "L0_mlp@99999999999999999999:3=zero", "L0_mlp@1,2=zero"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (edit_parse(&ed, bad[i], &m->cfg, &a, &e) != ERR_USAGE)
+            fail_msg("%s is taken", bad[i]);
+    arena_release(&a);
+    model_release(&m);
+}
+
+/* Logits of the last prompt under one edit, in one pass and in chunks through the cache. */
+static void same_in_chunks(
+    const struct model *m, const struct prompts *p, const struct edit *ed, const char *what)
+{
+    struct arena a = {0};
+    struct trace whole, plain, step;
+    struct kv_cache kv;
+    struct edits list = {ed, 1};
+    int64_t n = p->offset[3] - p->offset[2], V = m->cfg.vocab, offset[2] = {0, n};
+    struct batch b = {p->tokens + p->offset[2], offset, 1};
+    struct plan plan = plan_of(&a, &m->cfg, false);
+    run(&whole, m, &b, &(struct forward_opts){.plan = &plan, .edits = &list, .pool = two});
+    run(&plain, m, &b, &(struct forward_opts){.plan = &plan, .pool = two});
+    assert_true(worst_diff(whole.logits, plain.logits, n * V) > 1e-6);
+    assert_int_equal(kv_cache_init(&kv, &m->cfg, n, &a, &e), 0);
+    for (int64_t t = 0, chunk = 4; t < n; t += chunk, chunk = 1) {
+        int64_t part[2] = {0, chunk};
+        struct batch c = {b.tokens + t, part, 1};
+        run(&step, m, &c,
+            &(struct forward_opts){.plan = &plan, .edits = &list, .kv = &kv, .pool = two});
+        same_bits(m->name, what, trace_logits(&whole, 0, t), step.logits, chunk * V);
+        trace_release(&step);
+    }
+    trace_release(&whole);
+    trace_release(&plain);
+    arena_release(&a);
+}
+
+/* An edit with a row for each position means the same rows however the text is cut. */
+static void edits_know_their_positions_in_chunks(void **state)
+{
+    (void)state;
+    struct model *m = open_variant("prime");
+    struct prompts p;
+    make_prompts(&p, &m->cfg);
+    int64_t n = p.offset[3] - p.offset[2], C = m->cfg.d_model, H = m->cfg.n_head;
+    float *rows = calloc((size_t)(n * C + 2 * H), sizeof *rows);
+    for (int64_t i = 0; i < n * C + 2 * H; i++)
+        rows[i] = (float)(i * 37 % 101) / 101;
+    struct edit ed = {.site = SITE_RESID_PRE, .head = -1, .unit = -1, .op = EDIT_ADD, .data = rows};
+    ed.all_pos = ed.all_keys = true;
+    ed.n_data = n * C;
+    same_in_chunks(m, &p, &ed, "a row a position");
+    ed.all_pos = false;
+    ed.pos[0] = 2;
+    ed.pos[1] = 7;
+    ed.n_data = 5 * C;
+    same_in_chunks(m, &p, &ed, "rows of a range");
+    ed = (struct edit){.site = SITE_PATTERN, .head = -1, .unit = -1, .op = EDIT_SET, .data = rows};
+    ed.pos[0] = 2;
+    ed.pos[1] = 3;
+    ed.key[1] = 2;
+    ed.n_data = 2 * H;
+    same_in_chunks(m, &p, &ed, "two keys of a query");
+    /* The prompt of one token has no query 2: the edit passes over it. */
+    struct trace t;
+    struct edits list = {&ed, 1};
+    run(&t, m, &p.b, &(struct forward_opts){.edits = &list, .pool = two});
+    trace_release(&t);
+    struct batch one_token = {p.tokens + p.offset[1], (int64_t[]){0, 1}, 1};
+    struct forward_opts o = {.edits = &list, .pool = two};
+    assert_int_equal(forward(&t, m->params, &one_token, &o, &e), ERR_USAGE);
+    o.is_part = true;
+    run(&t, m, &one_token, &o);
+    trace_release(&t);
+    free(rows);
     model_release(&m);
 }
 
@@ -324,6 +401,7 @@ int main(void)
         cmocka_unit_test(batches_and_threads_change_no_bit),
         cmocka_unit_test(cached_keys_change_no_bit),
         cmocka_unit_test(edits_do_what_they_say),
+        cmocka_unit_test(edits_know_their_positions_in_chunks),
         cmocka_unit_test(zero_head_is_its_result_taken_out),
         cmocka_unit_test(bad_input_is_refused),
     };
