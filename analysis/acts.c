@@ -2,13 +2,16 @@
 
 int acts_get(const float **out, const struct acts *a, enum site s, int layer, struct err *e)
 {
-    *out = site_is_square(s) ? trace_square(a->trace, s, layer, a->input)
-                             : trace_site(a->trace, s, layer, a->input);
+    char name[64];
+    bool fits = !site_info(s)->per_layer || (layer >= 0 && layer < a->trace->cfg->n_layer);
+    *out = !fits               ? NULL
+           : site_is_square(s) ? trace_square(a->trace, s, layer, a->input)
+                               : trace_site(a->trace, s, layer, a->input);
     if (*out)
         return 0;
-    char name[64];
     site_full_name(name, sizeof name, s, layer);
-    return err_set(e, ERR_USAGE, "%s is not in this source of activations", name);
+    return err_set(
+        e, ERR_USAGE, "%s was not kept: plan() of the analysis has to name it (plan_keep)", name);
 }
 
 int acts_logits(const float **out, const struct acts *a, int64_t pos, struct err *e)
@@ -17,5 +20,7 @@ int acts_logits(const float **out, const struct acts *a, int64_t pos, struct err
     if (*out)
         return 0;
     return err_set(e, ERR_USAGE,
-        "the logits at position %lld are not in this source of activations", (long long)pos);
+        "the logits at position %lld were not kept: plan() of the analysis has to ask for them "
+        "(LOGITS_LAST, LOGITS_ALL)",
+        (long long)pos);
 }

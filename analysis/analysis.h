@@ -26,7 +26,7 @@ struct ctx {
     int n_inputs;
     const struct edits *edits; /* resolved; part of every forward pass */
     struct pool *pool;
-    struct arena *arena;  /* lives as long as the run */
+    struct arena *arena;  /* lives as long as the run; what each() takes is given back after it */
     bool folded;          /* the weights view asked for: folded, else raw */
     progress_fn progress; /* of the current each(); a non-zero answer cancels */
     void *progress_arg;
@@ -36,10 +36,12 @@ struct ctx {
 
 /* The activations of one input, whatever they come from. */
 struct acts;
-/* [rows, width] of a per-position site, or [H, T, T] of a square one, borrowed until the next call
- * of each(). ERR_USAGE names the site if the source does not have it. */
+/* [rows, width] of a per-position site, or [H, T, T] of a square one, borrowed until each() returns.
+ * `layer` is -1 for sites outside the blocks. ERR_USAGE names a site that plan() did not keep. */
 int acts_get(const float **out, const struct acts *a, enum site s, int layer, struct err *e);
-int acts_logits(const float **out, const struct acts *a, int64_t pos, struct err *e); /* [V] */
+/* The row [V] of a position, negative from the end; under LOGITS_ALL the rows behind it follow, so
+ * that position 0 is [rows, V]. */
+int acts_logits(const float **out, const struct acts *a, int64_t pos, struct err *e);
 
 /* An analysis is this descriptor in a file of its own, and a line in analysis/meson.build. */
 struct analysis {

@@ -381,7 +381,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 {
     struct dla *d = ctx->state;
     d->ctx = ctx;
-    struct arena_mark mark = arena_mark(ctx->arena);
     d->contribution = arena_array(ctx->arena, (size_t)d->n, sizeof *d->contribution, e);
     d->effect = arena_array(ctx->arena, (size_t)d->n, sizeof *d->effect, e);
     d->mlp = arena_array(ctx->arena, (size_t)ctx->model->cfg.n_layer, sizeof *d->mlp, e);
@@ -396,7 +395,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         rc = dla_effect(d, acts, e);
     if (!rc)
         rc = write(d, out, in, e);
-    arena_rewind(ctx->arena, mark);
     return rc;
 }
 

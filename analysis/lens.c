@@ -50,12 +50,12 @@ struct lens {
     const struct input *in;
     const float **stream; /* [L + 1], each [T, C] */
     int64_t target;       /* -1: the text's own next token */
-    int k, n_layer;       /* n_layer: rows of the lens, L + 1 */
+    int k, n_rows;        /* of the lens: L + 1 */
     int32_t *top, *rank;
     float *top_logprob, *logprob, *entropy, *kl;
     /* One chunk: positions [t0, t0 + n) of every layer stacked, final row last. */
     int64_t t0, n;
-    float *y, *logits; /* [n_layer * n, C], [n_layer * n, V] */
+    float *y, *logits; /* [n_rows * n, C], [n_rows * n, V] */
     float *scale;      /* [n] */
 };
 
@@ -64,9 +64,9 @@ static void stats_row(void *arg, int64_t i, int worker)
     (void)worker;
     struct lens *s = arg;
     int64_t V = s->ctx->model->cfg.vocab, t = s->t0 + i;
-    const float *final = s->logits + ((s->n_layer - 1) * s->n + i) * V;
+    const float *final = s->logits + ((s->n_rows - 1) * s->n + i) * V;
     /* The last row first: the others are measured against it. */
-    for (int l = s->n_layer - 1; l >= 0; l--) {
+    for (int l = s->n_rows - 1; l >= 0; l--) {
         float *row = s->logits + (l * s->n + i) * V;
         int64_t at = l * s->in->n + t;
         struct row_stats st;
@@ -74,7 +74,7 @@ static void stats_row(void *arg, int64_t i, int worker)
         ops_log_softmax(row, row, V);
         ops_topk(s->top + at * s->k, s->top_logprob + at * s->k, row, V, s->k);
         s->entropy[at] = (float)st.entropy;
-        s->kl[at] = l == s->n_layer - 1 ? 0 : (float)ops_kl(final, row, V);
+        s->kl[at] = l == s->n_rows - 1 ? 0 : (float)ops_kl(final, row, V);
         int64_t target = s->target >= 0 ? s->target : t + 1 < s->in->n ? s->in->tokens[t + 1] : -1;
         s->logprob[at] = target < 0 ? NAN : row[target];
         s->rank[at] = target < 0 ? -1 : (int32_t)ops_rank(row, V, target);
@@ -93,11 +93,11 @@ static int chunks(struct lens *s, int64_t per_chunk, struct err *e)
         if (s->ctx->progress(s->ctx->progress_arg, (double)s->t0, (double)T))
             return err_set(e, ERR_CANCEL, "interrupted");
         s->n = T - s->t0 < per_chunk ? T - s->t0 : per_chunk;
-        for (int l = 0; l < s->n_layer; l++)
+        for (int l = 0; l < s->n_rows; l++)
             ops_ln(s->y + l * s->n * C, C, s->scale, s->stream[l] + s->t0 * C, C, s->n, C, &ln,
                 s->ctx->pool);
         ops_gemm(
-            s->logits, V, s->y, C, s->n_layer * s->n, w, 0, V, &(struct epilogue){0}, s->ctx->pool);
+            s->logits, V, s->y, C, s->n_rows * s->n, w, 0, V, &(struct epilogue){0}, s->ctx->pool);
         pool_for(s->ctx->pool, s->n, stats_row, s);
     }
     return 0;
@@ -105,8 +105,8 @@ static int chunks(struct lens *s, int64_t per_chunk, struct err *e)
 
 static int allocate(struct lens *s, int64_t per_chunk, struct arena *a, struct err *e)
 {
-    size_t cells = (size_t)s->n_layer * (size_t)s->in->n, k = (size_t)s->k;
-    size_t rows = (size_t)s->n_layer * (size_t)per_chunk;
+    size_t cells = (size_t)s->n_rows * (size_t)s->in->n, k = (size_t)s->k;
+    size_t rows = (size_t)s->n_rows * (size_t)per_chunk;
     const struct config *cfg = &s->ctx->model->cfg;
     void **const out[] = {(void **)&s->top, (void **)&s->top_logprob, (void **)&s->rank,
         (void **)&s->logprob, (void **)&s->entropy, (void **)&s->kl, (void **)&s->y,
@@ -124,11 +124,11 @@ static int allocate(struct lens *s, int64_t per_chunk, struct arena *a, struct e
 static int write(const struct lens *s, struct run *out, struct arena *a, struct err *e)
 {
     static const char source[] = "nostalgebraist 2020, the logit lens";
-    const char **labels = arena_array(a, (size_t)s->n_layer, sizeof *labels, e);
+    const char **labels = arena_array(a, (size_t)s->n_rows, sizeof *labels, e);
     if (!labels)
         return ERR_LIMIT;
-    for (int l = 0; l < s->n_layer; l++) {
-        labels[l] = l + 1 < s->n_layer ? arena_printf(a, e, "%d_pre", l) : "final_post";
+    for (int l = 0; l < s->n_rows; l++) {
+        labels[l] = l + 1 < s->n_rows ? arena_printf(a, e, "%d_pre", l) : "final_post";
         if (!labels[l])
             return ERR_LIMIT;
     }
@@ -151,7 +151,7 @@ static int write(const struct lens *s, struct run *out, struct arena *a, struct 
             .input = s->in->index,
             .dtype = blocks[i].dtype,
             .rank = blocks[i].rank,
-            .axes = {{"layer", AXIS_LAYER, s->n_layer, labels}, {"pos", AXIS_POS, s->in->n, NULL},
+            .axes = {{"layer", AXIS_LAYER, s->n_rows, labels}, {"pos", AXIS_POS, s->in->n, NULL},
                 {"k", AXIS_RANK, s->k, NULL}},
             .unit = blocks[i].unit,
             .long_name = blocks[i].long_name,
@@ -167,26 +167,24 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     struct err *e)
 {
     const struct config *cfg = &ctx->model->cfg;
-    struct arena_mark mark = arena_mark(ctx->arena);
     int64_t k = args_int(ctx->args, "top");
     struct lens s = {.ctx = ctx,
         .in = in,
         .target = *(int64_t *)ctx->state,
         .k = (int)(k < cfg->vocab ? k : cfg->vocab),
-        .n_layer = cfg->n_layer + 1};
+        .n_rows = cfg->n_layer + 1};
     /* Enough rows for the product to run at full speed, few enough to keep the logits small. */
-    int64_t per_chunk = 256 / s.n_layer > 1 ? 256 / s.n_layer : 1;
+    int64_t per_chunk = 256 / s.n_rows > 1 ? 256 / s.n_rows : 1;
     per_chunk = per_chunk < in->n ? per_chunk : in->n;
-    s.stream = arena_array(ctx->arena, (size_t)s.n_layer, sizeof *s.stream, e);
+    s.stream = arena_array(ctx->arena, (size_t)s.n_rows, sizeof *s.stream, e);
     int rc = s.stream ? allocate(&s, per_chunk, ctx->arena, e) : ERR_LIMIT;
-    for (int l = 0; l < s.n_layer && !rc; l++)
+    for (int l = 0; l < s.n_rows && !rc; l++)
         rc = l < cfg->n_layer ? acts_get(&s.stream[l], acts, SITE_RESID_PRE, l, e)
                               : acts_get(&s.stream[l], acts, SITE_RESID_POST, l - 1, e);
     if (!rc)
         rc = chunks(&s, per_chunk, e);
     if (!rc)
         rc = write(&s, out, ctx->arena, e);
-    arena_rewind(ctx->arena, mark);
     return rc;
 }
 

@@ -32,7 +32,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 {
     int64_t V = ctx->model->cfg.vocab;
     const float *logits;
-    struct arena_mark mark = arena_mark(ctx->arena);
     float *next = arena_array(ctx->arena, (size_t)in->n, sizeof *next, e);
     if (!next || acts_logits(&logits, acts, 0, e))
         return e->code;
@@ -79,7 +78,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
             e);
     if (!rc)
         rc = block_set(b, &loss, e);
-    arena_rewind(ctx->arena, mark);
     return rc;
 }
 

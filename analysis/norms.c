@@ -66,7 +66,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 {
     const struct config *cfg = &ctx->model->cfg;
     int64_t n_site = 2 * cfg->n_layer + 1;
-    struct arena_mark mark = arena_mark(ctx->arena);
     struct block *b[2];
     float *row = arena_array(ctx->arena, (size_t)in->n, sizeof *row, e);
     int rc = row ? declare(b, ctx, out, in, n_site, e) : ERR_LIMIT;
@@ -88,7 +87,6 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         if (!rc)
             rc = block_write(b[1], column, pair, mean, e);
     }
-    arena_rewind(ctx->arena, mark);
     return rc;
 }
 

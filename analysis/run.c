@@ -206,9 +206,12 @@ static int run_input(
 {
     for (int k = 0; k < pl->job->n; k++) {
         struct task *t = &pl->tasks[k];
+        struct arena_mark mark = arena_mark(&pl->arena);
         pl->span = (double)in->n;
-        if (t->a->each && t->a->each(&t->ctx, t->run, in, acts, e))
-            return e->code;
+        int rc = t->a->each ? t->a->each(&t->ctx, t->run, in, acts, e) : 0;
+        arena_rewind(&pl->arena, mark);
+        if (rc)
+            return rc;
         if (end_stage(pl, e))
             return e->code;
     }

@@ -117,13 +117,14 @@ struct attention_grad {
 int ops_attention_grad(
     const struct attention *a, const struct attention_grad *g, struct pool *pool, struct err *e);
 
-/* Rows of logits. lse = log sum exp (max and sum in fp64). Any output may be NULL. */
+/* Rows of logits. lse = log sum exp, summed in fp64. A NaN counts as the largest value, here and in
+ * ops_topk and ops_rank, so that it is seen; lse and entropy are then NaN. */
 struct row_stats {
     double lse, entropy; /* nats */
     int32_t argmax;      /* lowest id on ties */
 };
 void ops_row_stats(struct row_stats *out, const float *logits, int64_t n);
-/* log_softmax in place, fp64 log-sum-exp. */
+/* log_softmax with an fp64 log-sum-exp; may be in place. */
 void ops_log_softmax(float *out, const float *logits, int64_t n);
 /* out = scale * exp(x - lse), which may be in place: scaled probabilities of a row of logits. */
 void ops_probs(float *out, const float *logits, int64_t n, double lse, float scale);
