@@ -437,6 +437,7 @@ static void work(struct worker *w, const struct question *q)
     a->layer = q->layer;
     a->target = q->target;
     a->versus = q->versus;
+    a->is_edited = q->n_edits > 0;
     a->model = w->model;
     if (!a->model && q->ask != ASK_MODEL && q->ask != ASK_COMMAND)
         err_set(&a->e, ERR_USAGE, "no model is open; choose one with :model NAME");
@@ -470,9 +471,10 @@ static void *loop(void *arg)
         atomic_store(&w->is_cancelled, false);
         w->state = (struct engine_state){
             .is_busy = true, .ask = (enum ask)next, .began = machine_seconds()};
-        pthread_mutex_unlock(&w->lock);
+        /* Under the lock: a cancellation comes before it or finds the command running. */
         if (next == ASK_COMMAND)
             signals_clear();
+        pthread_mutex_unlock(&w->lock);
         work(w, &t.q);
         task_clear(&t);
         pthread_mutex_lock(&w->lock);
@@ -483,26 +485,32 @@ static void *loop(void *arg)
     return NULL;
 }
 
+/* The question with strings of its own; false: out of memory. */
+static bool task_init(struct task *t, const struct question *q)
+{
+    *t = (struct task){.is_set = true, .q = *q};
+    t->text = strdup(q->text ? q->text : "");
+    t->edits = calloc(q->n_edits > 0 ? (size_t)q->n_edits : 1, sizeof *t->edits);
+    t->target = q->target_name ? strdup(q->target_name) : NULL;
+    t->versus = q->versus_name ? strdup(q->versus_name) : NULL;
+    bool ok = t->text && t->edits && !t->target == !q->target_name && !t->versus == !q->versus_name;
+    for (int i = 0; ok && i < q->n_edits; i++)
+        ok = (t->edits[i] = strdup(q->edits[i])) != NULL;
+    t->q.text = t->text;
+    t->q.target_name = t->target;
+    t->q.versus_name = t->versus;
+    t->q.edits = (const char *const *)t->edits;
+    if (!ok)
+        task_clear(t);
+    return ok;
+}
+
 static void ask(struct engine *g, const struct question *q)
 {
     struct worker *w = (struct worker *)g;
-    struct task t = {.is_set = true, .q = *q};
-    t.text = strdup(q->text ? q->text : "");
-    t.edits = calloc(q->n_edits > 0 ? (size_t)q->n_edits : 1, sizeof *t.edits);
-    t.target = q->target_name ? strdup(q->target_name) : NULL;
-    t.versus = q->versus_name ? strdup(q->versus_name) : NULL;
-    if (!t.text || !t.edits) {
-        t.q.n_edits = 0;
-        task_clear(&t);
+    struct task t;
+    if (!task_init(&t, q))
         return;
-    }
-    t.q.target_name = t.target;
-    t.q.versus_name = t.versus;
-    for (int i = 0; i < q->n_edits; i++)
-        if (!(t.edits[i] = strdup(q->edits[i])))
-            t.q.n_edits = i;
-    t.q.text = t.text;
-    t.q.edits = (const char *const *)t.edits;
     pthread_mutex_lock(&w->lock);
     task_clear(&w->tasks[q->ask]);
     w->tasks[q->ask] = t;
@@ -523,11 +531,10 @@ static void cancel(struct engine *g)
     pthread_mutex_lock(&w->lock);
     for (int k = 0; k < ASK_COUNT; k++)
         task_clear(&w->tasks[k]);
-    bool is_command = w->state.is_busy && w->state.ask == ASK_COMMAND;
     atomic_store(&w->is_cancelled, true);
-    pthread_mutex_unlock(&w->lock);
-    if (is_command)
+    if (w->state.is_busy && w->state.ask == ASK_COMMAND)
         signals_stop();
+    pthread_mutex_unlock(&w->lock);
 }
 
 static struct answer *take(struct engine *g)

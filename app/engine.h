@@ -45,6 +45,7 @@ struct answer {
     double seconds;
     struct facts facts;
     const struct model *model; /* the worker's */
+    bool is_edited;            /* the question had edits */
     /* The input: pos labels, ids. */
     int64_t n;
     const char *const *tokens;

@@ -1,9 +1,11 @@
 #include "app/signals.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
-static volatile sig_atomic_t stopped;
+/* Set by a signal or by the screen, read by the worker: lock-free, so that both are safe. */
+static atomic_int stopped;
 
 static void stop(int sig)
 {
