@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/words.h"
 #include "app/workbench.h"
 
 /* Commands typed behind a colon: the workbench's own, and every verb of the command line, which gets
@@ -224,14 +225,10 @@ static void remember_command(struct workbench *wb, const char *line)
     wb->last_command = strdup(line);
 }
 
-static bool has_flag(const char *line, const char *const *flags)
+static bool is_given(const struct command *c, const char *name)
 {
-    for (; *flags; flags++) {
-        const char *at = strstr(line, *flags);
-        if (at && at > line && at[-1] == ' ')
-            return true;
-    }
-    return false;
+    int row = args_find(&c->args, name);
+    return row >= 0 && c->args.values[row].is_set;
 }
 
 static void put_quoted(struct buf *b, const char *text)
@@ -245,36 +242,50 @@ static void put_quoted(struct buf *b, const char *text)
     buf_put(b, "'", 1);
 }
 
-static void run_verb(struct workbench *wb, const struct verb *v, const char *line)
+/* The line with the model, the prompt and the edits on screen where it names none of its own. */
+static void put_line(
+    struct buf *b, const struct workbench *wb, const struct command *c, const char *line)
 {
-    static const char *const model[] = {"-m", "--model", NULL};
-    static const char *const input[] = {
-        "-p", "--prompt", "-f", "--file", "--tokens", "--dataset", NULL};
-    static const char *const edit[] = {"--edit", NULL};
+    bool has_input = is_given(c, "prompt") || is_given(c, "file") || is_given(c, "tokens") ||
+                     is_given(c, "dataset");
+    buf_puts(b, line);
+    if (c->verb->sets & FLAGS_MODEL && wb->facts.is_open) {
+        buf_puts(b, " -m ");
+        put_quoted(b, wb->model_name);
+    }
+    if (c->verb->sets & FLAGS_INPUT && !has_input) {
+        buf_puts(b, " -p ");
+        put_quoted(b, wb->shown_prompt);
+    }
+    if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit"))
+        for (int i = 0; i < wb->n_edits; i++) {
+            buf_puts(b, " --edit ");
+            put_quoted(b, wb->edits[i]);
+        }
+}
+
+static void run_verb(struct workbench *wb, const char *line)
+{
+    struct arena arena = {0};
+    struct command c;
+    struct err e = {0};
     struct buf b = {0};
-    if (has_flag(line, model)) {
+    char **words;
+    int n;
+    if (words_split(&words, &n, line, &arena, &e) || command_parse(&c, words, n, &arena, &e)) {
+        workbench_say(wb, true, "%s", e.msg);
+    } else if (is_given(&c, "model")) {
         workbench_say(wb, true, "commands here run on the model on screen; :model NAME changes it");
-        return;
+    } else {
+        put_line(&b, wb, &c, line);
+        struct question q = {.ask = ASK_COMMAND, .text = b.data, .serial = ++wb->serial};
+        wb->asked[ASK_COMMAND] = q.serial;
+        if (b.data && !b.failed)
+            wb->engine->ask(wb->engine, &q);
+        workbench_say(wb, false, "running %s; Esc cancels", c.verb->name);
     }
-    buf_puts(&b, line);
-    if (v->sets & FLAGS_MODEL && wb->facts.is_open) {
-        buf_puts(&b, " -m ");
-        put_quoted(&b, wb->model_name);
-    }
-    if (v->sets & FLAGS_INPUT && !has_flag(line, input)) {
-        buf_puts(&b, " -p ");
-        put_quoted(&b, wb->shown_prompt);
-    }
-    for (int i = 0; v->sets & FLAGS_EDIT && !has_flag(line, edit) && i < wb->n_edits; i++) {
-        buf_puts(&b, " --edit ");
-        put_quoted(&b, wb->edits[i]);
-    }
-    struct question q = {.ask = ASK_COMMAND, .text = b.data, .serial = ++wb->serial};
-    wb->asked[ASK_COMMAND] = q.serial;
-    if (b.data && !b.failed)
-        wb->engine->ask(wb->engine, &q);
-    workbench_say(wb, false, "running %s; Esc cancels", v->name);
     buf_release(&b);
+    arena_release(&arena);
 }
 
 void colon_run(struct workbench *wb, const char *line)
@@ -300,7 +311,7 @@ void colon_run(struct workbench *wb, const char *line)
         else
             o->run(wb, arg);
     } else if (v && !v->is_hidden) {
-        run_verb(wb, v, line);
+        run_verb(wb, line);
     } else {
         const char *names[64], *near[3];
         int k = 0;

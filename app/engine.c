@@ -337,33 +337,21 @@ static int answer_dla(struct answer *a, struct worker *w, const struct question 
     return rc ? rc : name_targets(a, e);
 }
 
-static int open_named(struct model **m, struct worker *w, const char *name, struct err *e)
+static int answer_model(struct answer *a, struct worker *w, const struct question *q, struct err *e)
 {
+    struct model *m;
     struct command c = *w->command;
     struct arena scratch = {0};
     int rc = 0;
     /* `:model NAME` is the workbench's own command with another -m. */
-    if (name && *name) {
-        char flag[] = "-m", *copy = arena_strdup(&scratch, name, e), *words[2] = {flag, copy};
-        rc = copy ? command_parse(&c, words, 2, &scratch, e) : e->code;
+    if (q->text && *q->text) {
+        char flag[] = "-m", *name = arena_strdup(&scratch, q->text, e), *words[2] = {flag, name};
+        rc = name ? command_parse(&c, words, 2, &scratch, e) : e->code;
     }
     if (!rc)
-        rc = session_model(m, w->session, &c, e);
-    arena_release(&scratch);
-    return rc;
-}
-
-static int answer_model(struct answer *a, struct worker *w, const struct question *q, struct err *e)
-{
-    struct model *m = NULL;
-    struct err again;
-    char before[sizeof w->session->model_name];
-    snprintf(before, sizeof before, "%s", w->session->model ? w->session->model_name : "");
-    int rc = open_named(&m, w, q->text, e);
-    /* A name that cannot be opened must not cost the model on screen. */
-    if (rc && !w->session->model && *before)
-        open_named(&m, w, before, &again);
+        rc = session_model(&m, w->session, &c, e);
     w->model = a->model = w->session->model;
+    arena_release(&scratch);
     return rc;
 }
 

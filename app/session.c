@@ -81,12 +81,14 @@ int session_model(struct model **out, struct session *s, const struct command *c
     int rc = session_pool(&pool, s, c, e);
     if (rc)
         return rc;
-    if (s->model && strcmp(s->model_name, name) != 0)
-        model_release(&s->model);
-    if (!s->model) {
-        rc = model_open(&s->model, name, pool, e);
+    if (!s->model || strcmp(s->model_name, name) != 0) {
+        /* The old one goes when the new one is there: a wrong name must not cost the model. */
+        struct model *next;
+        rc = model_open(&next, name, pool, e);
         if (rc)
             return rc;
+        model_release(&s->model);
+        s->model = next;
         snprintf(s->model_name, sizeof s->model_name, "%s", name);
     }
     *out = s->model;

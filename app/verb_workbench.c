@@ -91,11 +91,10 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!rc) {
         const struct param_value *edits = args_get(&c->args, "edit");
         const struct param_value *bos = args_get(&c->args, "prepend-bos");
-        snprintf(wb.model_name, sizeof wb.model_name, "%s", args_text(&c->args, "model"));
         wb.bos = bos->has ? bos->b : true;
         for (int i = 0; i < edits->n_texts; i++)
             workbench_edit(&wb, edits->texts[i]);
-        workbench_open(&wb, wb.model_name);
+        workbench_open(&wb, args_text(&c->args, "model"));
         wb.theme = choose_theme(args_text(&c->args, "theme"));
         struct term_opts opts = {.colour = args_text(&c->args, "color"),
             .ascii = args_bool(&c->args, "ascii"),

@@ -182,7 +182,7 @@ void workbench_edited(struct workbench *wb)
         wb->pin_versus = wb->dla ? wb->dla->versus : -1;
         wb->pin_dla = wb->dla ? wb->dla->target : -1;
         wb->pin_pos = wb->dla ? wb->dla->pos : -1;
-        wb->keeps_base = true;
+        wb->keeps_base = !wb->lens->is_edited;
     }
     workbench_ask(wb, ASK_PROMPT);
 }
@@ -303,6 +303,7 @@ static void take(struct workbench *wb, struct answer *a)
         answer_release(&wb->lens);
         answer_release(&wb->dla);
         answer_release(&wb->neurons);
+        wb->keeps_base = false;
         workbench_run_prompt(wb);
         return;
     }
@@ -426,10 +427,10 @@ void workbench_remember(struct workbench *wb)
     *s = (struct snapshot){.prompt = strdup(wb->shown_prompt),
         .bos = wb->bos,
         .edits = calloc((size_t)wb->n_edits + 1, sizeof *s->edits)};
-    for (int i = 0; s->edits && i < wb->n_edits; i++)
-        if ((s->edits[i] = strdup(wb->edits[i])))
-            s->n_edits = i + 1;
-    if (s->prompt && s->edits)
+    while (s->edits && s->n_edits < wb->n_edits &&
+           (s->edits[s->n_edits] = strdup(wb->edits[s->n_edits])))
+        s->n_edits++;
+    if (s->prompt && s->edits && s->n_edits == wb->n_edits)
         wb->n_undo++;
     else
         snapshot_release(s);

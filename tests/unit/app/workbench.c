@@ -109,6 +109,7 @@ static void fake_ask(struct engine *g, const struct question *q)
     a->target = q->target >= 0 ? q->target : 21;
     a->versus = 11;
     a->seconds = 0.011;
+    a->is_edited = q->n_edits > 0;
     a->facts = (struct facts){.is_open = true,
         .has_bos = true,
         .name = "toy",
@@ -390,6 +391,52 @@ static void commands_and_completion(void **state)
     bench_close(&b);
 }
 
+static void commands_get_what_is_on_screen(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 100, 30);
+    keys(&b, ": 'run~dla~--pos~3~-p~Hello Enter");
+    assert_null(strstr(b.fake.last_text, "When Mara gave"));
+    keys(&b, "Esc : 'run~dla~--pos~3~-p~'a~-m~b' Enter");
+    assert_int_equal(b.fake.asked[ASK_COMMAND], 2);
+    keys(&b, "Esc : 'run~dla~--max-mem~1G~-mother Enter");
+    assert_int_equal(b.fake.asked[ASK_COMMAND], 2);
+    shows(&b, "run on the model on screen");
+    keys(&b, ": 'run~lens~--tpo~3 Enter");
+    assert_int_equal(b.fake.asked[ASK_COMMAND], 2);
+    shows(&b, "nearest: --top");
+    /* Another model on screen is the commands' model too; one that does not open is not. */
+    keys(&b, ": 'model~other Enter : 'run~lens Enter");
+    assert_non_null(strstr(b.fake.last_text, "-m 'other'"));
+    b.fake.is_failing = true;
+    keys(&b, "Esc : 'model~none Enter");
+    b.fake.is_failing = false;
+    keys(&b, ": 'run~lens Enter");
+    assert_non_null(strstr(b.fake.last_text, "-m 'other'"));
+    bench_close(&b);
+}
+
+/* "was 12 %" speaks of the same model without edits, or nothing does. */
+static void before_means_unedited(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 100, 30);
+    keys(&b, ": 'edit~L0H0=zero Enter");
+    assert_non_null(b.wb.base);
+    assert_false(b.wb.base->is_edited);
+    keys(&b, ": 'prompt~Another Enter");
+    assert_null(b.wb.base);
+    keys(&b, ": 'edit~L0H1=zero Enter");
+    assert_null(b.wb.base);
+    keys(&b, ": 'clear Enter : 'edit~L0H1=zero Enter");
+    assert_non_null(b.wb.base);
+    keys(&b, ": 'model~other Enter");
+    assert_null(b.wb.base);
+    bench_close(&b);
+}
+
 static void search_walks_and_inverts(void **state)
 {
     (void)state;
@@ -512,6 +559,8 @@ int main(void)
         cmocka_unit_test(the_prompt_is_a_line),
         cmocka_unit_test(edits_and_undo),
         cmocka_unit_test(commands_and_completion),
+        cmocka_unit_test(commands_get_what_is_on_screen),
+        cmocka_unit_test(before_means_unedited),
         cmocka_unit_test(search_walks_and_inverts),
         cmocka_unit_test(errors_stand_in_their_pane),
         cmocka_unit_test(every_key_has_its_action_and_help),
