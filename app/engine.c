@@ -346,7 +346,7 @@ static int answer_model(struct answer *a, struct worker *w, const struct questio
     /* `:model NAME` is the workbench's own command with another -m. */
     if (q->text && *q->text) {
         char flag[] = "-m", *name = arena_strdup(&scratch, q->text, e), *words[2] = {flag, name};
-        rc = name ? command_parse(&c, words, 2, &scratch, e) : e->code;
+        rc = name ? session_parse(&c, w->session, words, 2, &scratch, e) : e->code;
     }
     if (!rc)
         rc = session_model(&m, w->session, &c, e);
@@ -560,6 +560,7 @@ int engine_create(struct engine **out, struct session *s, const struct command *
         (struct engine){.ask = ask, .cancel = cancel, .take = take, .state = state, .wake_fd = -1};
     w->session = s;
     w->command = c;
+    s->outer = &c->args;
     w->base.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (w->base.wake_fd < 0) {
         free(w);

@@ -32,11 +32,25 @@ void session_note(struct session *s, const char *fmt, ...)
     va_end(ap);
 }
 
+int session_parse(struct command *out, const struct session *s, char *const *words, int n,
+    struct arena *arena, struct err *e)
+{
+    static const char *const shared[] = {
+        "threads", "max-mem", "quiet", "progress", "color", "ascii"};
+    int rc = command_parse(out, words, n, arena, e);
+    for (size_t i = 0; !rc && s->outer && i < sizeof shared / sizeof *shared; i++) {
+        int from = args_find(s->outer, shared[i]), to = args_find(&out->args, shared[i]);
+        if (from >= 0 && to >= 0 && s->outer->values[from].is_set && !out->args.values[to].is_set)
+            out->args.values[to] = s->outer->values[from];
+    }
+    return rc;
+}
+
 int session_run(struct session *s, char *const *words, int n, struct err *e)
 {
     struct arena arena = {0};
     struct command c;
-    int rc = command_parse(&c, words, n, &arena, e);
+    int rc = session_parse(&c, s, words, n, &arena, e);
     if (!rc && c.wants_version) {
         fprintf(s->out, "sonde %s\n", SONDE_VERSION);
     } else if (!rc && c.wants_help) {

@@ -19,10 +19,15 @@ struct session {
     struct model *model;   /* the last one opened, kept for the next command */
     char model_name[1024]; /* as asked for */
     struct report *report; /* of a batch: every run adds to it; NULL: each command has its own */
+    const struct args
+        *outer; /* of a batch or the workbench, whose commands these are; NULL: none */
 };
 
 void session_init(struct session *s);
 void session_release(struct session *s);
+/* command_parse; flags of how to run (-t, --max-mem, -q, ..) hold for the commands inside as well. */
+int session_parse(struct command *out, const struct session *s, char *const *words, int n,
+    struct arena *arena, struct err *e);
 /* Runs one command: --help and --version too. Returns what the verb returned. */
 int session_run(struct session *s, char *const *words, int n, struct err *e);
 /* Borrowed from the session: what -t and -m of the command ask for. */

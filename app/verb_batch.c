@@ -56,12 +56,15 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (rc)
         return rc;
     struct report *outer = s->report;
+    const struct args *outer_args = s->outer;
     bool was_quiet = s->is_quiet;
+    s->outer = &c->args;
     if (path)
         rc = output_report(&s->report, path, s, c->text, e);
     if (!rc)
         rc = run_lines(s, in, c->operands[0], e);
     s->is_quiet = was_quiet;
+    s->outer = outer_args;
     if (path)
         rc = output_close(&s->report, path, rc, s, e);
     s->report = outer;

@@ -237,7 +237,7 @@ static int start(struct training *j, struct err *e)
     return train_open(&j->train, &j->o, j->params, j->corpus, j->checkpoint, j->resume, j->pool, e);
 }
 
-/* What is finished is kept, also after an interruption or a loss that ran away. */
+/* What is finished is kept, also after an interruption. After an error the last checkpoint stays. */
 static int finish(struct training *j, int rc, struct err *e)
 {
     struct err later = {0};

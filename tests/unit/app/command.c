@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "app/flags.h"
+#include "app/session.h"
 #include "app/words.h"
 
 static struct arena arena;
@@ -50,6 +51,28 @@ static void good_lines(void **state)
     assert_true(c.wants_help);
     assert_int_equal(parse(&c, "completion -- bash", &e), 0);
     assert_string_equal(c.operands[0], "bash");
+    arena_release(&arena);
+}
+
+static void inner_commands_inherit(void **state)
+{
+    (void)state;
+    struct session s;
+    struct command outer, c;
+    struct err e = {0};
+    char run[] = "run", lens[] = "lens", t3[] = "-t3", *words[] = {run, lens, t3};
+    session_init(&s);
+    assert_int_equal(parse(&outer, "batch -t 1 --max-mem 2G -q lines", &e), 0);
+    assert_int_equal(session_parse(&c, &s, words, 2, &arena, &e), 0);
+    assert_int_equal(args_int(&c.args, "threads"), 0);
+    s.outer = &outer.args;
+    assert_int_equal(session_parse(&c, &s, words, 2, &arena, &e), 0);
+    assert_int_equal(args_int(&c.args, "threads"), 1);
+    assert_int_equal(args_int(&c.args, "max-mem"), args_int(&outer.args, "max-mem"));
+    assert_true(args_bool(&c.args, "quiet"));
+    assert_int_equal(session_parse(&c, &s, words, 3, &arena, &e), 0);
+    assert_int_equal(args_int(&c.args, "threads"), 3);
+    session_release(&s);
     arena_release(&arena);
 }
 
@@ -144,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_lines),
+        cmocka_unit_test(inner_commands_inherit),
         cmocka_unit_test(bad_lines),
         cmocka_unit_test(tables_agree),
     };
