@@ -35,5 +35,4 @@ void signals_stop(void)
 void signals_clear(void)
 {
     stopped = 0;
-    signals_install();
 }

@@ -7,6 +7,6 @@
 void signals_install(void);
 bool signals_stopped(void);
 void signals_stop(void);  /* as if one had come */
-void signals_clear(void); /* before the next command of a workbench */
+void signals_clear(void); /* before the next command of a workbench; handlers stay the terminal's */
 
 #endif

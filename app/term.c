@@ -69,7 +69,7 @@ static void catch_signals(void)
     sigaction(SIGTSTP, &sa, NULL);
     sa.sa_handler = crash;
     sa.sa_flags = (int)SA_RESETHAND;
-    /* A handler that is already there has a use of its own, such as a mapped file that shrank. */
+    /* A handler that is already there has a use of its own: a sanitizer's, a debugger's. */
     for (size_t i = 0; i < sizeof fatal / sizeof *fatal; i++)
         if (!sigaction(fatal[i], NULL, &old) && old.sa_handler == SIG_DFL)
             sigaction(fatal[i], &sa, NULL);

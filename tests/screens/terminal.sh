@@ -109,6 +109,10 @@ check "quit" ended 0
 open 80 24 NO_COLOR=1
 check "no colour" wait_for "Σ"
 check "really none" plain
+# A command of the worker leaves the terminal's signal handlers alone.
+tm send-keys -l ":list views"
+tm send-keys Enter
+check "a command" wait_for "small multiples"
 kill -TERM "$(child)"
 check "SIGTERM ends it" ended 0
 check "SIGTERM restores" restored
