@@ -81,15 +81,30 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     return g->has_grads ? param_arrays_init(&g->grads, cfg, ctx->arena, e) : 0;
 }
 
-static int run_forward(struct trace *t, const struct ctx *ctx, const struct plan *plan,
+/* Part of an input's progress: the way back takes two thirds of it. */
+struct stage {
+    const struct ctx *ctx;
+    double from, share;
+};
+
+static int on_stage(void *arg, double done, double total)
+{
+    const struct stage *s = arg;
+    return s->ctx->progress(s->ctx->progress_arg, s->from + s->share * done / total, 1);
+}
+
+static int run_forward(struct trace *t, struct stage *stage, const struct plan *plan,
     const struct input *in, const struct edits *edits, struct err *e)
 {
+    const struct ctx *ctx = stage->ctx;
     int64_t offset[2] = {0, in->n};
     struct batch b = {in->tokens, offset, 1};
     struct forward_opts o = {.plan = plan,
         .edits = edits,
         .is_part = true,
         .pool = ctx->pool,
+        .progress = on_stage,
+        .progress_arg = stage,
         .max_bytes = ctx->max_bytes};
     return forward(t, ctx->params, &b, &o, e);
 }
@@ -100,7 +115,8 @@ static int reference(
 {
     struct gradients *g = ctx->state;
     struct trace t;
-    if (run_forward(&t, ctx, &g->forward, in, NULL, e))
+    struct stage stage = {ctx, 1.0 / 3, 0};
+    if (run_forward(&t, &stage, &g->forward, in, NULL, e))
         return e->code;
     ops_log_softmax(logp, trace_logits(&t, 0, pos), ctx->model->cfg.vocab);
     trace_release(&t);
@@ -170,7 +186,8 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     (void)acts;
     struct gradients *g = ctx->state;
     struct trace t, dt = {0};
-    if (run_forward(&t, ctx, &g->forward, in, ctx->edits, e))
+    struct stage there = {ctx, 0, 1.0 / 3}, back = {ctx, 1.0 / 3, 2.0 / 3};
+    if (run_forward(&t, &there, &g->forward, in, ctx->edits, e))
         return e->code;
     struct metric_at at = {0};
     int32_t answers[2];
@@ -180,7 +197,9 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         .params = g->has_grads ? &g->grads : NULL,
         .frozen_ln = args_bool(ctx->args, "frozen-ln"),
         .edits = ctx->edits,
-        .pool = ctx->pool};
+        .pool = ctx->pool,
+        .progress = on_stage,
+        .progress_arg = &back};
     int rc = aim(&at, answers, ctx, in, &t, e);
     if (!rc)
         rc = backward(&dt, &value, ctx->params, &t, &m, &o, e);

@@ -58,7 +58,7 @@ static int write_edits(struct run *run, const struct edits *eds, struct arena *a
 {
     if (!eds || !eds->n)
         return 0;
-    char *text = arena_strdup(arena, "", e), one[512];
+    char *text = arena_strdup(arena, "", e), one[4096 + 256]; /* a path and the rest */
     for (int i = 0; i < eds->n && text; i++) {
         if (eds->list[i].is_off)
             continue;
