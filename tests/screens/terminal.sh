@@ -10,7 +10,7 @@ passed=0 failed=0
 tm() { tmux -u -L "$socket" -f /dev/null "$@"; }
 tmp=$(mktemp -d)
 trap 'tm kill-server 2>/dev/null; rm -rf "$tmp"' EXIT
-command -v tmux >/dev/null || { echo "no tmux here: 0 passed, 0 failed"; exit 77; }
+command -v tmux >/dev/null || { echo "no tmux here: 0 passed, 1 failed"; exit 1; }
 
 screen() { tm capture-pane -p; }
 wait_for() { # MARK: up to 20 s, since the machine may be busy
