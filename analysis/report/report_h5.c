@@ -600,7 +600,7 @@ int file_block_create(struct block *b, struct err *e)
     if (!rc)
         rc = write_axes(b, p, e);
     if (rc) {
-        h5_release(&b->file->data);
+        file_block_free(b);
         return err_prefix(e, "%s", b->path), rc;
     }
     return use(b, e);
