@@ -32,6 +32,12 @@ static double value_at(const struct field *f, const int64_t *at)
     return f->fetch(f, &v, &w, FIELD_POINT, &e) ? NAN : v;
 }
 
+/* Columns for the line below a pane's drawing. */
+static int readout_room(const struct pane *p)
+{
+    return p->rect.w > 4 ? p->rect.w - 4 : 0;
+}
+
 static const char *token_at(const struct answer *a, int64_t pos)
 {
     return a && pos >= 0 && pos < a->n ? a->tokens[pos] : "";
@@ -247,8 +253,8 @@ static void top_sum(
     if (wb->base && wb->n_edits && before_edits(wb, p, row, buf, n))
         return;
     size_t used = (size_t)snprintf(buf, n, "entropy %.3f nats", value_at(&a->entropy, at));
-    size_t room = (size_t)(p->rect.w > 4 ? p->rect.w - 4 : 0);
-    if (p->id == wb->focus && used + 3 < n && used + 2 + strlen(p->readout) <= room)
+    if (p->id == wb->focus && used + 3 < n &&
+        (int)used + 2 + text_columns(p->readout) <= readout_room(p))
         snprintf(buf + used, n - used, "  %s", p->readout);
 }
 
@@ -303,6 +309,8 @@ static void attention_sum(const struct workbench *wb, const struct pane *p, char
     if (used < n)
         snprintf(buf + used, n - used, "%sposition 0: %.2f here, %.2f mean of rows",
             p->rect.w < 56 || used ? "" : "mass on ", here, sum / (double)a->n);
+    if (used && used < n && text_columns(buf) > readout_room(p))
+        snprintf(buf + used, n - used, "position 0: %.2f", here);
 }
 
 static void pattern_follow(const struct workbench *wb, struct pane *p)
@@ -428,10 +436,9 @@ static void dla_sum(const struct workbench *wb, const struct pane *p, char *buf,
     bool is_off = !(fabs(ledger[3]) <= LEDGER_TOLERANCE * fmax(1, fabs(ledger[2])));
     char error[32];
     number_error(error, sizeof error, ledger[3]);
-    if (p->rect.w >= 36)
-        snprintf(buf, n, "%sΣ %.3f  true %.3f  error %s", is_off ? "! " : "", ledger[1], ledger[2],
-            error);
-    else
+    snprintf(
+        buf, n, "%sΣ %.3f  true %.3f  error %s", is_off ? "! " : "", ledger[1], ledger[2], error);
+    if (text_columns(buf) > readout_room(p))
         snprintf(buf, n, "%sΣ %.2f true %.2f ±%s", is_off ? "! " : "", ledger[1], ledger[2], error);
 }
 

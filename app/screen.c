@@ -254,8 +254,11 @@ static void draw_tokens(struct workbench *wb, struct canvas *c, struct rect r)
         return;
     struct rect body = {r.x + 1, r.y, r.w - 2, r.h}, old = canvas_clip(c, body);
     struct screen s = {c, body, &wb->frame};
+    char sum[VIEW_READOUT] = "";
     if (!p->view->draw(&s, &d, &p->st, p->readout, &e) && p->class->sum)
-        p->class->sum(wb, p, p->readout, sizeof p->readout);
+        p->class->sum(wb, p, sum, sizeof sum);
+    if (*sum)
+        snprintf(p->readout, sizeof p->readout, "%s", sum);
     struct engine_state state;
     wb->engine->state(wb->engine, &state);
     if (state.is_busy && state.ask <= ASK_PROMPT)
