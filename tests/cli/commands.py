@@ -171,6 +171,7 @@ for form, head in (('csv', ''), ('json', '{'), ('npy', '\x93NUMPY'), ('svg', '<s
     check(r.returncode == 0 and len(r.stdout) > 20, f'export --{form}: {r.returncode} {r.err!r}')
 bad(2, 'nothing', 'export', 'two.h5', 'runs/nothing', '--csv')
 check('entropy' in sonde('show', 'two.h5', p).out and 'top_token' not in sonde('show', 'two.h5', p).out, 'show PATH draws that block')
+check('·' in good('show', 'two.h5', 'runs/000-lens/input_0/top_token', '-m', 'tiny'), 'show -m draws ids as words')
 good('show', 'two.h5', 'runs/000-lens/input_0/top_token', '--slice', 'k=0')
 bad(2, 'layer', 'show', 'two.h5', p, '--slice', 'layer=99')
 check(all(ord(c) < 128 for c in good('show', 'a.h5', '--ascii').replace(TEXT, '')), '--ascii draws ASCII alone')
