@@ -63,7 +63,11 @@ ended() {
     done
     [ "$(cat "$tmp/status" 2>/dev/null)" = "$1" ]
 }
-child() { pgrep -P "$(pane pane_pid)"; }
+child() {
+    local pid
+    pid=$(pane pane_pid)
+    tr -d ' ' <"/proc/$pid/task/$pid/children"
+}
 coloured() { tm capture-pane -p -e | grep -q $'\x1b\[[0-9;]*[34]8;5;'; }
 plain() { ! tm capture-pane -p -e | grep -qE $'\x1b\[([0-9;]*;)?(3[0-7]|4[0-7]|[34]8|9[0-7])[;m]'; }
 ascii() { ! screen | LC_ALL=C grep -q '[^ -~]'; }
