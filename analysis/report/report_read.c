@@ -278,8 +278,8 @@ static int read_inputs(struct reader *rd, struct err *e)
 {
     H5_AUTO int64_t group = h5_open_group(rd->file, "inputs");
     void *tokens = NULL, *edges = NULL;
-    const char **texts, **words;
-    int64_t n_tokens, n_edges;
+    const char **texts = NULL, **words = NULL;
+    int64_t n_tokens = 0, n_edges = 0;
     if (group < 0)
         return 0;
     int rc = read_list(&tokens, &n_tokens, rd, group, "tokens", DT_I32, e);
