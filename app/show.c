@@ -16,6 +16,7 @@
 #define WIDTH 100
 #define MAX_ROWS 32
 #define PLOT_ROWS 12
+#define BEST 5       /* tokens named for a row of logits */
 #define RUN_INPUTS 3 /* drawn without being asked for more */
 
 static int terminal_width(FILE *out)
@@ -211,6 +212,45 @@ static void print_title(FILE *out, const struct block *b)
     fputc('\n', out);
 }
 
+/* "after ·to: ·Tobin 97.4 %, ·the 1.8 %": what a row of logits says, for the last position. */
+static int print_best(const struct show *how, const struct field *f, struct arena *a, struct err *e)
+{
+    const struct model *m = how->model;
+    if (!m || !m->tokenizer || !f->name || strcmp(f->name, "logits") != 0 || f->rank != 2 ||
+        f->axes[1].kind != AXIS_VOCAB || f->axes[0].size < 1)
+        return 0;
+    int64_t V = f->axes[1].size, last = f->axes[0].size - 1;
+    double *v = arena_array(a, (size_t)(V > 0 ? V : 1), sizeof *v, e), most = -INFINITY, sum = 0;
+    struct window w = {.start = {last, 0}, .count = {1, V}, .stride = {1, 1}};
+    int rc = v ? f->fetch(f, v, &w, FIELD_POINT, e) : e->code;
+    if (rc)
+        return rc;
+    for (int64_t i = 0; i < V; i++)
+        most = fmax(most, v[i]);
+    for (int64_t i = 0; i < V; i++)
+        sum += exp(v[i] - most);
+    unsigned flags = TEXT_DOT | (choose_glyphs(how) == GLYPHS_ASCII ? TEXT_ASCII : 0);
+    char number[32], text[128];
+    const char *label = axis_label(&f->axes[0], last, number, sizeof number);
+    text_escape(text, sizeof text, label, strlen(label), flags);
+    fprintf(how->out, "after %s:", text);
+    for (int k = 0; k < BEST && k < V; k++) {
+        int64_t best = -1;
+        size_t n;
+        for (int64_t i = 0; i < V; i++)
+            if (!isnan(v[i]) && (best < 0 || v[i] > v[best]))
+                best = i;
+        const char *token = best >= 0 ? tokenizer_bytes(m->tokenizer, best, &n) : NULL;
+        if (!token)
+            break;
+        text_escape(text, sizeof text, token, n, flags);
+        fprintf(how->out, "%s %s %.1f %%", k ? "," : "", text, 100 * exp(v[best] - most) / sum);
+        v[best] = NAN;
+    }
+    fputc('\n', how->out);
+    return 0;
+}
+
 /* A position without a next token has no rank; the report says -1. */
 static double known_rank(double rank)
 {
@@ -235,8 +275,10 @@ static int show_block(const struct show *how, const struct block *b, struct err 
     struct view_data d = {.fields = fields, .n = n};
     if (!rc) {
         print_title(how->out, b);
-        rc = draw(how, &d, &frame, e);
+        rc = print_best(how, fields, &frame, e);
     }
+    if (!rc)
+        rc = draw(how, &d, &frame, e);
     arena_release(&frame);
     return rc;
 }

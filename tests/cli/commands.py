@@ -114,6 +114,16 @@ open(f'{TMP}/bad.jsonl', 'w').write('{"text": "a"}\n{"nothing": 1}\n')
 bad(3, 'bad.jsonl:2', 'run', 'lens', '-f', 'bad.jsonl')
 bad(4, '--max-mem', 'run', 'logits', '-p', TEXT, '--max-mem', '10K')
 bad(5, '/no/such/folder', 'run', 'lens', '-p', TEXT, '-o', '/no/such/folder/x.h5')
+bad(2, 'is in every layer', 'run', 'lens', '-p', TEXT, '--edit', 'resid_post=zero')
+
+# A drawing names what it shows.
+check('after ·to: ·Tobin ' in good('run', 'logits', '-p', TEXT), 'logits name the best next tokens')
+check('layer 0, head 0' in good('run', 'attention', '-p', TEXT), 'attention names its layer and head')
+drawn = good('run', 'lens,dla', '-p', TEXT, '--target', 'next', '--dla.pos', '4', '--dla.target', ' Tobin')
+check('attribution of ·Tobin at position 4' in drawn, 'the attribution names its token')
+check(re.search(r'^error +\S?\de-\d+', drawn, re.M), 'the error of the ledger is not rounded away')
+check(not re.search(r'target_rank.*?−1', drawn.split('entropy [')[0], re.S),
+      'no rank is drawn where there is none')
 bad(5, 'folder', 'run', 'lens', '-p', TEXT, '-o', TMP)
 if os.path.exists('/dev/full'):
     with open('/dev/full', 'w') as full:
