@@ -55,7 +55,7 @@ static int list_datasets(struct session *s, const struct command *c, struct err 
         if (args_bool(&c->args, "names"))
             fprintf(s->out, "%s\n", datasets[i]->id);
         else
-            fprintf(s->out, "%-16s %s\n", datasets[i]->id, datasets[i]->title);
+            fprintf(s->out, "%-18s %s\n", datasets[i]->id, datasets[i]->title);
     return 0;
 }
 
