@@ -603,7 +603,13 @@ int file_block_create(struct block *b, struct err *e)
         file_block_free(b);
         return err_prefix(e, "%s", b->path), rc;
     }
-    return use(b, e);
+    rc = use(b, e);
+    if (rc) {
+        /* The block is forgotten by its run, so nothing else may remember it. */
+        memmove(&f->open[0], &f->open[1], (size_t)--f->n_open * sizeof *f->open);
+        file_block_free(b);
+    }
+    return rc;
 }
 
 int file_write(
