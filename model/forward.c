@@ -285,18 +285,22 @@ static int mlp(struct pass *f, int l, const float *mid, float *post)
     }
     if (pass_done(f, SITE_MLP_POST, l, act))
         return f->e->code;
-    struct epilogue out = {.bias = v->b_out};
-    if (!pass_keeps(f, SITE_MLP_OUT, l) && !pass_touched(f, SITE_MLP_OUT, l)) {
-        out.add = mid;
-        out.ld_add = cfg->d_model;
-        return product(f, post, act, MAT_OUT, l, &out);
+    /* The product alone is formed beside resid_post where somebody looks at it: the same sums. */
+    struct epilogue out = {.bias = v->b_out, .add = mid, .ld_add = cfg->d_model};
+    bool is_touched = pass_touched(f, SITE_MLP_OUT, l);
+    if (is_touched || pass_keeps(f, SITE_MLP_OUT, l)) {
+        out.pre = pass_place(f, SITE_MLP_OUT, l);
+        out.ld_pre = cfg->d_model;
+        if (!out.pre)
+            return ERR_LIMIT;
     }
-    float *mlp_out = pass_place(f, SITE_MLP_OUT, l);
-    if (!mlp_out)
-        return ERR_LIMIT;
-    if (product(f, mlp_out, act, MAT_OUT, l, &out) || pass_done(f, SITE_MLP_OUT, l, mlp_out))
+    if (product(f, post, act, MAT_OUT, l, &out))
         return f->e->code;
-    add_rows(post, mlp_out, mid, n);
+    if (!is_touched)
+        return 0;
+    if (pass_done(f, SITE_MLP_OUT, l, out.pre))
+        return f->e->code;
+    add_rows(post, out.pre, mid, n);
     return 0;
 }
 

@@ -271,24 +271,25 @@ static int attention_out(struct pass *f, int l, const float *z, const float *res
     const struct panel *w = params_panel(f->p, MAT_O, l, f->e);
     if (!w)
         return f->e->code;
-    struct epilogue ep = {.bias = b_o};
-    if (!result_touched && !looked_at(f, SITE_ATTN_OUT, l)) {
-        ep.add = resid;
-        ep.ld_add = C;
-        ops_gemm(mid, C, z, C, f->rows, w, 0, C, &ep, f->o->pool);
-        return 0;
+    /* attn_out alone is formed beside resid_mid where somebody looks at it: the same sums. */
+    struct epilogue ep = {.bias = b_o, .add = resid, .ld_add = C};
+    bool is_touched = result_touched || pass_touched(f, SITE_ATTN_OUT, l);
+    if (is_touched || pass_keeps(f, SITE_ATTN_OUT, l)) {
+        ep.pre = pass_place(f, SITE_ATTN_OUT, l);
+        ep.ld_pre = C;
+        if (!ep.pre)
+            return ERR_LIMIT;
     }
-    float *out = pass_place(f, SITE_ATTN_OUT, l);
-    if (!out)
-        return ERR_LIMIT;
     if (result_touched)
-        sum_results(out, result, b_o, f->rows, cfg->n_head, C);
+        sum_results(ep.pre, result, b_o, f->rows, cfg->n_head, C);
     else
-        ops_gemm(out, C, z, C, f->rows, w, 0, C, &ep, f->o->pool);
-    if (pass_done(f, SITE_ATTN_OUT, l, out))
+        ops_gemm(mid, C, z, C, f->rows, w, 0, C, &ep, f->o->pool);
+    if (!is_touched)
+        return 0;
+    if (pass_done(f, SITE_ATTN_OUT, l, ep.pre))
         return f->e->code;
     for (int64_t i = 0; i < f->rows * C; i++)
-        mid[i] = out[i] + resid[i];
+        mid[i] = ep.pre[i] + resid[i];
     return 0;
 }
 

@@ -37,9 +37,9 @@ void panel_col(float *out, const struct panel *p, int64_t n);
 /* What happens to a product before it is stored, in this order. */
 struct epilogue {
     const float *bias; /* [N] or NULL */
-    bool use_act;      /* C = act(A W + bias); `pre` receives A W + bias if it is not NULL */
+    bool use_act;      /* C = act(A W + bias) */
     enum act act;
-    float *pre;
+    float *pre;        /* receives A W + bias if it is not NULL */
     int64_t ld_pre;
     const float *add; /* added last: the residual stream, [M, N], or NULL; may be C itself */
     int64_t ld_add;
