@@ -172,7 +172,10 @@ class Space(Folder):
 
     def test_memory_is_flat(self):
         small, large = write('big', self.path, 10), write('big', self.path, 50)
-        self.assertLess(int(large.stdout), int(small.stdout) + 8)
+        with open(WRITER, 'rb') as f:
+            is_sanitized = b'__asan_init' in f.read()
+        if not is_sanitized:  # else the size is the sanitizer's own, which keeps what is freed
+            self.assertLess(int(large.stdout), int(small.stdout) + 8)
         with h5py.File(self.path, 'r') as f:
             d = f['runs/000-logits/logits']
             self.assertLessEqual(np.prod(d.chunks) * 4, 2 ** 20)
