@@ -39,7 +39,7 @@ struct epilogue {
     const float *bias; /* [N] or NULL */
     bool use_act;      /* C = act(A W + bias) */
     enum act act;
-    float *pre;        /* receives A W + bias if it is not NULL */
+    float *pre; /* receives A W + bias if it is not NULL */
     int64_t ld_pre;
     const float *add; /* added last: the residual stream, [M, N], or NULL; may be C itself */
     int64_t ld_add;
