@@ -554,7 +554,7 @@ static int create_data(struct block *b, int64_t group, struct err *e)
     } f32 = {.f = NAN}, f64 = {.d = NAN}, f16 = {.h = 0x7e00};
     const struct block_spec *s = &b->spec;
     int64_t dim[FIELD_MAX_RANK];
-    struct h5_shape shape = {.rank = s->rank, .dim = dim};
+    struct h5_shape shape = {.rank = s->rank, .dim = dim, .by_slice = s->by_slice};
     size_t bytes;
     for (int i = 0; i < s->rank; i++)
         dim[i] = s->axes[i].size;

@@ -250,6 +250,8 @@ static hid_t data_props(const struct h5_shape *s, hid_t type, int64_t total)
             chunk[0] = s->grow;
         else
             h5_chunk(chunk, s->dim, s->rank, value);
+        if (s->by_slice)
+            chunk[0] = 1;
         for (int i = 0; i < s->rank; i++)
             dim[i] = (hsize_t)chunk[i];
         H5Pset_chunk(p, s->rank, dim);

@@ -37,7 +37,8 @@ int h5_group(int64_t *out, int64_t where, const char *name, struct err *e);
 struct h5_shape {
     int rank; /* 0: a scalar */
     const int64_t *dim;
-    int64_t grow; /* > 0: the first axis grows, in chunks of so many */
+    int64_t grow;  /* > 0: the first axis grows, in chunks of so many */
+    bool by_slice; /* a chunk holds one index of the first axis at most */
     const void *fill;
 };
 /* Chunked (at most 1 MiB) with Fletcher32 where HDF5 can: not scalars, empty ones and free strings. */

@@ -107,6 +107,7 @@ static int slices(struct report *r, int64_t rows, struct err *e)
         .input = -1,
         .dtype = DT_F32,
         .rank = 2,
+        .by_slice = true,
         .axes = {{"head", AXIS_HEAD, 100000, NULL}, {"dim", AXIS_DIM, 1000, NULL}}};
     struct block_spec table = {.name = "steps",
         .input = -1,
