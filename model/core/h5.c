@@ -190,6 +190,9 @@ int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
     H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
     H5Pset_file_locking(access, false, true); /* the caller holds a lock of its own */
+    /* A chunk of a growing table is written again with every flush: within one page, where a killed
+     * process cannot leave half a write. */
+    H5Pset_alignment(access, 2048, 4096);
     /* Between two flushes no metadata reaches the disk: what lies there is whole after a crash. */
     if (H5Pget_mdc_config(access, &cache) >= 0) {
         cache.set_initial_size = true;

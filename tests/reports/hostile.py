@@ -54,10 +54,10 @@ class Hostile(unittest.TestCase):
         self.assertEqual(r.stdout.split(), ['0', '400'])  # never taken for whole
 
     def test_flipped_bits(self):
-        r = read('--flip', self.path, 2000, 7)
+        r = read('--flip', self.path, 2500, 7)
         self.assertEqual((r.returncode, r.stderr), (0, ''), r)
         fine, found = map(int, r.stdout.split())
-        self.assertEqual(fine + found, 2000)
+        self.assertEqual(fine + found, 2500)
         self.assertGreater(found, 400)  # checksums see them,
         self.assertGreater(fine, 400)  # and much of a small file is not used
 
