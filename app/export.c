@@ -1,10 +1,10 @@
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/workbench.h"
+#include "model/core/outfile.h"
 
 /* Writes what the focused pane shows: the drawing (.svg, .txt) or its numbers (.csv, .npy). */
 
@@ -122,13 +122,14 @@ static int write_file(const char *path, const struct buf *b, struct err *e)
 {
     if (b->failed || !b->data)
         return err_set(e, ERR_LIMIT, "no memory for %s", path);
-    FILE *f = fopen(path, "wb");
-    if (!f)
-        return err_set(e, ERR_OUTPUT, "%s: %s", path, strerror(errno));
-    size_t n = fwrite(b->data, 1, b->n, f);
-    if (fclose(f) || n != b->n)
+    struct outfile o = {0};
+    if (outfile_open(&o, path, e))
+        return e->code;
+    if (fwrite(b->data, 1, b->n, o.f) != b->n) {
+        outfile_discard(&o);
         return err_set(e, ERR_OUTPUT, "%s could not be written; is the disk full?", path);
-    return 0;
+    }
+    return outfile_commit(&o, e);
 }
 
 static int write_txt(struct buf *b, struct workbench *wb, struct pane *p, struct err *e)
