@@ -46,7 +46,7 @@ front_door() { # PATTERN FILES...
 front_door 'cblas|lapack|openblas' model/core/blas.c model/core/linalg.c model/ops.c
 front_door 'pcre2' model/core/regex.c
 front_door '(n?curses|term)\.h|ncursesw/' app/term.c
-front_door 'hdf5' model/core/h5.c model/core/h5_read.c model/cache.c analysis/report/report_h5.c
+front_door 'hdf5' model/core/h5.c model/core/h5_read.c $(ls model/cache*.c) analysis/report/report_h5.c
 front_door 'jansson' model/core/json.c
 front_door 'utf8proc' model/core/text.c
 front_door 'xxhash' model/core/hash.c
