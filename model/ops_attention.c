@@ -97,13 +97,9 @@ static void softmax_block(const struct job *j, const struct head *h, float *s, c
         float *row = s + r * j->lds;
         int64_t i = i0 + r, n = h->past + i + 1;
         float *scores = h->scores ? h->scores + i * h->tk : NULL;
-        j->kern->softmax(row, row, j->a->scale, n, nk, scores);
-        for (int64_t x = n; scores && x < h->tk; x++)
-            scores[x] = -__builtin_inff();
-        if (h->pattern) {
-            memcpy(h->pattern + i * h->tk, row, (size_t)n * sizeof *row);
-            memset(h->pattern + i * h->tk + n, 0, (size_t)(h->tk - n) * sizeof *row);
-        }
+        j->kern->softmax(row, row, j->a->scale, n, nk, scores, h->tk);
+        if (h->pattern)
+            j->kern->row_out(h->pattern + i * h->tk, row, n, h->tk, 0.0f);
     }
 }
 
@@ -146,6 +142,8 @@ static void attention_task(void *arg, int64_t i, int worker)
             tiles_run(z, j->ldz, p, ldp, rows, nk, vp, w, keys * w, (d + w - 1) / w, false);
         copy_rows(h.z + i0 * a->ldz, a->ldz, z, j->ldz, rows, d);
     }
+    if (h.scores || h.pattern)
+        j->kern->fence();
 }
 
 int64_t longest_keys(const struct attention *a)
@@ -204,7 +202,7 @@ static void softmax_row(void *arg, int64_t i, int worker)
     int64_t n = j->past + i + 1;
     (void)worker;
     j->kern->softmax(j->pattern + i * j->keys, j->scores + i * j->keys, 1.0f,
-        n < j->keys ? n : j->keys, j->keys, NULL);
+        n < j->keys ? n : j->keys, j->keys, NULL, 0);
 }
 
 void ops_softmax_causal(float *pattern, const float *scores, int64_t rows, int64_t keys,

@@ -71,7 +71,7 @@ static void block_pattern(const struct job *j, const struct head *h, const struc
         (nk + w - 1) / w, false);
     for (int64_t x = 0; x < rows; x++) {
         float *row = r->p + x * j->lds;
-        j->kern->softmax(row, row, j->a->scale, i0 + x + 1, nk, NULL);
+        j->kern->softmax(row, row, j->a->scale, i0 + x + 1, nk, NULL, 0);
     }
 }
 

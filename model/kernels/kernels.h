@@ -56,8 +56,14 @@ struct kernels {
     void (*ln_grad_columns)(float *dgamma, float *dbeta, const float *dy, int64_t lddy,
         const float *x, int64_t ldx, const float *mean, const float *inv, int64_t rows, int64_t n);
 
-    /* p = softmax(scale * s) over n values, zeros up to pad; scaled (may be NULL) gets scale * s */
-    void (*softmax)(float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled);
+    /* dst = src[n] and `fill` up to total; long rows go past the caches, for data that nobody reads
+     * soon: fence() before another thread does */
+    void (*row_out)(float *dst, const float *src, int64_t n, int64_t total, float fill);
+    void (*fence)(void);
+    /* p = softmax(scale * s) over n values, zeros up to pad; scaled[total] (may be NULL) gets
+     * scale * s and -inf, as row_out writes them */
+    void (*softmax)(float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled,
+        int64_t total);
     /* ds = p * (dp - sum p dp), zeros up to pad */
     void (*softmax_grad)(float *ds, const float *p, const float *dp, int64_t n, int64_t pad);
     void (*axpy)(float *y, const float *x, float a, int64_t n); /* y += a x */

@@ -27,7 +27,10 @@ void KERNEL(ln_grad)(float *dx, const float *dy, const float *x, float mean, flo
     const float *gamma, int64_t n, bool live, bool accumulate);
 void KERNEL(ln_grad_columns)(float *dgamma, float *dbeta, const float *dy, int64_t lddy,
     const float *x, int64_t ldx, const float *mean, const float *inv, int64_t rows, int64_t n);
-void KERNEL(softmax)(float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled);
+void KERNEL(row_out)(float *dst, const float *src, int64_t n, int64_t total, float fill);
+void KERNEL(fence)(void);
+void KERNEL(softmax)(
+    float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled, int64_t total);
 void KERNEL(softmax_grad)(float *ds, const float *p, const float *dp, int64_t n, int64_t pad);
 void KERNEL(axpy)(float *y, const float *x, float a, int64_t n);
 bool KERNEL(max)(float *max, const float *x, int64_t n);

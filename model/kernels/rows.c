@@ -93,7 +93,35 @@ void KERNEL(ln_grad_columns)(float *dgamma, float *dbeta, const float *dy, int64
     }
 }
 
-void KERNEL(softmax)(float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled)
+#define STREAM_ROW 256 /* shorter rows are as well off in the caches */
+
+void KERNEL(row_out)(float *dst, const float *src, int64_t n, int64_t total, float fill)
+{
+    int64_t j = 0;
+    if (total >= STREAM_ROW) {
+        const vf f = vset1(fill);
+        for (; (uintptr_t)(dst + j) % (VL * sizeof *dst) != 0; j++)
+            dst[j] = j < n ? src[j] : fill;
+        for (; j + VL <= n; j += VL)
+            vstream(dst + j, vload(src + j));
+        if (j < n && j + VL <= total) {
+            vstream(dst + j, vload_n(src + j, n - j, fill));
+            j += VL;
+        }
+        for (; j + VL <= total; j += VL)
+            vstream(dst + j, f);
+    }
+    for (; j < total; j++)
+        dst[j] = j < n ? src[j] : fill;
+}
+
+void KERNEL(fence)(void)
+{
+    vfence();
+}
+
+void KERNEL(softmax)(
+    float *p, const float *s, float scale, int64_t n, int64_t pad, float *scaled, int64_t total)
 {
     vf top = vset1(-INFINITY), a = vset1(scale);
     const int64_t whole = n / VL * VL, left = n - whole;
@@ -110,7 +138,7 @@ void KERNEL(softmax)(float *p, const float *s, float scale, int64_t n, int64_t p
         top = vmax(tail, top);
     }
     if (scaled)
-        memcpy(scaled, p, (size_t)n * sizeof *p);
+        KERNEL(row_out)(scaled, p, n, total, -INFINITY);
     vf max = vset1(vmaxlane(top)), sum = vset1(0.0f);
     for (int64_t j = 0; j < whole; j += VL) {
         vf v = vexp(vload(p + j) - max);

@@ -23,6 +23,15 @@ static inline vf vload(const float *p)
 {
     return _mm512_loadu_ps(p);
 }
+/* Past the caches, p aligned to the vector; vfence before another thread reads it. */
+static inline void vstream(float *p, vf v)
+{
+    _mm512_stream_ps(p, v);
+}
+static inline void vfence(void)
+{
+    _mm_sfence();
+}
 static inline void vstore(float *p, vf v)
 {
     _mm512_storeu_ps(p, v);

@@ -31,6 +31,13 @@ static inline void vstore(float *p, vf v)
 {
     memcpy(p, &v, sizeof v);
 }
+static inline void vstream(float *p, vf v)
+{
+    vstore(p, v);
+}
+static inline void vfence(void)
+{
+}
 static inline vf vset1(float x)
 {
     return (vf){x, x, x, x};
