@@ -278,7 +278,8 @@ static void run_verb(struct workbench *wb, const char *line)
         workbench_say(wb, true, "commands here run on the model on screen; :model NAME changes it");
     } else {
         put_line(&b, wb, &c, line);
-        struct question q = {.ask = ASK_COMMAND, .text = b.data, .serial = ++wb->serial};
+        struct question q = {
+            .ask = ASK_COMMAND, .text = b.data, .name = line, .serial = ++wb->serial};
         wb->asked[ASK_COMMAND] = q.serial;
         if (b.data && !b.failed)
             wb->engine->ask(wb->engine, &q);

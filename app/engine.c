@@ -32,20 +32,28 @@ struct worker {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct task tasks[ASK_COUNT];
+    struct answer *spare;
     struct answer *done[16]; /* oldest first */
     int n_done;
-    bool is_ending, is_running;
-    atomic_bool is_cancelled;
+    bool is_ending;
+    atomic_bool is_cancelled; /* the question being answered */
     struct engine_state state;
     double told;
     const struct model *model; /* worker's; answers carry it to the screen */
+    uint64_t opened;           /* session->opened when the model was */
+    char model_name[1024];     /* as asked for; "": the command line's */
+    struct watch watch;
+    uint64_t job; /* the one that runs, 0: none */
+    uint64_t serial;
 };
 
 void answer_release(struct answer **a)
 {
     if (!*a)
         return;
-    report_abandon(&(*a)->report);
+    if (!(*a)->held)
+        report_abandon(&(*a)->report);
+    held_report_release(&(*a)->held);
     arena_release(&(*a)->arena);
     free(*a);
     *a = NULL;
@@ -350,35 +358,12 @@ static int answer_model(struct answer *a, struct worker *w, const struct questio
     }
     if (!rc)
         rc = session_model(&m, w->session, &c, e);
+    if (!rc)
+        snprintf(w->model_name, sizeof w->model_name, "%s", q->text ? q->text : "");
     w->model = a->model = w->session->model;
+    w->opened = w->session->opened;
     arena_release(&scratch);
     return rc;
-}
-
-static int answer_command(
-    struct answer *a, struct worker *w, const struct question *q, struct err *e)
-{
-    char **words;
-    int n, rc = words_split(&words, &n, q->text, &a->arena, e);
-    char *data = NULL;
-    size_t size = 0;
-    if (rc)
-        return rc;
-    FILE *out = open_memstream(&data, &size);
-    if (!out)
-        return err_set(e, ERR_LIMIT, "no memory for the output of the command");
-    struct session *s = w->session;
-    FILE *was_out = s->out, *was_log = s->log;
-    s->out = s->log = out;
-    rc = session_run(s, words, n, e);
-    s->out = was_out;
-    s->log = was_log;
-    progress_init(&s->progress, was_log, "none");
-    fclose(out);
-    a->text = arena_strndup(&a->arena, data ? data : "", size, e);
-    free(data);
-    w->model = a->model = s->model;
-    return rc < 0 ? rc : a->text ? 0 : e->code;
 }
 
 static int (*const answers[ASK_COUNT])(
@@ -387,7 +372,6 @@ static int (*const answers[ASK_COUNT])(
     [ASK_PROMPT] = answer_prompt,
     [ASK_DLA] = answer_dla,
     [ASK_NEURONS] = answer_dla,
-    [ASK_COMMAND] = answer_command,
 };
 
 static void state_facts(struct facts *f, const struct model *m)
@@ -413,12 +397,31 @@ static int resolve_names(struct answer *a, const struct question *q, struct err 
     return rc;
 }
 
-static void work(struct worker *w, const struct question *q)
+/* Takes the answer; the oldest nobody took gives way. */
+static void deliver(struct worker *w, struct answer *a)
+{
+    pthread_mutex_lock(&w->lock);
+    if (w->n_done == (int)(sizeof w->done / sizeof *w->done)) {
+        answer_release(&w->done[0]);
+        memmove(w->done, w->done + 1, (size_t)--w->n_done * sizeof *w->done);
+    }
+    w->done[w->n_done++] = a;
+    pthread_mutex_unlock(&w->lock);
+    notify(w);
+}
+
+/* A spare one is at hand: a question must not go unanswered for want of memory. */
+static struct answer *answer_create(struct worker *w, const struct question *q)
 {
     struct answer *a = calloc(1, sizeof *a);
-    double began = machine_seconds();
+    if (!a) {
+        a = w->spare;
+        w->spare = NULL;
+    } else if (!w->spare) {
+        w->spare = calloc(1, sizeof *w->spare);
+    }
     if (!a)
-        return;
+        return NULL;
     a->ask = q->ask;
     a->serial = q->serial;
     a->pos = q->pos;
@@ -427,19 +430,173 @@ static void work(struct worker *w, const struct question *q)
     a->versus = q->versus;
     a->is_edited = q->n_edits > 0;
     a->model = w->model;
-    if (!a->model && q->ask != ASK_MODEL && q->ask != ASK_COMMAND)
+    return a;
+}
+
+static void work(struct worker *w, const struct question *q)
+{
+    struct answer *a = answer_create(w, q);
+    double began = machine_seconds();
+    if (!a)
+        return;
+    if (!a->model && q->ask != ASK_MODEL)
         err_set(&a->e, ERR_USAGE, "no model is open; choose one with :model NAME");
     else if ((!a->model || !resolve_names(a, q, &a->e)) && answers[q->ask](a, w, q, &a->e) >= 0)
         a->e.code = 0;
     state_facts(&a->facts, a->model);
     a->seconds = machine_seconds() - began;
-    pthread_mutex_lock(&w->lock);
-    if (w->n_done == (int)(sizeof w->done / sizeof *w->done)) {
-        answer_release(&w->done[0]);
-        memmove(w->done, w->done + 1, (size_t)--w->n_done * sizeof *w->done);
-    }
-    w->done[w->n_done++] = a;
+    deliver(w, a);
+}
+
+/* Answers the waiting question of a kind. The lock is held, and given back meanwhile. */
+static void serve(struct worker *w, int kind)
+{
+    struct task t = w->tasks[kind];
+    w->tasks[kind] = (struct task){0};
+    atomic_store(&w->is_cancelled, false);
+    w->state.is_busy = true;
+    w->state.ask = (enum ask)kind;
+    w->state.done = w->state.total = 0;
+    w->state.began = machine_seconds();
     pthread_mutex_unlock(&w->lock);
+    work(w, &t.q);
+    task_clear(&t);
+    pthread_mutex_lock(&w->lock);
+    w->state.is_busy = false;
+    notify(w);
+}
+
+/* --- Jobs -------------------------------------------------------------------------------------- */
+
+/* Between two slices of a job: the screen's questions first, each kind once, then the job goes on.
+ * They need the model that is open; where the job has put another in its place they wait. */
+static int on_job_progress(void *arg, const char *what, double done, double total)
+{
+    struct worker *w = arg;
+    bool stop = jobs_step(w->base.jobs, w->job, what, done, total);
+    double now = machine_seconds();
+    pthread_mutex_lock(&w->lock);
+    bool tell = now - w->told > 0.25;
+    if (tell)
+        w->told = now;
+    for (int k = ASK_PROMPT; k < ASK_COMMAND && !w->is_ending; k++)
+        if (w->tasks[k].is_set && w->opened == w->session->opened)
+            serve(w, k);
+    stop = stop || w->is_ending;
+    pthread_mutex_unlock(&w->lock);
+    if (tell)
+        notify(w);
+    return stop;
+}
+
+static void on_job_cost(void *arg, const struct job_cost *cost)
+{
+    struct worker *w = arg;
+    jobs_cost(w->base.jobs, w->job, cost);
+    notify(w);
+}
+
+/* The screen gets the document before it is filled. */
+static void on_job_report(void *arg, struct held_report *h)
+{
+    struct worker *w = arg;
+    struct question q = {.ask = ASK_COMMAND, .serial = w->serial};
+    struct answer *a = answer_create(w, &q);
+    jobs_hold(w->base.jobs, w->job, h);
+    if (!a)
+        return;
+    a->job = w->job;
+    a->is_live = true;
+    a->held = held_report_share(h);
+    a->report = h->report;
+    state_facts(&a->facts, w->model);
+    deliver(w, a);
+}
+
+/* A command that took the model or the threads away gives them back: the screen asks about its own. */
+static void reopen(struct worker *w)
+{
+    struct model *m;
+    struct err e = {0};
+    if (w->opened == w->session->opened)
+        return;
+    w->model = NULL;
+    struct arena scratch = {0};
+    struct command c = *w->command;
+    char flag[] = "-m", *words[2] = {flag, w->model_name};
+    if (!*w->model_name || !session_parse(&c, w->session, words, 2, &scratch, &e))
+        if (!session_model(&m, w->session, &c, &e))
+            w->model = m;
+    w->opened = w->session->opened;
+    arena_release(&scratch);
+}
+
+/* Runs a line of the command language; its text, malloc'd, in *text. */
+static int run_line(char **text, struct worker *w, const char *line, struct err *e)
+{
+    struct session *s = w->session;
+    struct arena scratch = {0};
+    char **words;
+    size_t size = 0;
+    int n, rc = words_split(&words, &n, line, &scratch, e);
+    FILE *out = rc ? NULL : open_memstream(text, &size);
+    if (!rc && !out)
+        rc = err_set(e, ERR_LIMIT, "no memory for the output of the command");
+    if (!rc) {
+        FILE *was_out = s->out, *was_log = s->log;
+        s->out = s->log = out;
+        session_watch(s, &w->watch);
+        rc = session_run(s, words, n, e);
+        session_watch(s, NULL);
+        s->out = was_out;
+        s->log = was_log;
+        progress_init(&s->progress, was_log, "none");
+        fclose(out);
+    }
+    arena_release(&scratch);
+    return rc;
+}
+
+/* Takes the next job and runs it; the lock is held, and given back meanwhile. */
+static void run_job(struct worker *w)
+{
+    struct job_view job;
+    struct err e = {0};
+    char *line, *text = NULL;
+    if (!jobs_take(w->base.jobs, &job, &line))
+        return;
+    w->job = job.id;
+    w->serial = job.serial;
+    /* Under the lock: a cancellation comes before it or finds the command running. */
+    signals_clear();
+    pthread_mutex_unlock(&w->lock);
+    notify(w);
+    int rc = run_line(&text, w, line, &e);
+    reopen(w);
+    struct question q = {.ask = ASK_COMMAND, .serial = job.serial};
+    struct answer *a = answer_create(w, &q);
+    if (a) {
+        struct err lost;
+        a->job = job.id;
+        a->e = rc < 0 ? e : (struct err){0};
+        a->seconds = machine_seconds() - job.began;
+        a->text = arena_strdup(&a->arena, text ? text : "", &lost);
+        a->held = jobs_report(w->base.jobs, job.id);
+        a->report = a->held ? a->held->report : NULL;
+        state_facts(&a->facts, a->model);
+    }
+    jobs_end(w->base.jobs, job.id,
+        rc >= 0            ? JOB_DONE
+        : rc == ERR_CANCEL ? JOB_CANCELLED
+                           : JOB_FAILED,
+        rc < 0 ? e.msg : NULL, text);
+    if (a)
+        deliver(w, a);
+    free(text);
+    free(line);
+    pthread_mutex_lock(&w->lock);
+    w->job = 0;
+    notify(w);
 }
 
 static void *loop(void *arg)
@@ -450,24 +607,12 @@ static void *loop(void *arg)
         int next = 0;
         while (next < ASK_COUNT && !w->tasks[next].is_set)
             next++;
-        if (next == ASK_COUNT) {
+        if (next < ASK_COUNT)
+            serve(w, next);
+        else if (jobs_open(w->base.jobs))
+            run_job(w);
+        else
             pthread_cond_wait(&w->wake, &w->lock);
-            continue;
-        }
-        struct task t = w->tasks[next];
-        w->tasks[next] = (struct task){0};
-        atomic_store(&w->is_cancelled, false);
-        w->state = (struct engine_state){
-            .is_busy = true, .ask = (enum ask)next, .began = machine_seconds()};
-        /* Under the lock: a cancellation comes before it or finds the command running. */
-        if (next == ASK_COMMAND)
-            signals_clear();
-        pthread_mutex_unlock(&w->lock);
-        work(w, &t.q);
-        task_clear(&t);
-        pthread_mutex_lock(&w->lock);
-        w->state.is_busy = false;
-        notify(w);
     }
     pthread_mutex_unlock(&w->lock);
     return NULL;
@@ -497,14 +642,21 @@ static void ask(struct engine *g, const struct question *q)
 {
     struct worker *w = (struct worker *)g;
     struct task t;
+    if (q->ask == ASK_COMMAND) {
+        uint64_t id = jobs_add(g->jobs, q->text, q->name ? q->name : q->text, q->serial);
+        pthread_mutex_lock(&w->lock);
+        if (id)
+            pthread_cond_signal(&w->wake);
+        pthread_mutex_unlock(&w->lock);
+        return;
+    }
     if (!task_init(&t, q))
         return;
     pthread_mutex_lock(&w->lock);
     task_clear(&w->tasks[q->ask]);
     w->tasks[q->ask] = t;
     /* A newer question makes an answer under way worthless; a new prompt those about the old. */
-    bool stale = w->state.is_busy && w->state.ask != ASK_COMMAND && w->state.ask >= q->ask &&
-                 w->state.ask != ASK_MODEL;
+    bool stale = w->state.is_busy && w->state.ask >= q->ask && w->state.ask != ASK_MODEL;
     for (int k = q->ask + 1; q->ask <= ASK_PROMPT && k < ASK_COMMAND; k++)
         task_clear(&w->tasks[k]);
     if (stale)
@@ -517,11 +669,16 @@ static void cancel(struct engine *g)
 {
     struct worker *w = (struct worker *)g;
     pthread_mutex_lock(&w->lock);
-    for (int k = 0; k < ASK_COUNT; k++)
+    bool any = w->state.is_busy;
+    for (int k = 0; k < ASK_COUNT; k++) {
+        any = any || w->tasks[k].is_set;
         task_clear(&w->tasks[k]);
+    }
     atomic_store(&w->is_cancelled, true);
-    if (w->state.is_busy && w->state.ask == ASK_COMMAND)
+    if (!any && w->job) {
+        jobs_cancel(g->jobs, w->job);
         signals_stop();
+    }
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -547,7 +704,10 @@ static void state(const struct engine *g, struct engine_state *out)
         if (w->tasks[k].is_set)
             *out = (struct engine_state){
                 .is_busy = true, .ask = (enum ask)k, .began = machine_seconds()};
+    uint64_t job = w->job;
     pthread_mutex_unlock(&w->lock);
+    out->has_job = job && jobs_find(g->jobs, &out->job, job);
+    out->n_waiting = jobs_open(g->jobs) - out->has_job;
 }
 
 int engine_create(struct engine **out, struct session *s, const struct command *c, struct err *e)
@@ -556,13 +716,20 @@ int engine_create(struct engine **out, struct session *s, const struct command *
     sigset_t all, old;
     if (!w)
         return err_set(e, ERR_LIMIT, "no memory for the worker");
+    w->spare = calloc(1, sizeof *w->spare);
     w->base =
         (struct engine){.ask = ask, .cancel = cancel, .take = take, .state = state, .wake_fd = -1};
     w->session = s;
     w->command = c;
+    w->watch = (struct watch){on_job_progress, on_job_cost, on_job_report, w};
     s->outer = &c->args;
+    if (jobs_create(&w->base.jobs, e)) {
+        free(w);
+        return e->code;
+    }
     w->base.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (w->base.wake_fd < 0) {
+        jobs_release(&w->base.jobs);
         free(w);
         return err_set(e, ERR_LIMIT, "no file descriptor left for the worker");
     }
@@ -574,6 +741,7 @@ int engine_create(struct engine **out, struct session *s, const struct command *
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc) {
         close(w->base.wake_fd);
+        jobs_release(&w->base.jobs);
         free(w);
         return err_set(e, ERR_LIMIT, "no thread for the worker");
     }
@@ -586,12 +754,16 @@ void engine_release(struct engine **g)
     struct worker *w = (struct worker *)*g;
     if (!w)
         return;
-    cancel(&w->base);
     pthread_mutex_lock(&w->lock);
     w->is_ending = true;
+    atomic_store(&w->is_cancelled, true);
+    if (w->job)
+        signals_stop();
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
     pthread_join(w->thread, NULL);
+    jobs_release(&w->base.jobs);
+    answer_release(&w->spare);
     for (int i = 0; i < w->n_done; i++)
         answer_release(&w->done[i]);
     for (int k = 0; k < ASK_COUNT; k++)

@@ -2,9 +2,12 @@
 #define SONDE_APP_ENGINE_H
 
 #include "analysis/analysis.h"
+#include "app/jobs.h"
 
 /* What the workbench asks of a model, answered on a worker thread. The screen thread asks, takes
- * answers, and never waits. */
+ * answers, and never waits. Commands are jobs: they run in the order of the queue, and wherever one of
+ * them tells its progress (a layer of a pass, a slice of a sweep) the questions of the screen are
+ * answered first, each kind once; then the job has the next slice. */
 struct session;
 struct command;
 
@@ -13,13 +16,14 @@ enum ask {
     ASK_PROMPT,  /* tokens, lens, attention */
     ASK_DLA,     /* at one position, of one token */
     ASK_NEURONS, /* the same, one layer's MLP neuron by neuron */
-    ASK_COMMAND, /* a line of the command language; the answer is its text */
+    ASK_COMMAND, /* a line of the command language: a job; the answer is its text or its report */
     ASK_COUNT
 };
 
 struct question {
     enum ask ask;
     const char *text; /* prompt, command line, or model name */
+    const char *name; /* of a command, as typed; NULL: its text */
     bool bos;
     const char *const *edits; /* as typed; those switched off left out */
     int n_edits;
@@ -55,26 +59,33 @@ struct answer {
     const char *target_text, *versus_text;
     struct field top_token, top_logprob, logprob, rank, entropy, kl, pattern, contribution, ledger;
     const char *text; /* of a command */
+    uint64_t job;     /* of a command: its number in the queue */
+    bool is_live;     /* a command has begun to fill its report; the answer at its end follows */
     /* Labels of the tokens in top_token: [layer + 1, pos, k]. */
     const char *const *top_text;
     struct report *report;
+    struct held_report *held; /* of a command: keeps `report`; NULL: the answer owns it */
     struct arena arena;
 };
 void answer_release(struct answer **a);
 
 struct engine_state {
-    bool is_busy;
+    bool is_busy; /* with a question of the screen */
     enum ask ask;
     double done, total, began; /* progress; seconds as of machine_seconds */
+    bool has_job;              /* a command runs; `job` says how far it is */
+    struct job_view job;
+    int n_waiting; /* jobs behind it */
 };
 
 /* An engine behind functions, so that tests can bring their own. */
 struct engine {
     void (*ask)(struct engine *g, const struct question *q); /* replaces an older one of its kind */
-    void (*cancel)(struct engine *g);
+    void (*cancel)(struct engine *g); /* the questions; if there are none, the job that runs */
     struct answer *(*take)(struct engine *g); /* the caller's; NULL: none yet */
     void (*state)(const struct engine *g, struct engine_state *out);
-    int wake_fd; /* readable when something happened; -1: none */
+    int wake_fd;       /* readable when something happened; -1: none */
+    struct jobs *jobs; /* NULL: commands are answered at once */
 };
 
 /* The real one: opens models through the session, which nobody else may use meanwhile. */

@@ -15,7 +15,7 @@
 
 void progress_init(struct progress *p, FILE *out, const char *mode)
 {
-    *p = (struct progress){.out = out};
+    *p = (struct progress){.out = out, .watch = p->watch, .watch_arg = p->watch_arg};
     if (!strcmp(mode, "none"))
         p->how = PROGRESS_NONE;
     else if (!strcmp(mode, "json"))
@@ -71,10 +71,18 @@ static void show(struct progress *p, double share, double elapsed)
     fflush(p->out);
 }
 
+int progress_quiet(void *arg, double done, double total)
+{
+    const struct progress *p = arg;
+    if (p && p->watch && p->watch(p->watch_arg, p->what, done, total))
+        return 1;
+    return signals_stopped();
+}
+
 int progress_step(void *arg, double done, double total)
 {
     struct progress *p = arg;
-    if (signals_stopped())
+    if (progress_quiet(arg, done, total))
         return 1;
     if (p->how == PROGRESS_NONE)
         return 0;
@@ -88,12 +96,6 @@ int progress_step(void *arg, double done, double total)
     show(p, share, now - p->began);
     p->shown = now;
     return 0;
-}
-
-int progress_quiet(void *arg, double done, double total)
-{
-    (void)arg, (void)done, (void)total;
-    return signals_stopped();
 }
 
 void progress_end(struct progress *p)

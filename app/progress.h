@@ -12,14 +12,17 @@ struct progress {
     char what[64];
     double began, shown; /* seconds; shown 0: not yet */
     bool is_open;        /* a bar stands on the line */
+    /* Told of every step, whatever is shown; a non-zero answer stops the command. NULL: nobody. */
+    int (*watch)(void *arg, const char *what, double done, double total);
+    void *watch_arg;
 };
 
-/* mode: auto, plain, json, none */
+/* mode: auto, plain, json, none. The watcher stays. */
 void progress_init(struct progress *p, FILE *out, const char *mode);
 void progress_begin(struct progress *p, const char *what);
 /* A progress_fn: arg is the struct progress. Answers 1 once a signal asked to stop. */
 int progress_step(void *arg, double done, double total);
-/* The same without telling anything: for runs that are one of many. */
+/* The same without showing anything, for runs that are one of many; arg may be NULL. */
 int progress_quiet(void *arg, double done, double total);
 void progress_end(struct progress *p); /* clears the bar */
 

@@ -19,6 +19,13 @@ void session_release(struct session *s)
     pool_release(&s->pool);
 }
 
+void session_watch(struct session *s, const struct watch *w)
+{
+    s->watch = w;
+    s->progress.watch = w ? w->progress : NULL;
+    s->progress.watch_arg = w ? w->arg : NULL;
+}
+
 void session_note(struct session *s, const char *fmt, ...)
 {
     if (s->is_quiet)
@@ -77,6 +84,7 @@ int session_pool(struct pool **out, struct session *s, const struct command *c, 
         /* The model packs its panels with the pool it was opened with. */
         model_release(&s->model);
         pool_release(&s->pool);
+        s->opened++;
     }
     if (!s->pool) {
         int rc = pool_create(&s->pool, threads, e);
@@ -103,6 +111,7 @@ int session_model(struct model **out, struct session *s, const struct command *c
             return rc;
         model_release(&s->model);
         s->model = next;
+        s->opened++;
         snprintf(s->model_name, sizeof s->model_name, "%s", name);
     }
     *out = s->model;

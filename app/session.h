@@ -4,9 +4,19 @@
 #include <stdio.h>
 
 #include "app/command.h"
+#include "app/jobs.h"
 #include "app/progress.h"
 #include "model/core/parallel.h"
 #include "model/model.h"
+
+/* Who looks on while commands run: the queue of the workbench. */
+struct watch {
+    int (*progress)(void *arg, const char *what, double done, double total); /* non-zero: stop */
+    void (*cost)(void *arg, const struct job_cost *cost);
+    /* A document that the command is about to fill; it is not drawn as text then. */
+    void (*report)(void *arg, struct held_report *h);
+    void *arg;
+};
 
 /* What commands share from the first to the last of a process: the model that is open, the threads,
  * where text goes. One command runs at a time. */
@@ -16,11 +26,13 @@ struct session {
     bool is_quiet;
     struct pool *pool;     /* made when first needed */
     int threads;           /* of the pool, 0: none yet */
+    uint64_t opened;       /* grows whenever the model or the pool is replaced */
     struct model *model;   /* the last one opened, kept for the next command */
     char model_name[1024]; /* as asked for */
     struct report *report; /* of a batch: every run adds to it; NULL: each command has its own */
     const struct args
         *outer; /* of a batch or the workbench, whose commands these are; NULL: none */
+    const struct watch *watch; /* NULL: nobody */
 };
 
 void session_init(struct session *s);
@@ -28,6 +40,7 @@ void session_release(struct session *s);
 /* command_parse; flags of how to run (-t, --max-mem, -q, ..) hold for the commands inside as well. */
 int session_parse(struct command *out, const struct session *s, char *const *words, int n,
     struct arena *arena, struct err *e);
+void session_watch(struct session *s, const struct watch *w); /* NULL: nobody any more */
 /* Runs one command: --help and --version too. Returns what the verb returned. */
 int session_run(struct session *s, char *const *words, int n, struct err *e);
 /* Borrowed from the session: what -t and -m of the command ask for. */

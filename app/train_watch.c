@@ -81,7 +81,7 @@ static void show_text(const struct train_watch *w, const struct train_progress *
 int train_watch_step(void *arg, const struct train_progress *p)
 {
     struct train_watch *w = arg;
-    int stop = signals_stopped();
+    int stop = progress_quiet(w->progress, (double)p->now.step, (double)p->steps);
     if (w->progress->how == PROGRESS_NONE)
         return stop;
     double now = machine_seconds();

@@ -162,7 +162,8 @@ static int run_forward(struct trace *t, const struct doctor *d, const struct pla
     struct forward_opts o = {.plan = plan,
         .pool = pool,
         .max_bytes = (size_t)args_int(&d->c->args, "max-mem"),
-        .progress = progress_quiet};
+        .progress = progress_quiet,
+        .progress_arg = &d->s->progress};
     return forward(t, d->m->params, &b, &o, e);
 }
 

@@ -14,6 +14,7 @@ struct printer {
     const struct tokenizer *tokenizer;
     struct decoder decoder;
     bool is_json, is_terminal, was_stopped;
+    int64_t n, max_new; /* tokens so far, and at most */
 };
 
 static void print_text(const struct printer *p, const char *text, size_t n)
@@ -43,7 +44,7 @@ static int each(void *arg, const struct step *step)
                 decoder_push(
                     &p->decoder, out, sizeof out, bytes + done, n - done < 64 ? n - done : 64));
     }
-    p->was_stopped = signals_stopped();
+    p->was_stopped = progress_quiet(&p->s->progress, (double)++p->n, (double)p->max_new);
     return p->was_stopped;
 }
 
@@ -127,7 +128,8 @@ static int generate_one(struct session *s, const struct command *c, const struct
     struct printer p = {.s = s,
         .tokenizer = m->tokenizer,
         .is_json = args_bool(&c->args, "json"),
-        .is_terminal = isatty(fileno(s->out))};
+        .is_terminal = isatty(fileno(s->out)),
+        .max_new = max_new};
     struct generation g = {.n_prompt = in->n};
     g.tokens = arena_array(&arena, (size_t)(in->n + max_new), sizeof *g.tokens, e);
     g.steps = arena_array(&arena, (size_t)max_new, sizeof *g.steps, e);

@@ -76,6 +76,22 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (s->report && !path)
         return run_job(s->report, s, c, m, &in, &edits, arena, e);
     struct report *r = NULL;
+    if (s->watch && !path) {
+        struct held_report *held = NULL;
+        rc = output_report(&r, NULL, s, c->text, e);
+        if (rc)
+            return rc;
+        if (held_report_create(&held, r, e)) {
+            report_abandon(&r);
+            return e->code;
+        }
+        s->watch->report(s->watch->arg, held);
+        rc = run_job(r, s, c, m, &in, &edits, arena, e);
+        if (!rc)
+            rc = show_report(s->out, r, c, m, e);
+        held_report_release(&held);
+        return rc;
+    }
     rc = output_report(&r, path, s, c->text, e);
     if (rc)
         return rc;

@@ -28,7 +28,7 @@ static int loop(struct workbench *wb, struct term *t, struct err *e)
         workbench_draw(wb, &c);
         term_draw(t, &c, wb->cursor_x, wb->cursor_y);
         wb->engine->state(wb->engine, &s);
-        int got = term_key(&k, t, wb->engine->wake_fd, s.is_busy ? 250 : -1);
+        int got = term_key(&k, t, wb->engine->wake_fd, s.is_busy || s.has_job ? 250 : -1);
         for (int n = 0; got == 1 && n < 64 && !wb->wants_quit; n++) {
             workbench_key(wb, &k);
             got = term_key(&k, t, -1, 0);

@@ -165,6 +165,12 @@ void workbench_ask_dla(struct workbench *wb)
 
 void workbench_open(struct workbench *wb, const char *model)
 {
+    int n = wb->engine->jobs ? jobs_open(wb->engine->jobs) : 0;
+    if (n > 0) {
+        workbench_say(wb, true, "%d job%s the open model; wait for %s, or cancel %s with J", n,
+            n > 1 ? "s need" : " needs", n > 1 ? "them" : "it", n > 1 ? "them" : "it");
+        return;
+    }
     struct question q = {.ask = ASK_MODEL, .text = model, .serial = ++wb->serial};
     snprintf(wb->asked_model, sizeof wb->asked_model, "%s", model);
     wb->asked[ASK_MODEL] = q.serial;
@@ -285,7 +291,7 @@ static void pane_top(struct workbench *wb, struct pane *p)
 
 static void take(struct workbench *wb, struct answer *a)
 {
-    bool is_old = a->serial != wb->asked[a->ask];
+    bool is_old = a->ask != ASK_COMMAND && a->serial != wb->asked[a->ask];
     struct err e = a->e;
     if (a->ask == ASK_MODEL || a->ask == ASK_COMMAND)
         wb->facts = a->facts;
@@ -333,6 +339,13 @@ static void take(struct workbench *wb, struct answer *a)
         pane_top(wb, &wb->panes[PANE_NEURONS]);
         break;
     default:
+        /* What was asked for a while ago must not take the screen away. */
+        if (a->is_live || a->serial != wb->asked[ASK_COMMAND]) {
+            if (!a->is_live)
+                workbench_say(wb, false, "a job is done; J lists them");
+            answer_release(&a);
+            break;
+        }
         keep(&wb->text, a);
         workbench_say(wb, false, "done in %.0f ms; Esc goes back", wb->text->seconds * 1e3);
         wb->panes[PANE_TEXT].st = (struct view_state){0};

@@ -13,6 +13,7 @@
 #include "app/embedded.h"
 #include "app/session.h"
 #include "model/core/machine.h"
+#include "views/buf.h"
 
 /* The worker thread with the embedded model: what it answers, refuses and drops. */
 
@@ -220,6 +221,118 @@ static void commands_answer_in_text(void **state)
     close_rig(&r);
 }
 
+/* The live answer of a job, then what happens until its end. */
+static void a_job_fills_its_report_and_questions_go_first(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct buf line = {0};
+    open_rig(&r);
+    buf_puts(&line, "run lens,attention");
+    for (int i = 0; i < 400; i++)
+        buf_puts(&line, " -p 'When Mara and Tobin went to the harbour, Mara gave the lantern to'");
+    struct question job = {.ask = ASK_COMMAND, .text = line.data, .name = "run", .serial = 2};
+    r.g->ask(r.g, &job);
+    struct answer *live = wait_for(&r, 2);
+    assert_true(live->is_live);
+    assert_non_null(live->report);
+    /* A question asked meanwhile is answered while the job is under way. */
+    struct question q = mara;
+    q.serial = 3;
+    r.g->ask(r.g, &q);
+    struct answer *a = wait_for(&r, 3);
+    assert_int_equal(a->e.code, 0);
+    answer_release(&a);
+    struct job_view v;
+    assert_int_equal(jobs_list(r.g->jobs, &v, 1), 1);
+    assert_int_equal(v.state, JOB_RUNNING);
+    assert_true(v.total > 0);
+    a = wait_for(&r, 2);
+    assert_false(a->is_live);
+    assert_int_equal(a->e.code, 0);
+    assert_ptr_equal(a->report, live->report);
+    answer_release(&a);
+    assert_int_equal(report_inputs(live->report), 400);
+    assert_string_equal(run_attr(report_run(live->report, 0), "status"), "complete");
+    /* The result outlives the queue's interest in it. */
+    assert_true(jobs_forget(r.g->jobs, v.id));
+    assert_int_equal(report_runs(live->report), 2);
+    answer_release(&live);
+    buf_release(&line);
+    close_rig(&r);
+}
+
+static void jobs_are_cancelled_and_reordered(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct buf line = {0};
+    struct job_view v[8];
+    open_rig(&r);
+    buf_puts(&line, "run lens");
+    for (int i = 0; i < 400; i++)
+        buf_puts(&line, " -p 'When Mara and Tobin went to the harbour, Mara gave the lantern to'");
+    for (uint64_t i = 2; i < 6; i++)
+        r.g->ask(r.g, &(struct question){.ask = ASK_COMMAND,
+                          .text = i == 2 ? line.data : "list views --names",
+                          .serial = i});
+    struct answer *live = wait_for(&r, 2);
+    assert_int_equal(jobs_list(r.g->jobs, v, 8), 4);
+    assert_int_equal(v[0].state, JOB_RUNNING);
+    uint64_t first = v[1].id, second = v[2].id, third = v[3].id;
+    assert_true(jobs_move(r.g->jobs, third, -1));
+    assert_true(jobs_move(r.g->jobs, third, -1));
+    assert_false(jobs_move(r.g->jobs, third, -1));
+    assert_true(jobs_cancel(r.g->jobs, second));
+    assert_int_equal(jobs_list(r.g->jobs, v, 8), 4);
+    assert_int_equal(v[1].id, third);
+    assert_int_equal(v[2].id, first);
+    assert_int_equal(v[3].state, JOB_CANCELLED);
+    while (report_runs(live->report) < 1)
+        poll(NULL, 0, 1);
+    r.g->cancel(r.g);
+    struct answer *a = wait_for(&r, 2);
+    assert_int_equal(a->e.code, ERR_CANCEL);
+    assert_string_equal(run_attr(report_run(a->report, 0), "status"), "cancelled");
+    answer_release(&a);
+    answer_release(&live);
+    a = wait_for(&r, 5);
+    assert_int_equal(a->e.code, 0);
+    answer_release(&a);
+    a = wait_for(&r, 3);
+    assert_non_null(strstr(a->text, "heatmap"));
+    answer_release(&a);
+    assert_int_equal(jobs_open(r.g->jobs), 0);
+    buf_release(&line);
+    close_rig(&r);
+}
+
+/* A job with threads of its own, or that opens another model, gives the screen its model back. */
+static void the_model_comes_back_after_a_job(void **state)
+{
+    (void)state;
+    struct rig r;
+    open_rig(&r);
+    struct question q = {.ask = ASK_COMMAND, .text = "run logits -t 1 -p Mara", .serial = 2};
+    r.g->ask(r.g, &q);
+    struct answer *a;
+    do {
+        a = wait_for(&r, 2);
+        if (a->is_live)
+            answer_release(&a);
+    } while (!a);
+    assert_int_equal(a->e.code, 0);
+    assert_true(a->facts.is_open);
+    answer_release(&a);
+    q = mara;
+    q.serial = 3;
+    r.g->ask(r.g, &q);
+    a = wait_for(&r, 3);
+    assert_int_equal(a->e.code, 0);
+    answer_release(&a);
+    close_rig(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +341,9 @@ int main(void)
         cmocka_unit_test(bad_questions_get_a_sentence),
         cmocka_unit_test(a_newer_question_replaces),
         cmocka_unit_test(commands_answer_in_text),
+        cmocka_unit_test(a_job_fills_its_report_and_questions_go_first),
+        cmocka_unit_test(jobs_are_cancelled_and_reordered),
+        cmocka_unit_test(the_model_comes_back_after_a_job),
     };
     embedded_register();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,327 @@
+#include "app/jobs.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/core/machine.h"
+
+#define ENDED_MAX 24 /* results kept; the oldest goes first */
+
+const char *const job_state_names[JOB_STATES] = {
+    [JOB_WAITING] = "waiting",
+    [JOB_RUNNING] = "running",
+    [JOB_DONE] = "done",
+    [JOB_CANCELLED] = "cancelled",
+    [JOB_FAILED] = "failed",
+};
+
+struct job_row {
+    struct job_view view;
+    char *line, *text;
+    struct held_report *report;
+    bool wants_stop;
+    struct job_row *next;
+};
+
+/* Rows in the order they run; ended ones in the order they ended, before the others. */
+struct jobs {
+    pthread_mutex_t lock;
+    struct job_row *first;
+    uint64_t last_id;
+};
+
+/* --- Reports that several hold ----------------------------------------------------------------- */
+
+int held_report_create(struct held_report **out, struct report *owned, struct err *e)
+{
+    struct held_report *h = malloc(sizeof *h);
+    if (!h)
+        return err_set(e, ERR_LIMIT, "no memory for a report");
+    h->report = owned;
+    atomic_init(&h->holders, 1);
+    *out = h;
+    return 0;
+}
+
+struct held_report *held_report_share(struct held_report *h)
+{
+    if (h)
+        atomic_fetch_add(&h->holders, 1);
+    return h;
+}
+
+void held_report_release(struct held_report **h)
+{
+    if (*h && atomic_fetch_sub(&(*h)->holders, 1) == 1) {
+        report_abandon(&(*h)->report);
+        free(*h);
+    }
+    *h = NULL;
+}
+
+/* --- The queue --------------------------------------------------------------------------------- */
+
+static bool is_open(const struct job_row *r)
+{
+    return r->view.state == JOB_WAITING || r->view.state == JOB_RUNNING;
+}
+
+static void row_free(struct job_row *r)
+{
+    held_report_release(&r->report);
+    free(r->line);
+    free(r->text);
+    free(r);
+}
+
+/* The pointer to the row, so that it can be taken out; to NULL: no such job. */
+static struct job_row **find(struct jobs *q, uint64_t id)
+{
+    struct job_row **r = &q->first;
+    while (*r && (*r)->view.id != id)
+        r = &(*r)->next;
+    return r;
+}
+
+int jobs_create(struct jobs **out, struct err *e)
+{
+    struct jobs *q = calloc(1, sizeof *q);
+    if (!q)
+        return err_set(e, ERR_LIMIT, "no memory for the queue of jobs");
+    pthread_mutex_init(&q->lock, NULL);
+    *out = q;
+    return 0;
+}
+
+void jobs_release(struct jobs **q)
+{
+    if (!*q)
+        return;
+    for (struct job_row *r = (*q)->first, *next; r; r = next) {
+        next = r->next;
+        row_free(r);
+    }
+    pthread_mutex_destroy(&(*q)->lock);
+    free(*q);
+    *q = NULL;
+}
+
+uint64_t jobs_add(struct jobs *q, const char *line, const char *name, uint64_t serial)
+{
+    struct job_row *r = calloc(1, sizeof *r);
+    if (!r || !(r->line = strdup(line))) {
+        free(r);
+        return 0;
+    }
+    snprintf(r->view.name, sizeof r->view.name, "%s", name);
+    r->view.serial = serial;
+    r->view.asked = machine_seconds();
+    pthread_mutex_lock(&q->lock);
+    uint64_t id = r->view.id = ++q->last_id;
+    struct job_row **end = &q->first;
+    while (*end)
+        end = &(*end)->next;
+    *end = r;
+    pthread_mutex_unlock(&q->lock);
+    return id;
+}
+
+int jobs_list(struct jobs *q, struct job_view *out, int max)
+{
+    int n = 0, ended = 0;
+    pthread_mutex_lock(&q->lock);
+    for (const struct job_row *r = q->first; r; r = r->next)
+        if (is_open(r) && n < max)
+            out[n++] = r->view;
+        else
+            ended += !is_open(r);
+    int room = max - n < ended ? max - n : ended, at = ended;
+    for (const struct job_row *r = q->first; r; r = r->next)
+        if (!is_open(r) && --at < room)
+            out[n + at] = r->view;
+    pthread_mutex_unlock(&q->lock);
+    return n + room;
+}
+
+bool jobs_find(struct jobs *q, struct job_view *out, uint64_t id)
+{
+    pthread_mutex_lock(&q->lock);
+    const struct job_row *r = *find(q, id);
+    if (r)
+        *out = r->view;
+    pthread_mutex_unlock(&q->lock);
+    return r;
+}
+
+int jobs_open(struct jobs *q)
+{
+    int n = 0;
+    pthread_mutex_lock(&q->lock);
+    for (const struct job_row *r = q->first; r; r = r->next)
+        n += is_open(r);
+    pthread_mutex_unlock(&q->lock);
+    return n;
+}
+
+/* Behind the other ended ones; the oldest beyond ENDED_MAX is returned to be freed. */
+static struct job_row *end_row(struct jobs *q, struct job_row *r, enum job_state state)
+{
+    struct job_row **at = find(q, r->view.id), *oldest = q->first;
+    int ended = 0;
+    r->view.state = state;
+    r->view.ended = machine_seconds();
+    *at = r->next;
+    for (at = &q->first; *at && !is_open(*at); at = &(*at)->next)
+        ended++;
+    r->next = *at;
+    *at = r;
+    if (ended < ENDED_MAX)
+        return NULL;
+    q->first = oldest->next;
+    return oldest;
+}
+
+bool jobs_cancel(struct jobs *q, uint64_t id)
+{
+    struct job_row *gone = NULL;
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    bool any = r && is_open(r);
+    if (any && r->view.state == JOB_RUNNING)
+        r->wants_stop = true;
+    else if (any)
+        gone = end_row(q, r, JOB_CANCELLED);
+    pthread_mutex_unlock(&q->lock);
+    if (gone)
+        row_free(gone);
+    return any;
+}
+
+bool jobs_move(struct jobs *q, uint64_t id, int step)
+{
+    bool any = false;
+    pthread_mutex_lock(&q->lock);
+    struct job_row **at = find(q, id), **from = &q->first;
+    struct job_row *r = *at;
+    if (r && r->view.state == JOB_WAITING) {
+        if (step < 0) {
+            while (*from != r && (*from)->next != r)
+                from = &(*from)->next;
+            at = from; /* the row before it */
+        }
+        struct job_row *a = *at, *b = a ? a->next : NULL;
+        any = b && a->view.state == JOB_WAITING && b->view.state == JOB_WAITING &&
+              (step > 0 || b == r);
+        if (any) {
+            a->next = b->next;
+            b->next = a;
+            *at = b;
+        }
+    }
+    pthread_mutex_unlock(&q->lock);
+    return any;
+}
+
+bool jobs_forget(struct jobs *q, uint64_t id)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row **at = find(q, id), *r = *at && !is_open(*at) ? *at : NULL;
+    if (r)
+        *at = r->next;
+    pthread_mutex_unlock(&q->lock);
+    if (r)
+        row_free(r);
+    return r;
+}
+
+struct held_report *jobs_report(struct jobs *q, uint64_t id)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    struct held_report *h = r ? held_report_share(r->report) : NULL;
+    pthread_mutex_unlock(&q->lock);
+    return h;
+}
+
+char *jobs_text(struct jobs *q, uint64_t id)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    char *text = r && r->text ? strdup(r->text) : NULL;
+    pthread_mutex_unlock(&q->lock);
+    return text;
+}
+
+/* --- The computing thread's side --------------------------------------------------------------- */
+
+bool jobs_take(struct jobs *q, struct job_view *out, char **line)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = q->first;
+    while (r && r->view.state != JOB_WAITING)
+        r = r->next;
+    *line = r ? strdup(r->line) : NULL;
+    if (*line) {
+        r->view.state = JOB_RUNNING;
+        r->view.began = machine_seconds();
+        *out = r->view;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return *line;
+}
+
+bool jobs_step(struct jobs *q, uint64_t id, const char *stage, double done, double total)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    if (r) {
+        snprintf(r->view.stage, sizeof r->view.stage, "%s", stage);
+        r->view.done = done;
+        r->view.total = total;
+    }
+    bool stop = !r || r->wants_stop;
+    pthread_mutex_unlock(&q->lock);
+    return stop;
+}
+
+void jobs_cost(struct jobs *q, uint64_t id, const struct job_cost *cost)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    if (r)
+        r->view.cost = *cost;
+    pthread_mutex_unlock(&q->lock);
+}
+
+void jobs_hold(struct jobs *q, uint64_t id, struct held_report *h)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    struct held_report *old = NULL;
+    if (r) {
+        old = r->report;
+        r->report = held_report_share(h);
+        r->view.has_report = true;
+    }
+    pthread_mutex_unlock(&q->lock);
+    held_report_release(&old);
+}
+
+void jobs_end(
+    struct jobs *q, uint64_t id, enum job_state state, const char *message, const char *text)
+{
+    struct job_row *gone = NULL;
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    if (r) {
+        snprintf(r->view.message, sizeof r->view.message, "%s", message ? message : "");
+        r->text = text && *text ? strdup(text) : NULL;
+        r->view.has_text = r->text;
+        gone = end_row(q, r, state);
+    }
+    pthread_mutex_unlock(&q->lock);
+    if (gone)
+        row_free(gone);
+}
