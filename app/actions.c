@@ -18,14 +18,14 @@ static void open_line(struct workbench *wb, enum ask_for what, const char *text)
     line_set(&wb->line, text);
 }
 
-static void edit_prompt(struct workbench *wb, const struct key *k)
+void act_edit_prompt(struct workbench *wb, const struct key *k)
 {
     (void)k;
     workbench_focus(wb, PANE_PROMPT);
     wb->input = INPUT_PROMPT;
 }
 
-static void move(struct workbench *wb, enum view_move m)
+void workbench_move(struct workbench *wb, enum view_move m)
 {
     struct pane *p = focused(wb);
     struct view_data d;
@@ -35,78 +35,45 @@ static void move(struct workbench *wb, enum view_move m)
     pane_data(wb, p, &d, marks);
     if (!d.n)
         return;
-    int64_t pos = wb->sel.pos;
+    struct selection was = wb->sel;
     p->view->move(&d, &p->st, m, p->rect.h > 5 ? p->rect.h - 4 : 1);
     if (p->class->lead)
         p->class->lead(wb, p);
-    if (wb->sel.pos != pos)
+    if (memcmp(&was, &wb->sel, sizeof was) != 0)
         workbench_selected(wb);
 }
 
 #define MOVE(name, what)                                                                           \
-    static void name(struct workbench *wb, const struct key *k)                                    \
+    void name(struct workbench *wb, const struct key *k)                                           \
     {                                                                                              \
         (void)k;                                                                                   \
-        move(wb, what);                                                                            \
+        workbench_move(wb, what);                                                                  \
     }
-MOVE(go_left, MOVE_LEFT)
-MOVE(go_right, MOVE_RIGHT)
-MOVE(go_up, MOVE_UP)
-MOVE(go_down, MOVE_DOWN)
-MOVE(go_first, MOVE_HOME)
-MOVE(go_last, MOVE_END)
-MOVE(go_top, MOVE_TOP)
-MOVE(go_bottom, MOVE_BOTTOM)
-MOVE(page_up, MOVE_PAGE_UP)
-MOVE(page_down, MOVE_PAGE_DOWN)
+MOVE(act_move_left, MOVE_LEFT)
+MOVE(act_move_right, MOVE_RIGHT)
+MOVE(act_move_up, MOVE_UP)
+MOVE(act_move_down, MOVE_DOWN)
+MOVE(act_move_first, MOVE_HOME)
+MOVE(act_move_last, MOVE_END)
+MOVE(act_move_top, MOVE_TOP)
+MOVE(act_move_bottom, MOVE_BOTTOM)
+MOVE(act_page_up, MOVE_PAGE_UP)
+MOVE(act_page_down, MOVE_PAGE_DOWN)
 
-static bool is_shown(const struct workbench *wb, enum pane_id id)
-{
-    if (id == PANE_PROMPT || id == PANE_TOKENS)
-        return true;
-    return wb->panes[id].rect.w > 0;
-}
-
-static void step_pane(struct workbench *wb, int step)
-{
-    bool is_narrow = wb->w < 72 || wb->layout == LAYOUTS;
-    for (int i = 1; i <= PANE_COUNT; i++) {
-        enum pane_id id =
-            (enum pane_id)((wb->focus + (i * step) + PANE_COUNT * PANE_COUNT) % PANE_COUNT);
-        bool one_page = is_narrow && wb->zoomed == PANE_COUNT && id < PANE_HEADS;
-        if (is_shown(wb, id) || one_page) {
-            workbench_focus(wb, id);
-            return;
-        }
-    }
-}
-
-static void next_pane(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    step_pane(wb, 1);
-}
-
-static void prev_pane(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    step_pane(wb, -1);
-}
-
-static void to_lens(struct workbench *wb, const struct key *k)
+void act_to_lens(struct workbench *wb, const struct key *k)
 {
     (void)k;
     workbench_drill(wb, PANE_LENS);
 }
 
-static void open_cell(struct workbench *wb, const struct key *k)
+void act_top_tokens(struct workbench *wb, const struct key *k)
 {
     (void)k;
     wb->panes[PANE_CELL].st = (struct view_state){0};
     workbench_drill(wb, PANE_CELL);
 }
 
-static void next_metric(struct workbench *wb, const struct key *k)
+void act_next_metric(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct pane *p = &wb->panes[PANE_LENS];
@@ -133,7 +100,7 @@ static char *token_under(struct workbench *wb)
     return strdup(text);
 }
 
-static void set_target(struct workbench *wb, const struct key *k)
+void act_set_target(struct workbench *wb, const struct key *k)
 {
     (void)k;
     char *id = token_under(wb);
@@ -145,7 +112,7 @@ static void set_target(struct workbench *wb, const struct key *k)
     workbench_ask(wb, ASK_PROMPT);
 }
 
-static void set_versus(struct workbench *wb, const struct key *k)
+void act_set_versus(struct workbench *wb, const struct key *k)
 {
     (void)k;
     char *id = token_under(wb);
@@ -157,13 +124,13 @@ static void set_versus(struct workbench *wb, const struct key *k)
     workbench_ask(wb, ASK_DLA);
 }
 
-static void all_heads(struct workbench *wb, const struct key *k)
+void act_all_heads(struct workbench *wb, const struct key *k)
 {
     (void)k;
     workbench_drill(wb, PANE_HEADS);
 }
 
-static void this_head(struct workbench *wb, const struct key *k)
+void act_this_head(struct workbench *wb, const struct key *k)
 {
     (void)k;
     workbench_drill(wb, PANE_ATTENTION);
@@ -181,25 +148,25 @@ static void step_head(struct workbench *wb, int64_t step)
     wb->sel.head = at % cfg->n_head;
 }
 
-static void next_head(struct workbench *wb, const struct key *k)
+void act_next_head(struct workbench *wb, const struct key *k)
 {
     (void)k;
     step_head(wb, 1);
 }
 
-static void prev_head(struct workbench *wb, const struct key *k)
+void act_prev_head(struct workbench *wb, const struct key *k)
 {
     (void)k;
     step_head(wb, -1);
 }
 
-static void layer_up(struct workbench *wb, const struct key *k)
+void act_next_layer(struct workbench *wb, const struct key *k)
 {
     (void)k;
     step_head(wb, wb->facts.cfg.n_head);
 }
 
-static void layer_down(struct workbench *wb, const struct key *k)
+void act_prev_layer(struct workbench *wb, const struct key *k)
 {
     (void)k;
     step_head(wb, -wb->facts.cfg.n_head);
@@ -214,7 +181,7 @@ static const char *component_under(struct workbench *wb)
     return a->contribution.axes[0].labels[p->st.at[0]];
 }
 
-static void drill_dla(struct workbench *wb, const struct key *k)
+void act_open_component(struct workbench *wb, const struct key *k)
 {
     (void)k;
     int layer, head;
@@ -232,7 +199,7 @@ static void drill_dla(struct workbench *wb, const struct key *k)
     }
 }
 
-static void ablate(struct workbench *wb, const struct key *k)
+void act_ablate(struct workbench *wb, const struct key *k)
 {
     (void)k;
     char edit[96];
@@ -250,51 +217,56 @@ static void ablate(struct workbench *wb, const struct key *k)
     workbench_toggle_edit(wb, edit);
 }
 
-static void toggle_sort(struct workbench *wb, const struct key *k)
+void act_toggle_sort(struct workbench *wb, const struct key *k)
 {
     (void)k;
     focused(wb)->st.sorted ^= true;
 }
 
-static void flip(struct workbench *wb, const struct key *k)
+void act_flip_rows(struct workbench *wb, const struct key *k)
 {
     (void)k;
     focused(wb)->st.flipped ^= true;
 }
 
-static void toggle_numbers(struct workbench *wb, const struct key *k)
+void act_toggle_numbers(struct workbench *wb, const struct key *k)
 {
     (void)k;
     focused(wb)->st.numbers ^= true;
 }
 
-static void denser(struct workbench *wb, const struct key *k)
+void act_denser(struct workbench *wb, const struct key *k)
 {
     (void)k;
     if (focused(wb)->st.zoom < 16)
         focused(wb)->st.zoom++;
 }
 
-static void finer(struct workbench *wb, const struct key *k)
+void act_finer(struct workbench *wb, const struct key *k)
 {
     (void)k;
     if (focused(wb)->st.zoom > 0)
         focused(wb)->st.zoom--;
 }
 
-static void nothing(struct workbench *wb, const struct key *k)
+void act_run_prompt(struct workbench *wb, const struct key *k)
+{
+    act_edit_prompt(wb, k);
+}
+
+void act_drill_in(struct workbench *wb, const struct key *k)
 {
     (void)wb;
     (void)k;
 }
 
-static void open_command(struct workbench *wb, const struct key *k)
+void act_command(struct workbench *wb, const struct key *k)
 {
     (void)k;
     open_line(wb, INPUT_COMMAND, "");
 }
 
-static void open_search(struct workbench *wb, const struct key *k)
+void act_search(struct workbench *wb, const struct key *k)
 {
     (void)k;
     if (focused(wb)->class->search_axis < 0)
@@ -304,14 +276,13 @@ static void open_search(struct workbench *wb, const struct key *k)
         open_line(wb, INPUT_SEARCH, "");
 }
 
-static void open_help(struct workbench *wb, const struct key *k)
+void act_help(struct workbench *wb, const struct key *k)
 {
     (void)k;
-    wb->has_help = true;
-    wb->help_scroll = 0;
+    workbench_help(wb);
 }
 
-static void open_export(struct workbench *wb, const struct key *k)
+void act_export(struct workbench *wb, const struct key *k)
 {
     (void)k;
     char name[64];
@@ -323,22 +294,22 @@ static void open_export(struct workbench *wb, const struct key *k)
     open_line(wb, INPUT_EXPORT, name);
 }
 
-static void quit(struct workbench *wb, const struct key *k)
+void act_quit(struct workbench *wb, const struct key *k)
 {
     (void)k;
-    if (wb->n_back || wb->zoomed != PANE_COUNT)
+    if (wb->n_back || wb->zoomed != SLOT_NONE)
         workbench_back(wb);
     else
         wb->wants_quit = true;
 }
 
-static void leave(struct workbench *wb, const struct key *k)
+void act_leave(struct workbench *wb, const struct key *k)
 {
     (void)k;
     wb->wants_quit = true;
 }
 
-static void back(struct workbench *wb, const struct key *k)
+void act_back(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct engine_state s;
@@ -346,38 +317,13 @@ static void back(struct workbench *wb, const struct key *k)
     if (s.is_busy)
         wb->engine->cancel(wb->engine);
     else if (focused(wb)->n_hits)
-        for (int i = 0; i < PANE_COUNT; i++)
+        for (int i = 0; i < PANE_SLOTS; i++)
             wb->panes[i].n_hits = 0;
     else
         workbench_back(wb);
 }
 
-static void zoom(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    if (wb->zoomed != PANE_COUNT)
-        workbench_back(wb);
-    else if (wb->focus != PANE_PROMPT && wb->focus != PANE_TOKENS)
-        wb->zoomed = wb->focus;
-}
-
-static void choose_layout(struct workbench *wb, const struct key *k)
-{
-    wb->layout = k->name[0] - '0';
-    wb->zoomed = PANE_COUNT;
-    wb->n_back = 0;
-    workbench_say(wb, false, "layout %d: %s", wb->layout, layout_title(wb->layout));
-    if (!layout_shows(wb->layout, wb->focus))
-        for (int id = PANE_LENS; id < PANE_COUNT; id++)
-            if (layout_shows(wb->layout, (enum pane_id)id)) {
-                workbench_focus(wb, (enum pane_id)id);
-                break;
-            }
-    if (layout_shows(wb->layout, PANE_NEURONS) && !wb->neurons)
-        workbench_ask(wb, ASK_NEURONS);
-}
-
-static void toggle_bos(struct workbench *wb, const struct key *k)
+void act_toggle_bos(struct workbench *wb, const struct key *k)
 {
     (void)k;
     if (!wb->facts.has_bos) {
@@ -391,28 +337,7 @@ static void toggle_bos(struct workbench *wb, const struct key *k)
     workbench_ask(wb, ASK_PROMPT);
 }
 
-static void undo(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    if (!wb->n_undo) {
-        workbench_say(wb, false, "nothing to undo");
-        return;
-    }
-    struct snapshot s = wb->undo[--wb->n_undo];
-    for (int i = 0; i < wb->n_edits; i++)
-        free(wb->edits[i]);
-    free(wb->edits);
-    wb->edits = s.edits;
-    wb->n_edits = s.n_edits;
-    wb->bos = s.bos;
-    line_set(&wb->prompt, s.prompt);
-    free(s.prompt);
-    workbench_say(wb, false, "undone; %d left", wb->n_undo);
-    workbench_run_prompt(wb);
-    workbench_edited(wb);
-}
-
-static void repeat(struct workbench *wb, const struct key *k)
+void act_repeat(struct workbench *wb, const struct key *k)
 {
     (void)k;
     if (wb->last_command) {
@@ -425,7 +350,7 @@ static void repeat(struct workbench *wb, const struct key *k)
     }
 }
 
-static void copy(struct workbench *wb, const struct key *k)
+void act_copy(struct workbench *wb, const struct key *k)
 {
     (void)k;
     free(wb->copied);
@@ -433,82 +358,29 @@ static void copy(struct workbench *wb, const struct key *k)
     workbench_say(wb, false, "copied: %s", focused(wb)->readout);
 }
 
-static void redraw(struct workbench *wb, const struct key *k)
+void act_redraw(struct workbench *wb, const struct key *k)
 {
     (void)k;
     wb->wants_redraw = true;
 }
 
-static void suspend(struct workbench *wb, const struct key *k)
+void act_suspend(struct workbench *wb, const struct key *k)
 {
     (void)k;
     wb->wants_suspend = true;
 }
 
-static void next_hit(struct workbench *wb, const struct key *k)
+void act_next_match(struct workbench *wb, const struct key *k)
 {
     (void)k;
     search_next(wb, 1);
 }
 
-static void prev_hit(struct workbench *wb, const struct key *k)
+void act_prev_match(struct workbench *wb, const struct key *k)
 {
     (void)k;
     search_next(wb, -1);
 }
-
-static void (*const actions[KEY_DO_COUNT])(struct workbench *wb, const struct key *k) = {
-    [KEY_DO_RUN] = edit_prompt,
-    [KEY_DO_TO_LENS] = to_lens,
-    [KEY_DO_CELL] = open_cell,
-    [KEY_DO_METRIC] = next_metric,
-    [KEY_DO_TARGET] = set_target,
-    [KEY_DO_VERSUS] = set_versus,
-    [KEY_DO_HEADS] = all_heads,
-    [KEY_DO_HEAD_NEXT] = next_head,
-    [KEY_DO_HEAD_PREV] = prev_head,
-    [KEY_DO_LAYER_UP] = layer_up,
-    [KEY_DO_LAYER_DOWN] = layer_down,
-    [KEY_DO_THIS_HEAD] = this_head,
-    [KEY_DO_DLA_DRILL] = drill_dla,
-    [KEY_DO_ABLATE] = ablate,
-    [KEY_DO_SORT] = toggle_sort,
-    [KEY_DO_FLIP] = flip,
-    [KEY_DO_NUMBERS] = toggle_numbers,
-    [KEY_DO_DENSER] = denser,
-    [KEY_DO_FINER] = finer,
-    [KEY_DO_ENTER] = nothing,
-    [KEY_DO_NEXT_PANE] = next_pane,
-    [KEY_DO_PREV_PANE] = prev_pane,
-    [KEY_DO_COMMAND] = open_command,
-    [KEY_DO_SEARCH] = open_search,
-    [KEY_DO_HELP] = open_help,
-    [KEY_DO_EXPORT] = open_export,
-    [KEY_DO_QUIT] = quit,
-    [KEY_DO_LEAVE] = leave,
-    [KEY_DO_BACK] = back,
-    [KEY_DO_LEFT] = go_left,
-    [KEY_DO_DOWN] = go_down,
-    [KEY_DO_UP] = go_up,
-    [KEY_DO_RIGHT] = go_right,
-    [KEY_DO_FIRST] = go_first,
-    [KEY_DO_LAST] = go_last,
-    [KEY_DO_TOP] = go_top,
-    [KEY_DO_BOTTOM] = go_bottom,
-    [KEY_DO_PAGE_DOWN] = page_down,
-    [KEY_DO_PAGE_UP] = page_up,
-    [KEY_DO_NEXT] = next_hit,
-    [KEY_DO_PREV] = prev_hit,
-    [KEY_DO_ZOOM] = zoom,
-    [KEY_DO_LAYOUT] = choose_layout,
-    [KEY_DO_EDIT_PROMPT] = edit_prompt,
-    [KEY_DO_BOS] = toggle_bos,
-    [KEY_DO_UNDO] = undo,
-    [KEY_DO_REPEAT] = repeat,
-    [KEY_DO_COPY] = copy,
-    [KEY_DO_REDRAW] = redraw,
-    [KEY_DO_SUSPEND] = suspend,
-};
 
 /* --- Where keys go ----------------------------------------------------------------------------- */
 
@@ -553,7 +425,7 @@ static void prompt_key(struct workbench *wb, const struct key *k)
         workbench_focus(wb, wb->main_focus);
     } else if (!strcmp(k->name, "Tab")) {
         wb->input = INPUT_NONE;
-        step_pane(wb, 1);
+        workbench_step(wb, 1);
     } else {
         line_key(&wb->prompt, k);
     }
@@ -577,7 +449,7 @@ static void line_input(struct workbench *wb, const struct key *k)
 
 static void mouse(struct workbench *wb, const struct key *k)
 {
-    for (int i = 0; i < PANE_COUNT; i++) {
+    for (int i = 0; i < PANE_SLOTS; i++) {
         struct pane *p = &wb->panes[i];
         struct rect r = p->rect;
         struct view_data d;
@@ -585,14 +457,14 @@ static void mouse(struct workbench *wb, const struct key *k)
         if (k->x < r.x || k->y < r.y || k->x >= r.x + r.w || k->y >= r.y + r.h)
             continue;
         if (strcmp(k->name, "Mouse") != 0) {
-            enum pane_id was = wb->focus;
-            wb->focus = p->id;
+            int was = wb->focus;
+            wb->focus = p->slot;
             for (int n = 0; n < 3; n++)
-                move(wb, k->name[5] == 'U' ? MOVE_UP : MOVE_DOWN);
+                workbench_move(wb, k->name[5] == 'U' ? MOVE_UP : MOVE_DOWN);
             wb->focus = was;
             return;
         }
-        workbench_focus(wb, p->id);
+        workbench_focus(wb, p->slot);
         if (p->id == PANE_PROMPT) {
             wb->input = INPUT_PROMPT;
             return;
@@ -605,20 +477,6 @@ static void mouse(struct workbench *wb, const struct key *k)
             workbench_selected(wb);
         return;
     }
-}
-
-static void help_key(struct workbench *wb, const struct key *k)
-{
-    if (!strcmp(k->name, "j") || !strcmp(k->name, "Down") || !strcmp(k->name, "WheelDown"))
-        wb->help_scroll++;
-    else if (!strcmp(k->name, "k") || !strcmp(k->name, "Up") || !strcmp(k->name, "WheelUp"))
-        wb->help_scroll -= wb->help_scroll > 0;
-    else if (!strcmp(k->name, "PgDn") || !strcmp(k->name, "Space"))
-        wb->help_scroll += wb->h / 2;
-    else if (!strcmp(k->name, "PgUp"))
-        wb->help_scroll = wb->help_scroll > wb->h / 2 ? wb->help_scroll - wb->h / 2 : 0;
-    else
-        wb->has_help = false;
 }
 
 void workbench_key(struct workbench *wb, const struct key *k)
@@ -634,8 +492,8 @@ void workbench_key(struct workbench *wb, const struct key *k)
         return;
     }
     wb->message[0] = '\0';
-    if (wb->has_help) {
-        help_key(wb, k);
+    if (wb->overlay) {
+        wb->overlay->key(wb, k);
     } else if (!strcmp(k->name, "Mouse") || !strncmp(k->name, "Wheel", 5)) {
         wb->input = wb->input == INPUT_PROMPT ? wb->input : INPUT_NONE;
         mouse(wb, k);
@@ -647,12 +505,15 @@ void workbench_key(struct workbench *wb, const struct key *k)
         line_input(wb, k);
     } else if (k->paste) {
         /* Text pasted over the panes can only be meant for the prompt. */
-        edit_prompt(wb, k);
+        act_edit_prompt(wb, k);
         line_set(&wb->prompt, k->paste);
     } else {
-        enum key_id id = key_find(focused(wb)->class->name, k->name);
-        if (id != KEY_DO_COUNT)
-            actions[id](wb, k);
+        struct pane *p = focused(wb);
+        int row = key_find(p->class->name, k->name);
+        if (p->class->key && p->class->key(wb, p, k))
+            return;
+        if (row >= 0)
+            key_row(row)->act(wb, k);
         else if (k->text[0])
             workbench_say(wb, false, "%s does nothing here; ? lists the keys", k->name);
     }

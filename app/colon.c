@@ -34,31 +34,31 @@ static void set_word(char **slot, const char *text)
     *slot = *text && strcmp(text, "auto") ? strdup(text) : NULL;
 }
 
-static void do_target(struct workbench *wb, const char *arg)
+void colon_target(struct workbench *wb, const char *arg)
 {
     set_word(&wb->target, arg);
     workbench_ask(wb, ASK_PROMPT);
 }
 
-static void do_versus(struct workbench *wb, const char *arg)
+void colon_versus(struct workbench *wb, const char *arg)
 {
     set_word(&wb->versus, arg);
     workbench_ask(wb, ASK_DLA);
 }
 
-static void do_pos(struct workbench *wb, const char *arg)
+void colon_pos(struct workbench *wb, const char *arg)
 {
     if (wb->lens && number(&wb->sel.pos, wb, arg, wb->lens->n))
         workbench_selected(wb);
 }
 
-static void do_layer(struct workbench *wb, const char *arg)
+void colon_layer(struct workbench *wb, const char *arg)
 {
     if (number(&wb->sel.layer, wb, arg, wb->facts.cfg.n_layer))
         wb->sel.row = wb->sel.layer;
 }
 
-static void do_head(struct workbench *wb, const char *arg)
+void colon_head(struct workbench *wb, const char *arg)
 {
     int layer, head;
     char tail;
@@ -77,7 +77,36 @@ static void do_head(struct workbench *wb, const char *arg)
     number(&wb->sel.head, wb, arg, wb->facts.cfg.n_head);
 }
 
-static void do_prompt(struct workbench *wb, const char *arg)
+/* "pos=3 layer=1": what is out of range is brought into it when the answers come. */
+void colon_select(struct workbench *wb, const char *arg)
+{
+    struct {
+        const char *name;
+        int64_t *value;
+    } parts[] = {{"pos", &wb->sel.pos}, {"key", &wb->sel.key}, {"row", &wb->sel.row},
+        {"layer", &wb->sel.layer}, {"head", &wb->sel.head}};
+    while (*arg) {
+        size_t n = strcspn(arg, "= "), i = 0;
+        while (i < 5 && !(strlen(parts[i].name) == n && !strncmp(arg, parts[i].name, n)))
+            i++;
+        if (i == 5 || arg[n] != '=') {
+            workbench_say(wb, true, "select takes pos=, key=, row=, layer= and head=, as in pos=3");
+            return;
+        }
+        char *end;
+        long long v = strtoll(arg + n + 1, &end, 10);
+        if (end == arg + n + 1 || (*end && *end != ' ') || v < 0 || v > INT32_MAX) {
+            workbench_say(wb, true, "%s needs a number from 0", parts[i].name);
+            return;
+        }
+        *parts[i].value = v;
+        arg = end + strspn(end, " ");
+    }
+    workbench_clamp(wb);
+    workbench_selected(wb);
+}
+
+void colon_prompt(struct workbench *wb, const char *arg)
 {
     workbench_remember(wb);
     line_set(&wb->prompt, arg);
@@ -85,12 +114,12 @@ static void do_prompt(struct workbench *wb, const char *arg)
     workbench_run_prompt(wb);
 }
 
-static void do_edit(struct workbench *wb, const char *arg)
+void colon_edit(struct workbench *wb, const char *arg)
 {
     workbench_toggle_edit(wb, arg);
 }
 
-static void do_clear(struct workbench *wb, const char *arg)
+void colon_clear(struct workbench *wb, const char *arg)
 {
     (void)arg;
     workbench_remember(wb);
@@ -100,114 +129,80 @@ static void do_clear(struct workbench *wb, const char *arg)
     workbench_edited(wb);
 }
 
-static void do_model(struct workbench *wb, const char *arg)
+void colon_model(struct workbench *wb, const char *arg)
 {
     workbench_open(wb, arg);
 }
 
-static void do_bos(struct workbench *wb, const char *arg)
+void colon_bos(struct workbench *wb, const char *arg)
 {
     bool want = strcmp(arg, "off") != 0;
     if (want != wb->bos)
         workbench_key(wb, &(struct key){.name = "B"});
 }
 
-static void do_layout(struct workbench *wb, const char *arg)
+/* "no theme "x"; there are night, day": from the list. */
+static void name_choices(struct workbench *wb, const char *what, const char *arg)
 {
-    if (arg[0] >= '1' && arg[0] <= '9' && !arg[1]) {
-        struct key k = {.name = {arg[0]}};
-        workbench_key(wb, &k);
-    } else {
-        workbench_say(wb, true, "layouts are 1 to %d", LAYOUTS);
-    }
+    char list[256] = "";
+    size_t at = 0;
+    for (int i = 0; i < n_themes && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", themes[i].name);
+    workbench_say(wb, true, "no %s \"%s\"; there are %s", what, arg, list);
 }
 
-static void do_theme(struct workbench *wb, const char *arg)
+void colon_theme(struct workbench *wb, const char *arg)
 {
     const struct theme *t = theme_find(arg);
     if (t)
         wb->theme = t;
     else
-        workbench_say(
-            wb, true, "no theme \"%s\"; there are %s and %s", arg, themes[0].name, themes[1].name);
+        name_choices(wb, "theme", arg);
 }
 
-/* Draws the focused pane by another view that takes its field. */
-static void do_view(struct workbench *wb, const char *arg)
-{
-    struct pane *p = &wb->panes[wb->focus];
-    const struct view *v = view_find(arg);
-    struct view_data d;
-    struct mark marks[PANE_HITS + 8];
-    if (!p->view)
-        return;
-    pane_data(wb, p, &d, marks);
-    if (v && d.n && view_accepts(v, &p->field)) {
-        p->view = v;
-        p->st.has_axes = false;
-        return;
-    }
-    char list[256] = "";
-    size_t at = 0;
-    for (int i = 0; i < n_views && at < sizeof list; i++)
-        if (d.n && view_accepts(views[i], &p->field))
-            at +=
-                (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", views[i]->id);
-    workbench_say(wb, true, "view \"%s\" does not suit this pane; %s do", arg, list);
-}
-
-static void do_export(struct workbench *wb, const char *arg)
+void colon_write(struct workbench *wb, const char *arg)
 {
     export_pane(wb, arg);
 }
 
-static void do_shot(struct workbench *wb, const char *arg)
+void colon_shot(struct workbench *wb, const char *arg)
 {
     export_screen(wb, arg);
 }
 
-static void do_help(struct workbench *wb, const char *arg)
+void colon_keys(struct workbench *wb, const char *arg)
 {
     (void)arg;
-    wb->has_help = true;
-    wb->help_scroll = 0;
+    workbench_help(wb);
 }
 
-static void do_quit(struct workbench *wb, const char *arg)
+void colon_quit(struct workbench *wb, const char *arg)
 {
     (void)arg;
     wb->wants_quit = true;
 }
 
-static const struct own {
-    const char *name, *arg, *help;
-    void (*run)(struct workbench *wb, const char *arg);
-} own[] = {
-    {"target", "TOKEN|#ID|auto", "the token that lens and DLA explain", do_target},
-    {"versus", "TOKEN|#ID|none|auto", "what DLA compares it with", do_versus},
-    {"prompt", "TEXT", "run another prompt", do_prompt},
-    {"pos", "N", "choose a position", do_pos},
-    {"layer", "N", "choose a layer", do_layer},
-    {"head", "L3H2", "choose a head", do_head},
-    {"edit", "L3H2=zero", "put an edit on the model, or take it back", do_edit},
-    {"clear", "", "take every edit back", do_clear},
-    {"model", "NAME", "open another model", do_model},
-    {"bos", "on|off", "BOS before the prompt", do_bos},
-    {"layout", "1-9", "choose a layout", do_layout},
-    {"theme", "night|day", "colours", do_theme},
-    {"view", "NAME", "draw this pane by another view", do_view},
-    {"write", "FILE", "export this view: .svg, .csv, .npy or .txt", do_export},
-    {"shot", "FILE", "the whole screen as .svg or .txt", do_shot},
-    {"keys", "", "help for this pane", do_help},
-    {"quit", "", "leave", do_quit},
+static const struct word rows[] = {
+#define COMMAND(name, kind, arg, complete, help) {#name, kind, arg, complete, help, colon_##name},
+#include "app/colon.def"
+#undef COMMAND
 };
-#define N_OWN ((int)(sizeof own / sizeof *own))
 
-static const struct own *own_find(const char *name)
+int word_count(void)
 {
-    for (int i = 0; i < N_OWN; i++)
-        if (!strcmp(own[i].name, name) || (!name[1] && name[0] == 'q' && own[i].run == do_quit))
-            return &own[i];
+    return (int)(sizeof rows / sizeof *rows);
+}
+
+const struct word *word_row(int index)
+{
+    return &rows[index];
+}
+
+const struct word *word_find(const char *name)
+{
+    for (int i = 0; i < word_count(); i++)
+        if (!strcmp(rows[i].name, name) || (!strcmp(name, "q") && rows[i].run == colon_quit))
+            return &rows[i];
     return NULL;
 }
 
@@ -257,6 +252,8 @@ static void put_line(
         buf_puts(b, " -p ");
         put_quoted(b, wb->shown_prompt);
     }
+    if (c->verb->sets & FLAGS_INPUT && !wb->bos && !is_given(c, "prepend-bos"))
+        buf_puts(b, " --no-prepend-bos");
     if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit"))
         for (int i = 0; i < wb->n_edits; i++) {
             buf_puts(b, " --edit ");
@@ -299,26 +296,26 @@ void colon_run(struct workbench *wb, const char *line)
         return;
     snprintf(name, sizeof name, "%.*s", (int)n, line);
     remember_command(wb, line);
-    const struct own *o = own_find(name);
+    const struct word *o = word_find(name);
     const struct verb *v = o ? NULL : verb_find(name);
     if (o) {
         const char *arg = line + n + (line[n] != '\0');
         /* A token's leading space is part of it; elsewhere blanks around a word are not. */
-        if (o->run != do_target && o->run != do_versus && o->run != do_prompt)
+        if (o->run != colon_target && o->run != colon_versus && o->run != colon_prompt)
             while (isspace((unsigned char)*arg))
                 arg++;
-        if (*o->arg && !*arg)
+        if (*o->arg && !*arg && o->run != colon_prompt)
             workbench_say(wb, true, ":%s needs %s", o->name, o->arg);
         else
             o->run(wb, arg);
     } else if (v && !v->is_hidden) {
         run_verb(wb, line);
     } else {
-        const char *names[64], *near[3];
+        const char *names[128], *near[3];
         int k = 0;
-        for (int i = 0; i < N_OWN && k < 64; i++)
-            names[k++] = own[i].name;
-        for (int i = 0; i < n_verbs && k < 64; i++)
+        for (int i = 0; i < word_count() && k < 128; i++)
+            names[k++] = rows[i].name;
+        for (int i = 0; i < n_verbs && k < 128; i++)
             if (!verbs[i]->is_hidden)
                 names[k++] = verbs[i]->name;
         int found = nearest_names(near, 3, name, names, k);
@@ -326,85 +323,4 @@ void colon_run(struct workbench *wb, const char *line)
             found > 0 ? near[0] : "", found > 1 ? ", " : "", found > 1 ? near[1] : "",
             found > 2 ? ", " : "", found > 2 ? near[2] : "");
     }
-}
-
-/* --- Completion -------------------------------------------------------------------------------- */
-
-struct words {
-    const char *list[128];
-    int n;
-    const char *help;
-};
-
-static void add_word(struct words *w, const char *word, const char *prefix)
-{
-    if (w->n < (int)(sizeof w->list / sizeof *w->list) && !strncmp(word, prefix, strlen(prefix)))
-        w->list[w->n++] = word;
-}
-
-static void candidates(
-    struct words *w, const struct workbench *wb, const char *first, const char *word, bool is_first)
-{
-    if (is_first) {
-        for (int i = 0; i < N_OWN; i++)
-            add_word(w, own[i].name, word);
-        for (int i = 0; i < n_verbs; i++)
-            if (!verbs[i]->is_hidden)
-                add_word(w, verbs[i]->name, word);
-        if (w->n == 1) {
-            const struct own *o = own_find(w->list[0]);
-            const struct verb *v = verb_find(w->list[0]);
-            w->help = o ? o->help : v ? v->brief : NULL;
-        }
-        return;
-    }
-    if (!strcmp(first, "theme"))
-        for (int i = 0; i < n_themes; i++)
-            add_word(w, themes[i].name, word);
-    if (!strcmp(first, "view"))
-        for (int i = 0; i < n_views; i++)
-            add_word(w, views[i]->id, word);
-    if (!strcmp(first, "bos")) {
-        add_word(w, "on", word);
-        add_word(w, "off", word);
-    }
-    const struct answer *a = wb->dla;
-    if (!strcmp(first, "head") && a && a->contribution.fetch)
-        for (int64_t i = 0; i < a->contribution.axes[0].size; i++)
-            if (strchr(a->contribution.axes[0].labels[i], 'H'))
-                add_word(w, a->contribution.axes[0].labels[i], word);
-    const struct verb *v = verb_find(first);
-    if (v && v->operand == OPERAND_ANALYSIS)
-        for (int i = 0; i < n_analyses; i++)
-            add_word(w, analyses[i]->id, word);
-}
-
-void colon_complete(struct workbench *wb)
-{
-    struct words w = {.n = 0};
-    char first[64], list[400] = "";
-    const char *text = wb->line.text, *word = strrchr(text, ' ');
-    bool is_first = !word;
-    word = word ? word + 1 : text;
-    snprintf(first, sizeof first, "%.*s", (int)strcspn(text, " "), text);
-    candidates(&w, wb, first, word, is_first);
-    if (!w.n) {
-        const struct own *o = own_find(first);
-        workbench_say(
-            wb, false, o && !is_first ? "%s %s" : "no completion", first, o ? o->arg : "");
-        return;
-    }
-    size_t common = strlen(w.list[0]);
-    for (int i = 1; i < w.n; i++)
-        while (common && strncmp(w.list[0], w.list[i], common) != 0)
-            common--;
-    char tail[128];
-    size_t typed = strlen(word);
-    snprintf(tail, sizeof tail, "%.*s%s", (int)(common > typed ? common - typed : 0),
-        w.list[0] + typed, w.n == 1 ? " " : "");
-    line_insert(&wb->line, tail);
-    size_t at = 0;
-    for (int i = 0; w.n > 1 && i < w.n && at < sizeof list; i++)
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? "  " : "", w.list[i]);
-    workbench_say(wb, false, "%s", w.n > 1 ? list : w.help ? w.help : "");
 }

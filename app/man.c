@@ -111,8 +111,8 @@ static void analyses_section(FILE *out)
 static void keys_section(FILE *out)
 {
     section(out, "KEYS");
-    for (int i = 0; i < KEY_DO_COUNT; i++) {
-        const struct key_row *k = key_row((enum key_id)i);
+    for (int i = 0; i < key_count(); i++) {
+        const struct key_row *k = key_row(i);
         char tag[64];
         snprintf(tag, sizeof tag, "%s%s%s", k->key, *k->also ? ", " : "", k->also);
         item(out, tag, k->help, strcmp(k->pane, "any") ? k->pane : NULL);

@@ -7,12 +7,14 @@
 #include "views/view.h"
 
 struct workbench;
+struct key;
 
 #define PANE_HITS 256
 
 struct pane {
     const struct pane_class *class;
-    enum pane_id id;
+    enum pane_id id; /* its kind */
+    int slot;        /* its place in workbench.panes */
     struct rect rect;
     const struct view *view;
     struct view_state st, side_st;
@@ -27,13 +29,15 @@ struct pane {
     struct field_values values;
 };
 
-/* A kind of pane is a row of panes.c. */
+/* A kind of pane is this descriptor, `const struct pane_class pane_NAME` in any file of app/, and a row
+ * of panes.def. */
 struct pane_class {
     const char *name, *title; /* name as in keys.def */
+    const char *help;         /* two sentences, where neither an analysis nor a view has them */
     const char *view;
     const char *side;     /* a view of the last axis beside it, where there is room; NULL: none */
     const char *analysis; /* whose sentences help shows; NULL: none */
-    enum ask ask;         /* which answer it draws */
+    enum ask ask;         /* which answer it draws; ASK_COUNT: none */
     const char *empty;    /* shown when there is none */
     /* Builds the field; false: nothing to draw. */
     bool (*data)(struct workbench *wb, struct pane *p, struct arena *frame);
@@ -42,8 +46,17 @@ struct pane_class {
     void (*follow)(const struct workbench *wb, struct pane *p); /* selection to cursor */
     void (*lead)(struct workbench *wb, const struct pane *p);   /* cursor to selection */
     int search_axis;                                            /* -1: nothing to search */
+    /* A pane that is no view of a field: draws itself inside its frame, p->readout too. */
+    void (*draw)(struct workbench *wb, struct pane *p, struct canvas *c, struct rect in);
+    /* Keys come here before the key table; true: taken. x and y of a mouse key are the canvas'. */
+    bool (*key)(struct workbench *wb, struct pane *p, const struct key *k);
+    void (*open)(struct workbench *wb, struct pane *p); /* it comes on screen: asks for its data */
 };
-extern const struct pane_class pane_classes[PANE_COUNT];
+#define PANE(id, name) extern const struct pane_class pane_##name;
+#include "app/panes.def"
+#undef PANE
+const struct pane_class *pane_class(int kind);
+bool pane_is_focused(const struct workbench *wb, const struct pane *p);
 
 void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c);
 void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct mark *marks);

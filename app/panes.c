@@ -253,7 +253,7 @@ static void top_sum(
     if (wb->base && wb->n_edits && before_edits(wb, p, row, buf, n))
         return;
     size_t used = (size_t)snprintf(buf, n, "entropy %.3f nats", value_at(&a->entropy, at));
-    if (p->id == wb->focus && used + 3 < n &&
+    if (pane_is_focused(wb, p) && used + 3 < n &&
         (int)used + 2 + text_columns(p->readout) <= readout_room(p))
         snprintf(buf + used, n - used, "  %s", p->readout);
 }
@@ -293,7 +293,7 @@ static void attention_sum(const struct workbench *wb, const struct pane *p, char
     if (!a || !a->pattern.fetch)
         return;
     size_t used = 0;
-    if (p->id == wb->focus) {
+    if (pane_is_focused(wb, p)) {
         char query[64], key[64];
         int64_t here[4] = {at[0], at[1], at[2], wb->sel.key};
         token_show(query, sizeof query, token_at(a, wb->sel.pos));
@@ -340,7 +340,7 @@ static void heads_sum(const struct workbench *wb, const struct pane *p, char *bu
 {
     char rest[160] = "";
     struct pane quiet = *p;
-    quiet.id = PANE_COUNT;
+    quiet.slot = SLOT_NONE;
     attention_sum(wb, &quiet, rest, sizeof rest);
     snprintf(buf, n, "L%lldH%lld  %s", (long long)wb->sel.layer, (long long)wb->sel.head, rest);
 }
@@ -503,125 +503,139 @@ static void text_heading(const struct workbench *wb, const struct pane *p, char 
     snprintf(buf, n, "output of %s", wb->last_command ? wb->last_command : "the command");
 }
 
-const struct pane_class pane_classes[PANE_COUNT] = {
-    [PANE_PROMPT] = {.name = "prompt", .title = "prompt", .ask = ASK_PROMPT, .search_axis = -1},
-    [PANE_TOKENS] =
-        {
-            .name = "tokens",
-            .title = "tokens",
-            .view = "tokens",
-            .ask = ASK_PROMPT,
-            .empty = "type a prompt with i and press Enter",
-            .data = tokens_data,
-            .sum = tokens_sum,
-            .follow = tokens_follow,
-            .lead = tokens_lead,
-        },
-    [PANE_LENS] =
-        {
-            .name = "lens",
-            .title = "lens: probability of the final answer, by layer and position",
-            .view = "heatmap",
-            .analysis = "lens",
-            .ask = ASK_PROMPT,
-            .empty = "press i, type a prompt, and Enter",
-            .data = lens_data,
-            .heading = lens_heading,
-            .sum = lens_sum,
-            .follow = lens_follow,
-            .lead = lens_lead,
-            .search_axis = 1,
-        },
-    [PANE_NEXT] =
-        {
-            .name = "next",
-            .title = "next token",
-            .view = "bars",
-            .analysis = "lens",
-            .ask = ASK_PROMPT,
-            .empty = "press i, type a prompt, and Enter",
-            .data = next_data,
-            .heading = next_heading,
-            .sum = next_sum,
-        },
-    [PANE_CELL] =
-        {
-            .name = "cell",
-            .title = "top tokens of a layer",
-            .view = "bars",
-            .analysis = "lens",
-            .ask = ASK_PROMPT,
-            .empty = "choose a cell of the lens and press Enter",
-            .data = cell_data,
-            .heading = cell_heading,
-            .sum = cell_sum,
-        },
-    [PANE_ATTENTION] =
-        {
-            .name = "attention",
-            .title = "attention",
-            .view = "heatmap",
-            .side = "bars",
-            .analysis = "attention",
-            .ask = ASK_PROMPT,
-            .empty = "press i, type a prompt, and Enter",
-            .data = pattern_data,
-            .heading = attention_heading,
-            .sum = attention_sum,
-            .follow = pattern_follow,
-            .lead = pattern_lead,
-            .search_axis = 3,
-        },
-    [PANE_HEADS] =
-        {
-            .name = "heads",
-            .title = "every head of a layer",
-            .view = "multiples",
-            .analysis = "attention",
-            .ask = ASK_PROMPT,
-            .empty = "press i, type a prompt, and Enter",
-            .data = pattern_data,
-            .heading = heads_heading,
-            .sum = heads_sum,
-            .follow = pattern_follow,
-            .lead = pattern_lead,
-            .search_axis = -1,
-        },
-    [PANE_DLA] =
-        {
-            .name = "dla",
-            .title = "DLA, logits",
-            .view = "bars",
-            .analysis = "dla",
-            .ask = ASK_DLA,
-            .empty = "choose a position in the lens",
-            .data = dla_data,
-            .heading = dla_heading,
-            .sum = dla_sum,
-            .lead = dla_lead,
-        },
-    [PANE_NEURONS] =
-        {
-            .name = "neurons",
-            .title = "neurons of a layer, DLA",
-            .view = "bars",
-            .analysis = "dla",
-            .ask = ASK_NEURONS,
-            .empty = "choose an MLP (L3_mlp) in the DLA pane and press Enter",
-            .data = neurons_data,
-            .heading = dla_heading,
-            .sum = neurons_sum,
-            .lead = dla_lead,
-        },
-    [PANE_TEXT] =
-        {
-            .name = "text",
-            .title = "output of the command",
-            .view = "text",
-            .ask = ASK_COMMAND,
-            .empty = "run a command with :",
-            .data = text_data,
-            .heading = text_heading,
-            .search_axis = -1,
-        },
+const struct pane_class pane_prompt = {
+    .name = "prompt",
+    .title = "prompt",
+    .ask = ASK_PROMPT,
+    .empty = "",
+    .search_axis = -1,
 };
+
+const struct pane_class pane_tokens = {
+    .name = "tokens",
+    .title = "tokens",
+    .view = "tokens",
+    .ask = ASK_PROMPT,
+    .empty = "type a prompt with i and press Enter",
+    .data = tokens_data,
+    .sum = tokens_sum,
+    .follow = tokens_follow,
+    .lead = tokens_lead,
+};
+
+const struct pane_class pane_lens = {
+    .name = "lens",
+    .title = "lens: probability of the final answer, by layer and position",
+    .view = "heatmap",
+    .analysis = "lens",
+    .ask = ASK_PROMPT,
+    .empty = "press i, type a prompt, and Enter",
+    .data = lens_data,
+    .heading = lens_heading,
+    .sum = lens_sum,
+    .follow = lens_follow,
+    .lead = lens_lead,
+    .search_axis = 1,
+};
+
+const struct pane_class pane_next = {
+    .name = "next",
+    .title = "next token",
+    .view = "bars",
+    .analysis = "lens",
+    .ask = ASK_PROMPT,
+    .empty = "press i, type a prompt, and Enter",
+    .data = next_data,
+    .heading = next_heading,
+    .sum = next_sum,
+};
+
+const struct pane_class pane_cell = {
+    .name = "cell",
+    .title = "top tokens of a layer",
+    .view = "bars",
+    .analysis = "lens",
+    .ask = ASK_PROMPT,
+    .empty = "choose a cell of the lens and press Enter",
+    .data = cell_data,
+    .heading = cell_heading,
+    .sum = cell_sum,
+};
+
+const struct pane_class pane_attention = {
+    .name = "attention",
+    .title = "attention",
+    .view = "heatmap",
+    .side = "bars",
+    .analysis = "attention",
+    .ask = ASK_PROMPT,
+    .empty = "press i, type a prompt, and Enter",
+    .data = pattern_data,
+    .heading = attention_heading,
+    .sum = attention_sum,
+    .follow = pattern_follow,
+    .lead = pattern_lead,
+    .search_axis = 3,
+};
+
+const struct pane_class pane_heads = {
+    .name = "heads",
+    .title = "every head of a layer",
+    .view = "multiples",
+    .analysis = "attention",
+    .ask = ASK_PROMPT,
+    .empty = "press i, type a prompt, and Enter",
+    .data = pattern_data,
+    .heading = heads_heading,
+    .sum = heads_sum,
+    .follow = pattern_follow,
+    .lead = pattern_lead,
+    .search_axis = -1,
+};
+
+const struct pane_class pane_dla = {
+    .name = "dla",
+    .title = "DLA, logits",
+    .view = "bars",
+    .analysis = "dla",
+    .ask = ASK_DLA,
+    .empty = "choose a position in the lens",
+    .data = dla_data,
+    .heading = dla_heading,
+    .sum = dla_sum,
+    .lead = dla_lead,
+};
+
+const struct pane_class pane_neurons = {
+    .name = "neurons",
+    .title = "neurons of a layer, DLA",
+    .view = "bars",
+    .analysis = "dla",
+    .ask = ASK_NEURONS,
+    .empty = "choose an MLP (L3_mlp) in the DLA pane and press Enter",
+    .data = neurons_data,
+    .heading = dla_heading,
+    .sum = neurons_sum,
+    .lead = dla_lead,
+};
+
+const struct pane_class pane_text = {
+    .name = "text",
+    .title = "output of the command",
+    .view = "text",
+    .ask = ASK_COMMAND,
+    .empty = "run a command with :",
+    .data = text_data,
+    .heading = text_heading,
+    .search_axis = -1,
+};
+
+const struct pane_class *pane_class(int kind)
+{
+    static const struct pane_class *const classes[PANE_COUNT] = {
+#define PANE(id, name) &pane_##name,
+#include "app/panes.def"
+#undef PANE
+    };
+    return classes[kind];
+}

@@ -23,7 +23,7 @@ void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct
         p->class->follow(wb, p);
     d->n = 1;
     d->n_marks = workbench_marks(wb, p, marks, PANE_HITS + 8);
-    d->is_focused = wb->focus == p->id;
+    d->is_focused = wb->focus == p->slot;
 }
 
 /* Whether an answer for this pane is being worked on; 0..1 of it in *share, NaN: unknown. */
@@ -61,8 +61,7 @@ static void progress_line(
         canvas_text(c, r.x + r.w - n - 2, r.y + r.h - 1, n, STYLE(PROGRESS), left);
 }
 
-/* A sentence wrapped at words; returns the lines it takes. c NULL: only counts. */
-static int draw_wrapped(struct canvas *c, struct rect in, struct style style, const char *s)
+int screen_wrapped(struct canvas *c, struct rect in, struct style style, const char *s)
 {
     int y = 0, w = in.w > 4 ? in.w - 2 : in.w;
     for (; *s && w > 0; y++) {
@@ -84,7 +83,7 @@ static int draw_wrapped(struct canvas *c, struct rect in, struct style style, co
 
 static void draw_error(struct canvas *c, struct rect in, const struct err *e)
 {
-    draw_wrapped(c, in, STYLE(ERROR), e->msg);
+    screen_wrapped(c, in, STYLE(ERROR), e->msg);
 }
 
 /* Numbers carry the typographic minus; a hyphen between letters stays one. */
@@ -108,9 +107,9 @@ static void draw_readout(struct workbench *wb, struct pane *p, struct canvas *c,
         put_minus(p->readout, sizeof p->readout, sum);
     bool is_off = p->readout[0] == '!';
     canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2,
-        is_off               ? STYLE(ERROR)
-        : wb->focus == p->id ? STYLE(STRONG)
-                             : STYLE(TEXT),
+        is_off                 ? STYLE(ERROR)
+        : wb->focus == p->slot ? STYLE(STRONG)
+                               : STYLE(TEXT),
         p->readout);
 }
 
@@ -184,7 +183,7 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
     snprintf(title, sizeof title, "%s", p->class->title);
     if (p->class->heading)
         p->class->heading(wb, p, title, sizeof title);
-    struct rect in = canvas_frame(c, p->rect, title, wb->focus == p->id);
+    struct rect in = canvas_frame(c, p->rect, title, wb->focus == p->slot);
     struct rect old = canvas_clip(c, in);
     struct rect body = {in.x + 1, in.y, in.w - 2, in.h - 1};
     wb->engine->state(wb->engine, &state);
@@ -193,6 +192,8 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
     p->readout[0] = '\0';
     if (p->e.code) {
         draw_error(c, in, &p->e);
+    } else if (p->class->draw) {
+        p->class->draw(wb, p, c, in);
     } else if (!d.n) {
         canvas_text(c, in.x + 1, in.y + in.h / 2, in.w - 2, STYLE(DIM),
             busy ? "computing" : p->class->empty);
@@ -320,11 +321,11 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
     }
     if (*wb->message) {
         /* A long message takes the lines it needs from the panes until the next key. */
-        int lines = draw_wrapped(NULL, r, STYLE(TEXT), wb->message);
+        int lines = screen_wrapped(NULL, r, STYLE(TEXT), wb->message);
         lines = lines < 4 ? lines : 4;
         struct rect over = {r.x, r.y - lines + 1, r.w, lines};
         canvas_fill(c, over, (struct style){0}, " ");
-        draw_wrapped(c, over, wb->is_error ? STYLE(ERROR) : STYLE(TEXT), wb->message);
+        screen_wrapped(c, over, wb->is_error ? STYLE(ERROR) : STYLE(TEXT), wb->message);
         return;
     }
     if (wb->input == INPUT_PROMPT) {
@@ -335,9 +336,9 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
         return;
     }
     const char *pane = wb->panes[wb->focus].class->name;
-    for (int i = 0, shown = 0; i < KEY_DO_COUNT && shown < 7; i++) {
-        const struct key_row *k = key_row((enum key_id)i);
-        if (!*k->footer || !key_in_pane(k, pane) || key_find(pane, k->key) != (enum key_id)i)
+    for (int i = 0, shown = 0; i < key_count() && shown < 7; i++) {
+        const struct key_row *k = key_row(i);
+        if (!*k->footer || !key_in_pane(k, pane) || key_find(pane, k->key) != i)
             continue;
         int w = canvas_columns(c, k->key) + 1 + canvas_columns(c, k->footer);
         if (x + w > r.x + r.w - 1)
@@ -364,17 +365,17 @@ static int pager_row(struct pager *p)
 static void pager_text(struct pager *p, struct style s, const char *text)
 {
     struct rect r = {p->in.x, p->in.y + p->line - p->skip, p->in.w, INT16_MAX};
-    p->line += draw_wrapped(p->c, r, s, text);
+    p->line += screen_wrapped(p->c, r, s, text);
 }
 
 static void pager_keys(struct pager *p, const char *pane, bool is_own)
 {
-    for (int i = 0; i < KEY_DO_COUNT; i++) {
-        const struct key_row *k = key_row((enum key_id)i);
+    for (int i = 0; i < key_count(); i++) {
+        const struct key_row *k = key_row(i);
         bool any = !strcmp(k->pane, "any");
         if (any == is_own || !key_in_pane(k, pane))
             continue;
-        if (any && key_find(pane, k->key) != (enum key_id)i)
+        if (any && key_find(pane, k->key) != i)
             continue;
         int y = pager_row(p);
         if (y < 0)
@@ -387,6 +388,20 @@ static void pager_keys(struct pager *p, const char *pane, bool is_own)
         }
         canvas_text(p->c, p->in.x + 22, y, p->in.w - 24, STYLE(TEXT), k->help);
     }
+}
+
+static void help_key(struct workbench *wb, const struct key *k)
+{
+    if (!strcmp(k->name, "j") || !strcmp(k->name, "Down") || !strcmp(k->name, "WheelDown"))
+        wb->help_scroll++;
+    else if (!strcmp(k->name, "k") || !strcmp(k->name, "Up") || !strcmp(k->name, "WheelUp"))
+        wb->help_scroll -= wb->help_scroll > 0;
+    else if (!strcmp(k->name, "PgDn") || !strcmp(k->name, "Space"))
+        wb->help_scroll += wb->h / 2;
+    else if (!strcmp(k->name, "PgUp"))
+        wb->help_scroll = wb->help_scroll > wb->h / 2 ? wb->help_scroll - wb->h / 2 : 0;
+    else
+        wb->overlay = NULL;
 }
 
 static void draw_help(struct workbench *wb, struct canvas *c)
@@ -428,6 +443,14 @@ static void draw_help(struct workbench *wb, struct canvas *c)
         wb->help_scroll = most;
 }
 
+static const struct overlay help = {draw_help, help_key};
+
+void workbench_help(struct workbench *wb)
+{
+    wb->overlay = &help;
+    wb->help_scroll = 0;
+}
+
 static int strip_columns(const struct workbench *wb)
 {
     int columns = 0;
@@ -441,7 +464,7 @@ static int strip_columns(const struct workbench *wb)
 
 void workbench_draw(struct workbench *wb, struct canvas *c)
 {
-    struct layout l;
+    struct places l;
     wb->canvas = c;
     wb->w = c->w;
     wb->h = c->h;
@@ -449,7 +472,8 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
     c->theme = wb->theme;
     arena_release(&wb->frame);
     canvas_clear(c);
-    layout_arrange(&l, wb->layout, c->w, c->h, strip_columns(wb), wb->main_focus, wb->zoomed);
+    layout_arrange(
+        &l, workbench_layout(wb), c->w, c->h, strip_columns(wb), wb->main_focus, wb->zoomed);
     if (l.is_too_small) {
         bool narrow = c->w < 26;
         canvas_textf(c, 0, 0, c->w, STYLE(WARN),
@@ -459,14 +483,16 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
             c, 0, 2, c->w, STYLE(DIM), narrow ? "Enlarge; q quits." : "Enlarge it, or q quits.");
         return;
     }
-    for (int i = 0; i < PANE_COUNT; i++)
+    for (int i = 0; i < PANE_SLOTS; i++)
         wb->panes[i].rect = l.panes[i];
+    wb->is_single = l.is_single;
     draw_status(wb, c, l.status);
     draw_prompt(wb, c, l.panes[PANE_PROMPT]);
     draw_tokens(wb, c, l.panes[PANE_TOKENS]);
-    for (int i = PANE_LENS; i < PANE_COUNT; i++)
-        pane_draw(wb, &wb->panes[i], c);
+    for (int i = PANE_LENS; i < PANE_SLOTS; i++)
+        if (wb->panes[i].class)
+            pane_draw(wb, &wb->panes[i], c);
     draw_footer(wb, c, l.footer);
-    if (wb->has_help)
-        draw_help(wb, c);
+    if (wb->overlay)
+        wb->overlay->draw(wb, c);
 }

@@ -35,7 +35,7 @@ void search_set(struct workbench *wb, const char *pattern)
     wb->inverted = pattern[0] == '!';
     pattern += wb->inverted;
     regex_release(&wb->pattern);
-    for (int i = 0; i < PANE_COUNT; i++)
+    for (int i = 0; i < PANE_SLOTS; i++)
         wb->panes[i].n_hits = 0;
     if (!*pattern)
         return;

@@ -123,8 +123,8 @@ static int list_hooks(struct session *s, const struct command *c, struct err *e)
 static int list_keys(struct session *s, const struct command *c, struct err *e)
 {
     (void)c, (void)e;
-    for (int i = 0; i < KEY_DO_COUNT; i++) {
-        const struct key_row *k = key_row((enum key_id)i);
+    for (int i = 0; i < key_count(); i++) {
+        const struct key_row *k = key_row(i);
         fprintf(s->out, "%-10s %-8s %-21s %s\n", k->key, k->also, k->pane, k->help);
     }
     return 0;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "app/inputs.h"
+#include "app/options.h"
 #include "app/session.h"
 #include "app/term.h"
 #include "app/workbench.h"
@@ -17,14 +18,14 @@ static int loop(struct workbench *wb, struct term *t, struct err *e)
     int rc = canvas_init(&c, w, h, e);
     if (rc)
         return rc;
-    c.mode = term_colours(t);
-    c.glyphs = term_glyphs(t);
     while (!wb->wants_quit) {
         struct key k;
         struct engine_state s;
         term_size(t, &w, &h);
         if ((w != c.w || h != c.h) && (rc = canvas_resize(&c, w, h, e)) != 0)
             break;
+        c.mode = wb->theme->mono ? COLOURS_NONE : term_colours(t);
+        c.glyphs = wb->has_glyphs && wb->glyphs < term_glyphs(t) ? wb->glyphs : term_glyphs(t);
         workbench_draw(wb, &c);
         term_draw(t, &c, wb->cursor_x, wb->cursor_y);
         wb->engine->state(wb->engine, &s);
@@ -64,15 +65,6 @@ static int first_prompt(
     return rc;
 }
 
-/* auto: terminals that tell their colours do so in COLORFGBG, "foreground;background". */
-static const struct theme *choose_theme(const char *name)
-{
-    const char *told = getenv("COLORFGBG"), *last = told ? strrchr(told, ';') : NULL;
-    bool is_light = last && (!strcmp(last, ";7") || !strcmp(last, ";15"));
-    const struct theme *t = theme_find(name);
-    return t ? t : theme_find(is_light ? "day" : "night");
-}
-
 static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct engine *g = NULL;
@@ -95,10 +87,10 @@ static int run(struct session *s, const struct command *c, struct err *e)
         for (int i = 0; i < edits->n_texts; i++)
             workbench_edit(&wb, edits->texts[i]);
         workbench_open(&wb, args_text(&c->args, "model"));
-        wb.theme = choose_theme(args_text(&c->args, "theme"));
+        options_apply(&wb, &c->args);
         struct term_opts opts = {.colour = args_text(&c->args, "color"),
             .ascii = args_bool(&c->args, "ascii"),
-            .no_mouse = !args_bool(&c->args, "mouse")};
+            .no_mouse = !wb.has_mouse};
         rc = term_open(&t, &opts, e);
     }
     if (!rc)
@@ -109,24 +101,12 @@ static int run(struct session *s, const struct command *c, struct err *e)
     return rc;
 }
 
-static const struct param params[] = {
-    {.name = "theme",
-        .type = PARAM_CHOICE,
-        .def = "auto",
-        .choices = "auto|night|day",
-        .help = "colours for a dark or a light background"},
-    {.name = "mouse",
-        .type = PARAM_BOOL,
-        .def = "true",
-        .help = "a click selects, the wheel scrolls; --no-mouse leaves both to the terminal"},
-};
-
 const struct verb verb_workbench = {
     .name = "workbench",
     .brief = "open the workbench",
     .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_ENGINE | FLAGS_EDIT | FLAGS_SEED,
-    .params = params,
-    .n_params = (int)(sizeof params / sizeof *params),
+    .params = option_params,
+    .n_params = OPTION_COUNT,
     .is_hidden = true,
     .run = run,
 };

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNDO_MAX 100
-
 void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
 {
     va_list ap;
@@ -24,31 +22,24 @@ int workbench_init(
         .layout = 1,
         .focus = PANE_LENS,
         .main_focus = PANE_LENS,
-        .zoomed = PANE_COUNT,
+        .zoomed = SLOT_NONE,
+        .has_mouse = true,
         .theme = &themes[0],
         .pin_target = -1,
         .pin_versus = -1,
         .cursor_x = -1};
     for (int i = 0; i < PANE_COUNT; i++) {
         struct pane *p = &wb->panes[i];
-        p->class = &pane_classes[i];
-        p->id = (enum pane_id)i;
+        *p = (struct pane){.class = pane_class(i), .id = (enum pane_id)i, .slot = i};
         p->view = p->class->view ? view_find(p->class->view) : NULL;
     }
+    for (int i = 0; i < LAYOUTS; i++)
+        layout_preset(&wb->layouts[i], i + 1);
     wb->sel.pos = -1;
     wb->shown_prompt = strdup("");
     if (!wb->shown_prompt || !line_set(&wb->prompt, prompt) || !line_set(&wb->line, ""))
         return err_set(e, ERR_LIMIT, "no memory for the workbench");
     return 0;
-}
-
-static void snapshot_release(struct snapshot *s)
-{
-    free(s->prompt);
-    for (int i = 0; i < s->n_edits; i++)
-        free(s->edits[i]);
-    free(s->edits);
-    *s = (struct snapshot){0};
 }
 
 void workbench_release(struct workbench *wb)
@@ -66,9 +57,7 @@ void workbench_release(struct workbench *wb)
     for (int i = 0; i < wb->n_edits; i++)
         free(wb->edits[i]);
     free(wb->edits);
-    for (int i = 0; i < wb->n_undo; i++)
-        snapshot_release(&wb->undo[i]);
-    free(wb->undo);
+    undo_release(wb);
     free(wb->shown_prompt);
     free(wb->target);
     free(wb->versus);
@@ -210,8 +199,8 @@ void workbench_run_prompt(struct workbench *wb)
 
 static void pane_errors(struct workbench *wb, enum ask ask, const struct err *e)
 {
-    for (int i = 0; i < PANE_COUNT; i++)
-        if (wb->panes[i].class->ask == ask)
+    for (int i = 0; i < PANE_SLOTS; i++)
+        if (wb->panes[i].class && wb->panes[i].class->ask == ask)
             wb->panes[i].e = *e;
 }
 
@@ -227,6 +216,17 @@ static void clamp(int64_t *v, int64_t n)
         *v = n - 1;
     if (*v < 0)
         *v = 0;
+}
+
+void workbench_clamp(struct workbench *wb)
+{
+    if (!wb->lens)
+        return;
+    clamp(&wb->sel.pos, wb->lens->n);
+    clamp(&wb->sel.key, wb->lens->n);
+    clamp(&wb->sel.row, wb->facts.cfg.n_layer + 1);
+    clamp(&wb->sel.layer, wb->facts.cfg.n_layer);
+    clamp(&wb->sel.head, wb->facts.cfg.n_head);
 }
 
 static void take_prompt(struct workbench *wb, struct answer *a)
@@ -245,13 +245,9 @@ static void take_prompt(struct workbench *wb, struct answer *a)
     wb->keeps_base = false;
     keep(&wb->lens, a);
     wb->sel.pos = at_end ? a->n - 1 : wb->sel.pos;
-    clamp(&wb->sel.pos, a->n);
-    clamp(&wb->sel.key, a->n);
-    clamp(&wb->sel.row, L + 1);
-    clamp(&wb->sel.layer, L);
-    clamp(&wb->sel.head, wb->facts.cfg.n_head);
+    workbench_clamp(wb);
     wb->ready_ms = a->seconds * 1e3;
-    for (int i = 0; i < PANE_COUNT; i++)
+    for (int i = 0; i < PANE_SLOTS; i++)
         wb->panes[i].n_hits = 0;
     workbench_ask(wb, ASK_DLA);
 }
@@ -362,43 +358,7 @@ bool workbench_poll(struct workbench *wb)
     return any;
 }
 
-/* --- Focus and pages --------------------------------------------------------------------------- */
-
-void workbench_focus(struct workbench *wb, enum pane_id pane)
-{
-    wb->focus = pane;
-    if (pane != PANE_PROMPT && pane != PANE_TOKENS)
-        wb->main_focus = pane;
-    if (wb->zoomed != PANE_COUNT && pane != PANE_PROMPT && pane != PANE_TOKENS)
-        wb->zoomed = pane;
-}
-
-/* Shows a pane: where the layout has it, else over everything; Esc comes back here. */
-void workbench_drill(struct workbench *wb, enum pane_id pane)
-{
-    int room = (int)(sizeof wb->back / sizeof *wb->back);
-    if (wb->n_back == room)
-        memmove(wb->back, wb->back + 1, (size_t)--wb->n_back * sizeof *wb->back);
-    wb->back[wb->n_back++] = wb->focus;
-    if (wb->zoomed != PANE_COUNT || !layout_shows(wb->layout, pane))
-        wb->zoomed = pane;
-    wb->focus = pane;
-    wb->main_focus = pane;
-}
-
-void workbench_back(struct workbench *wb)
-{
-    if (wb->n_back > 0) {
-        enum pane_id to = wb->back[--wb->n_back];
-        bool is_page = to != PANE_PROMPT && to != PANE_TOKENS && !layout_shows(wb->layout, to);
-        wb->zoomed = is_page ? to : PANE_COUNT;
-        workbench_focus(wb, to);
-    } else {
-        wb->zoomed = PANE_COUNT;
-        if (!layout_shows(wb->layout, wb->focus))
-            workbench_focus(wb, PANE_LENS);
-    }
-}
+/* --- The selection --------------------------------------------------------------------------- */
 
 void workbench_selected(struct workbench *wb)
 {
@@ -424,30 +384,7 @@ int workbench_marks(const struct workbench *wb, const struct pane *p, struct mar
     return n;
 }
 
-/* --- Undo and edits ---------------------------------------------------------------------------- */
-
-void workbench_remember(struct workbench *wb)
-{
-    if (wb->n_undo == UNDO_MAX) {
-        snapshot_release(&wb->undo[0]);
-        memmove(wb->undo, wb->undo + 1, (size_t)--wb->n_undo * sizeof *wb->undo);
-    }
-    struct snapshot *grown = realloc(wb->undo, (size_t)(wb->n_undo + 1) * sizeof *grown);
-    if (!grown)
-        return;
-    wb->undo = grown;
-    struct snapshot *s = &wb->undo[wb->n_undo];
-    *s = (struct snapshot){.prompt = strdup(wb->shown_prompt),
-        .bos = wb->bos,
-        .edits = calloc((size_t)wb->n_edits + 1, sizeof *s->edits)};
-    while (s->edits && s->n_edits < wb->n_edits &&
-           (s->edits[s->n_edits] = strdup(wb->edits[s->n_edits])))
-        s->n_edits++;
-    if (s->prompt && s->edits && s->n_edits == wb->n_edits)
-        wb->n_undo++;
-    else
-        snapshot_release(s);
-}
+/* --- Edits ------------------------------------------------------------------------------------- */
 
 void workbench_edit(struct workbench *wb, const char *text)
 {

@@ -1,6 +1,7 @@
 #ifndef SONDE_APP_WORKBENCH_H
 #define SONDE_APP_WORKBENCH_H
 
+#include "app/colon.h"
 #include "app/engine.h"
 #include "app/keys.h"
 #include "app/line.h"
@@ -19,6 +20,12 @@ struct selection {
 
 enum ask_for { INPUT_NONE, INPUT_PROMPT, INPUT_COMMAND, INPUT_SEARCH, INPUT_EXPORT };
 
+/* Something drawn over the panes that takes every key while it is there. */
+struct overlay {
+    void (*draw)(struct workbench *wb, struct canvas *c);
+    void (*key)(struct workbench *wb, const struct key *k);
+};
+
 struct snapshot {
     char *prompt;
     bool bos;
@@ -34,10 +41,13 @@ struct workbench {
     int64_t pin_target, pin_dla, pin_versus,
         pin_pos; /* under edits the question stays what it was */
     struct selection sel;
-    struct pane panes[PANE_COUNT];
-    enum pane_id focus, zoomed, main_focus, back[8]; /* back: where Esc returns to */
+    struct pane panes[PANE_SLOTS];          /* the first of each kind at its kind */
+    int focus, zoomed, main_focus, back[8]; /* slots; back: where Esc returns to */
     int n_back;
-    int layout;
+    int layout; /* 1..LAYOUTS */
+    struct layout layouts[LAYOUTS];
+    bool is_single;                           /* one pane at a time, for lack of room */
+    const struct overlay *overlay;            /* NULL: none */
     char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */
     enum ask_for input;
     struct line prompt, line;
@@ -45,13 +55,13 @@ struct workbench {
     char **history;     /* commands, oldest first */
     int n_history, at_history;
     bool keeps_base; /* the next answer pushes the present one there */
-    bool bos, has_help, wants_quit, wants_suspend, wants_redraw;
+    bool bos, wants_quit, wants_suspend, wants_redraw;
     int help_scroll;
     char *target, *versus; /* as typed or chosen: a text or #ID; NULL: the model's best */
     char **edits;
     int n_edits;
-    struct snapshot *undo;
-    int n_undo;
+    struct snapshot *undo, *redo;
+    int n_undo, n_redo;
     struct regex *pattern;
     bool inverted;
     char message[512];
@@ -60,6 +70,8 @@ struct workbench {
     char *copied; /* for the terminal to send; the loop takes it */
     uint64_t serial, asked[ASK_COUNT];
     const struct theme *theme;
+    bool has_mouse, has_glyphs; /* has_glyphs: not the terminal's own choice */
+    enum glyphs glyphs;
     struct arena frame;
     const struct canvas *canvas; /* the last one drawn on */
     int w, h, cursor_x, cursor_y;
@@ -81,20 +93,28 @@ void workbench_ask(struct workbench *wb, enum ask ask);
 void workbench_ask_dla(struct workbench *wb);
 void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-void workbench_focus(struct workbench *wb, enum pane_id pane);
-void workbench_drill(struct workbench *wb, enum pane_id pane); /* Esc comes back */
+struct layout *workbench_layout(struct workbench *wb); /* the one in force */
+void workbench_arranged(struct workbench *wb);         /* it changed: slots get their panes */
+void workbench_choose(struct workbench *wb, int number);
+bool workbench_shows(const struct workbench *wb, int slot);
+void workbench_focus(struct workbench *wb, int slot);
+void workbench_drill(struct workbench *wb, int slot); /* Esc comes back */
 void workbench_back(struct workbench *wb);
+void workbench_step(struct workbench *wb, int step); /* Tab, Shift-Tab */
+void workbench_help(struct workbench *wb);
+void workbench_move(struct workbench *wb, enum view_move m);
 void workbench_selected(struct workbench *wb); /* the selection changed */
-void workbench_remember(struct workbench *wb); /* a snapshot for undo */
+void workbench_clamp(struct workbench *wb);    /* brings it into what is there */
+void workbench_remember(struct workbench *wb); /* a snapshot for undo; what was undone is gone */
+void undo_release(struct workbench *wb);
 void workbench_run_prompt(struct workbench *wb);
 bool workbench_has(const struct workbench *wb, enum ask ask);
 const struct answer *workbench_answer(const struct workbench *wb, enum ask ask);
 int workbench_marks(const struct workbench *wb, const struct pane *p, struct mark *out, int max);
 void workbench_toggle_edit(struct workbench *wb, const char *text);
 void workbench_edited(struct workbench *wb); /* the list of edits changed */
-void colon_run(struct workbench *wb, const char *line);
-/* Completes the word at the end of the line; the choices go to the message line. */
-void colon_complete(struct workbench *wb);
+/* Draws text wrapped at words; returns the lines it takes. c NULL: only counts. */
+int screen_wrapped(struct canvas *c, struct rect in, struct style style, const char *text);
 void search_set(struct workbench *wb, const char *pattern);
 void search_next(struct workbench *wb, int direction);
 void export_pane(struct workbench *wb, const char *path);

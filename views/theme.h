@@ -3,10 +3,11 @@
 
 #include "views/style.h"
 
-/* What each role looks like. `dark` tells the ramps which end of lightness is the background. */
+/* What each role looks like. `dark` tells the ramps which end of lightness is the background; with
+ * `mono` nothing is coloured, data neither: whoever draws takes COLOURS_NONE. */
 struct theme {
     const char *name, *help;
-    bool dark;
+    bool dark, mono;
     struct role_look {
         int32_t rgb; /* 0xrrggbb; -1: the terminal's own foreground */
         int16_t c256, c16;

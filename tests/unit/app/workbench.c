@@ -479,15 +479,15 @@ static void every_key_has_its_action_and_help(void **state)
     (void)state;
     struct bench b;
     bench_open(&b, 100, 60);
-    for (int i = 0; i < KEY_DO_COUNT; i++) {
-        const struct key_row *k = key_row((enum key_id)i);
+    for (int i = 0; i < key_count(); i++) {
+        const struct key_row *k = key_row(i);
         assert_true(strlen(k->help) > 3);
         assert_true(strlen(k->key) > 0);
         if (strcmp(k->pane, "any") == 0)
             continue;
         bool known = false;
         for (int p = 0; p < PANE_COUNT; p++)
-            known = known || key_in_pane(k, pane_classes[p].name);
+            known = known || key_in_pane(k, pane_class(p)->name);
         if (!known)
             fail_msg("key %s: no pane is called %s", k->key, k->pane);
     }
