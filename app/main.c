@@ -5,6 +5,7 @@
 #include "app/session.h"
 #include "app/settings.h"
 #include "app/signals.h"
+#include "model/core/linalg.h"
 
 int main(int argc, char **argv)
 {
@@ -12,6 +13,7 @@ int main(int argc, char **argv)
     struct err e = {0};
     setlocale(LC_CTYPE, "");
     signals_install();
+    linalg_prepare();
     embedded_register();
     session_init(&s);
     int rc = settings_load(&e);

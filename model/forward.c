@@ -436,9 +436,10 @@ static int run(struct pass *f, const struct batch *b)
             return f->e->code;
     if (progress(f, f->cfg->n_layer) || unembed(f, resid))
         return f->e->code;
-    if (kv)
-        f->o->kv->len += f->rows;
-    return progress(f, f->cfg->n_layer + 1);
+    int rc = progress(f, f->cfg->n_layer + 1);
+    if (!rc && kv)
+        f->o->kv->len += f->rows; /* a cancelled step leaves the cache as it was */
+    return rc;
 }
 
 int forward(struct trace *out, const struct params *p, const struct batch *b,

@@ -36,8 +36,6 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 
 int err_prefix(struct err *e, const char *fmt, ...)
 {
-    if (!e)
-        return 0;
     char old[sizeof e->msg];
     memcpy(old, e->msg, sizeof old);
     va_list ap;

@@ -2,7 +2,9 @@
 #define SONDE_CORE_ERR_H
 
 /* Errors are negative codes; -code is the exit status a command ends with. The lowest level writes
- * the message (what, where, the remedy); upper levels may put a prefix before it. */
+ * the message (what, where, the remedy); upper levels may put a prefix before it.
+ * `struct err *e` is never NULL unless a header says so: functions return
+ * e->code. err_set alone takes NULL. */
 enum err_code {
     ERR_USAGE = -2,   /* the caller asked for something that does not exist */
     ERR_INPUT = -3,   /* an input file is damaged, missing or not what it says */

@@ -38,7 +38,7 @@ static char why[256];
 
 /* OpenBLAS 0.3.21 does not know newer AMD cores and takes kernels far below what they can do; it
  * reads the variable once, while it loads. */
-static void choose_core(void)
+void linalg_prepare(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
@@ -56,7 +56,6 @@ static void choose_core(void)
 
 static void load(void)
 {
-    choose_core();
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
     if (!lib) {
         const char *msg = dlerror();

@@ -11,7 +11,10 @@
  * a command that needs none of it pays nothing. It runs single-threaded inside the caller: several
  * threads may call at once on separate outputs. All matrices are row-major. */
 
-int linalg_open(struct err *e); /* idempotent and thread-safe; ERR_LIMIT names the package */
+/* Sets the environment for OpenBLAS; in main, before there are threads that read it. */
+void linalg_prepare(void);
+int linalg_open(
+    struct err *e); /* e may be NULL; idempotent and thread-safe; ERR_LIMIT names the package */
 /* "SkylakeX", "Haswell": the kernels OpenBLAS runs; NULL when it cannot be loaded. */
 const char *linalg_core_name(void);
 

@@ -16,7 +16,8 @@ void pool_release(struct pool **p);
 /* 1 for a NULL pool, which runs everything in the caller. */
 int pool_threads(const struct pool *p);
 /* Calls fn(arg, i, worker) once for each i in [0, n), in any order, and returns when all are done.
- * 0 <= worker < pool_threads(p). Not reentrant: fn must not call pool_for on the same pool. */
+ * 0 <= worker < pool_threads(p). A pool_for inside fn runs
+ * in its own thread, in order. Other threads that call it at once take turns. */
 void pool_for(struct pool *p, int64_t n, pool_fn fn, void *arg);
 
 #endif

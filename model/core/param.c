@@ -166,7 +166,7 @@ static int set_list(struct param_value *v, const struct param *p, const char *te
 
 static int set_size(struct param_value *v, const struct param *p, const char *text, struct err *e)
 {
-    static const char what[] = "a size as in 512M, 8G or 70%";
+    static const char what[] = "a size of 1M or more, as in 512M, 8G or 70%";
     static const char units[] = "KMGTP";
     char *end;
     double f = strtod(text, &end);
@@ -184,7 +184,7 @@ static int set_size(struct param_value *v, const struct param *p, const char *te
     } else if (*end == 'B') {
         end++;
     }
-    if (*end || f >= 0x1p62 || !inside(p, f))
+    if (*end || f < 0x1p20 || f >= 0x1p62 || !inside(p, f))
         return refuse(p, text, what, e);
     v->i = (int64_t)f;
     v->f = f;

@@ -132,15 +132,16 @@ static void sizes(void **state)
     static const struct {
         const char *text;
         int64_t bytes;
-    } good[] = {{"0", 0}, {"512", 512}, {"512M", 512LL << 20}, {"8G", 8LL << 30}, {"1.5k", 1536},
-        {"2GiB", 2LL << 30}, {"3MB", 3LL << 20}};
+    } good[] = {{"1M", 1 << 20}, {"2000000", 2000000}, {"512M", 512LL << 20}, {"8G", 8LL << 30},
+        {"1536.5k", 1573376}, {"2GiB", 2LL << 30}, {"3MB", 3LL << 20}};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_int_equal(args_set(&args, MEM, good[i].text, &e), 0);
         assert_int_equal(args_int(&args, "mem"), good[i].bytes);
     }
     assert_int_equal(args_set(&args, MEM, "50%", &e), 0);
     assert_int_equal(args_int(&args, "mem"), machine_memory() / 2);
-    static const char *const bad[] = {"", "G", "-1G", "1X", "1GG", "1e300", "50%%", "nan"};
+    static const char *const bad[] = {
+        "", "0", "512", "1023K", "0%", "G", "-1G", "1X", "1GG", "1e300", "50%%", "nan"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         refused(MEM, bad[i], "512M");
 }
