@@ -1,6 +1,6 @@
 # Sourced by the scripts that build: what Debian 12 must have, installed only where it is missing.
 build_packages='gcc meson ninja-build pkg-config python3 libjansson-dev libutf8proc-dev libpcre2-dev
-    zlib1g-dev libzstd-dev libxxhash-dev libhdf5-dev libncurses-dev libopenblas0-pthread'
+    zlib1g-dev libzstd-dev libxxhash-dev libhdf5-dev libncurses-dev libopenblas-dev'
 test_packages='hdf5-tools libcmocka-dev python3-numpy python3-h5py tmux git clang clang-format man-db'
 
 need() {
