@@ -10,7 +10,7 @@ struct heads {
     int64_t ldq, ldk, ldv;
 };
 
-static float attn_scale(const struct config *cfg, int layer)
+float pass_attn_scale(const struct config *cfg, int layer)
 {
     double s = cfg->scale_attn_weights ? 1 / sqrt((double)cfg->d_head) : 1;
     return (float)(cfg->scale_attn_by_layer ? s / (layer + 1) : s);
@@ -194,7 +194,7 @@ static int attend(struct pass *f, int l, const struct heads *hd, float *z)
         if (!square[i] || !square[n_seq + i])
             return ERR_LIMIT;
     }
-    struct attention a = {f->cfg->n_head, f->cfg->d_head, attn_scale(f->cfg, l), (int)n_seq,
+    struct attention a = {f->cfg->n_head, f->cfg->d_head, pass_attn_scale(f->cfg, l), (int)n_seq,
         b->offset, past, hd->q, k, v, hd->ldq, hd->ldk, hd->ldv, z, C, scores, pattern};
     if (!by_hand)
         return ops_attention(&a, f->o->pool, f->e);

@@ -102,6 +102,26 @@ struct attention {
 int ops_attention(const struct attention *a, struct pool *pool, struct err *e);
 /* The second half alone, for edited patterns: z = pattern v. */
 int ops_attention_mix(const struct attention *a, struct pool *pool, struct err *e);
+/* Attention of copies of one text that differ from it in a few rows (patching, circuits 2.3): they
+ * read the text's keys and values where they are and bring their own for positions own .. own_end.
+ * Queries stand at positions q0, q0 + 1, ... and see keys up to their own position. */
+struct attention_lane {
+    const float *q;             /* first query row */
+    const float *own_k, *own_v; /* first own row, or NULL where own == own_end */
+    float *z;                   /* first output row */
+    int64_t q0, queries, own, own_end;
+    int64_t ldq, ldk, ldv, ldz;
+    int head; /* -1: every head; else this one alone, and all pointers stand at its first column */
+};
+struct attention_lanes {
+    int heads, d_head;
+    float scale;
+    const float *k, *v; /* of the text [n, heads * d_head] */
+    int64_t ldk, ldv, n;
+    const struct attention_lane *lane;
+    int64_t n_lanes;
+};
+int ops_attention_lanes(const struct attention_lanes *a, struct pool *pool, struct err *e);
 /* pattern = softmax(scores) over each causal row, for edited scores. */
 void ops_softmax_causal(float *pattern, const float *scores, int64_t rows, int64_t keys,
     int64_t past, struct pool *pool);

@@ -29,6 +29,8 @@ int pass_done(struct pass *f, enum site s, int layer, float *data);
 /* The same for [H, Tq, Tk] of one input. */
 int pass_done_square(struct pass *f, enum site s, int layer, int input, float *data);
 
+/* What scores are multiplied with. */
+float pass_attn_scale(const struct config *cfg, int layer);
 /* resid_mid [rows, C] = resid_pre + attention of the normalised input y [rows, C]. */
 int pass_attention(
     struct pass *f, int layer, const float *y, const float *resid_pre, float *resid_mid);
