@@ -8,6 +8,8 @@
 #include "model/forward.h"
 #include "model/model.h"
 
+struct pair; /* analysis/pairs.h */
+
 /* One input of a run. */
 struct input {
     const char *text;      /* as given, NULL for --tokens */
@@ -24,7 +26,9 @@ struct ctx {
     const struct args *args; /* this analysis' own parameters */
     const struct input *inputs;
     int n_inputs;
+    const struct pair *pairs;  /* pair i is inputs 2i (clean) and 2i + 1 (corrupt); NULL: none */
     const struct edits *edits; /* resolved; part of every forward pass */
+    uint64_t seed;
     struct pool *pool;
     struct arena *arena;  /* lives as long as the run; what each() takes is given back after it */
     bool folded;          /* the weights view asked for: folded, else raw */
@@ -49,7 +53,8 @@ struct analysis {
     const char *source;            /* paper and equation */
     const struct param *params;
     int n_params;
-    bool is_folded; /* the default weights view */
+    bool is_folded;                                         /* the default weights view */
+    enum { PAIRS_NONE, PAIRS_WELCOME, PAIRS_NEEDED } pairs; /* inputs are pairs of prompts */
     /* Marks the sites and logits it reads. */
     int (*plan)(struct plan *plan, const struct ctx *ctx, struct err *e);
     /* begin and end once a run, each once an input, in order; any may be NULL. */
@@ -71,6 +76,7 @@ struct job {
     int n;
     const struct input *inputs;
     int n_inputs;
+    const struct pair *pairs;  /* NULL, or one for two inputs each */
     const struct edits *edits; /* as typed; resolved here */
     const char *weights;       /* NULL: each analysis' default; "raw" or "folded" */
     bool prepend_bos;

@@ -141,6 +141,8 @@ static int prepare(struct pipeline *pl, struct err *e)
             .args = &job->args[i],
             .inputs = job->inputs,
             .n_inputs = job->n_inputs,
+            .pairs = job->pairs,
+            .seed = job->seed,
             .edits = pl->edits.n ? &pl->edits : NULL,
             .pool = job->pool,
             .arena = &pl->arena,

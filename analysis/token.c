@@ -1,6 +1,9 @@
 #include "analysis/token.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "model/core/text.h"
 
 int ctx_token(int64_t *out, const struct ctx *ctx, const char *text, struct err *e)
 {
@@ -27,4 +30,15 @@ int ctx_pos(int64_t *out, const struct input *in, int64_t pos, struct err *e)
         return err_set(e, ERR_USAGE, "position %lld: input %d has positions 0 to %lld",
             (long long)pos, in->index, (long long)in->n - 1);
     return 0;
+}
+
+const char *token_text(const struct model *m, int64_t id, struct arena *arena, struct err *e)
+{
+    size_t n;
+    const char *bytes = m->tokenizer ? tokenizer_bytes(m->tokenizer, id, &n) : NULL;
+    if (!bytes)
+        return arena_printf(arena, e, "#%lld", (long long)id);
+    if (!memchr(bytes, 0, n) && utf8_valid_prefix(bytes, n) == n)
+        return arena_strndup(arena, bytes, n, e);
+    return text_escaped(bytes, n, 0, arena, e);
 }

@@ -330,14 +330,3 @@ int inputs_load(struct inputs *out, struct session *s, const struct command *c,
             (long long)out->invalid, out->n_invalid, out->n);
     return 0;
 }
-
-const char *token_text(const struct model *m, int64_t id, struct arena *arena, struct err *e)
-{
-    size_t n;
-    const char *bytes = m->tokenizer ? tokenizer_bytes(m->tokenizer, id, &n) : NULL;
-    if (!bytes)
-        return arena_printf(arena, e, "#%lld", (long long)id);
-    if (!memchr(bytes, 0, n) && utf8_valid_prefix(bytes, n) == n)
-        return arena_strndup(arena, bytes, n, e);
-    return text_escaped(bytes, n, 0, arena, e);
-}

@@ -2,6 +2,7 @@
 #define SONDE_APP_INPUTS_H
 
 #include "analysis/analysis.h"
+#include "analysis/token.h"
 #include "app/command.h"
 #include "app/session.h"
 
@@ -45,9 +46,5 @@ int inputs_encode(struct inputs *out, const struct sources *from, const struct m
 /* Both, with the command's flags; no input at all is DEFAULT_PROMPT, and a note says so. */
 int inputs_load(struct inputs *out, struct session *s, const struct command *c,
     const struct model *model, struct arena *arena, struct err *e);
-
-/* A token as text for a label: its characters, bytes that are none escaped; "#ID" without a
- * tokenizer. NULL: out of memory. */
-const char *token_text(const struct model *m, int64_t id, struct arena *arena, struct err *e);
 
 #endif

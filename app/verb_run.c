@@ -3,6 +3,7 @@
 #include "app/edits.h"
 #include "app/inputs.h"
 #include "app/output.h"
+#include "app/pairs_in.h"
 #include "app/show.h"
 #include "app/signals.h"
 
@@ -12,6 +13,7 @@ static int add_inputs(
 {
     for (int i = 0; i < in->n; i++) {
         struct input *one = &in->list[i];
+        const struct arena_mark mark = arena_mark(arena);
         const char **strs = arena_array(arena, (size_t)one->n, sizeof *strs, e);
         if (!strs)
             return ERR_LIMIT;
@@ -21,6 +23,7 @@ static int add_inputs(
         struct report_input ri = {
             .text = one->text, .tokens = one->tokens, .token_str = strs, .n = one->n};
         int rc = report_add_input(&one->index, r, &ri, e);
+        arena_rewind(arena, mark); /* the report has its own copy */
         if (!rc && signals_stopped())
             rc = err_set(e, ERR_CANCEL, "interrupted");
         if (rc)
@@ -30,7 +33,8 @@ static int add_inputs(
 }
 
 static int run_job(struct report *r, struct session *s, const struct command *c, struct model *m,
-    struct inputs *in, const struct edits *edits, struct arena *arena, struct err *e)
+    struct inputs *in, const struct pairs *pairs, const struct edits *edits, struct arena *arena,
+    struct err *e)
 {
     int rc = add_inputs(r, in, m, arena, e);
     if (rc)
@@ -44,6 +48,7 @@ static int run_job(struct report *r, struct session *s, const struct command *c,
         .n = c->n_analyses,
         .inputs = in->list,
         .n_inputs = in->n,
+        .pairs = pairs->list,
         .edits = edits,
         .weights = args_text(&c->args, "weights"),
         .prepend_bos = args_bool(&c->args, "prepend-bos"),
@@ -63,18 +68,20 @@ static int run(struct session *s, const struct command *c, struct err *e)
     const char *path = args_text(&c->args, "output");
     struct model *m;
     struct inputs in;
+    struct pairs pairs = {0};
     struct edits edits;
     int rc = output_check(path, e);
     if (!rc)
         rc = session_model(&m, s, c, e);
     if (!rc)
-        rc = inputs_load(&in, s, c, m, arena, e);
+        rc = pairs_wanted(c) ? pairs_load(&pairs, &in, s, c, m, arena, e)
+                             : inputs_load(&in, s, c, m, arena, e);
     if (!rc)
         rc = edits_load(&edits, c, m, arena, e);
     if (rc)
         return rc;
     if (s->report && !path)
-        return run_job(s->report, s, c, m, &in, &edits, arena, e);
+        return run_job(s->report, s, c, m, &in, &pairs, &edits, arena, e);
     struct report *r = NULL;
     if (s->watch && !path) {
         struct held_report *held = NULL;
@@ -86,7 +93,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
             return e->code;
         }
         s->watch->report(s->watch->arg, held);
-        rc = run_job(r, s, c, m, &in, &edits, arena, e);
+        rc = run_job(r, s, c, m, &in, &pairs, &edits, arena, e);
         if (!rc)
             rc = show_report(s->out, r, c, m, e);
         held_report_release(&held);
@@ -95,13 +102,32 @@ static int run(struct session *s, const struct command *c, struct err *e)
     rc = output_report(&r, path, s, c->text, e);
     if (rc)
         return rc;
-    rc = run_job(r, s, c, m, &in, &edits, arena, e);
+    rc = run_job(r, s, c, m, &in, &pairs, &edits, arena, e);
     if (!rc && !path)
         rc = show_report(s->out, r, c, m, e);
     return output_close(&r, path, rc, s, e);
 }
 
 static const struct param params[] = {
+    {.name = "clean",
+        .type = PARAM_STRING,
+        .metavar = "TEXT",
+        .help = "of a pair: the prompt that is answered rightly, as text or as a list [464, 318] "
+                "of ids"},
+    {.name = "corrupt",
+        .type = PARAM_STRING,
+        .metavar = "TEXT",
+        .help = "of a pair: its twin with another answer"},
+    {.name = "answer",
+        .type = PARAM_STRING,
+        .metavar = "TOKEN",
+        .many = true,
+        .help = "of a pair: the clean prompt's answer, a literal text of one token or #ID"},
+    {.name = "wrong",
+        .type = PARAM_STRING,
+        .metavar = "TOKEN",
+        .many = true,
+        .help = "of a pair: the corrupt prompt's answer"},
     {.name = "weights",
         .type = PARAM_CHOICE,
         .choices = "raw|folded",

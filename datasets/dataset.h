@@ -20,6 +20,7 @@ struct prompt {
 struct item {
     struct prompt clean, corrupt;
     const char *const *answer, *const *wrong;
+    const int32_t *answer_ids, *wrong_ids; /* instead of texts, where the prompts are ids */
     int n_answer, n_wrong;
 };
 
@@ -34,6 +35,10 @@ struct dataset_opts {
     int64_t vocab;  /* of the model, for datasets made of ids; 0: no model */
     int64_t bos_id; /* -1: none */
     int64_t n_ctx;  /* of the model; 0: no model */
+    /* How many tokens a text is to the model, for tasks whose words must be single tokens; NULL: no
+     * model, every word is taken. */
+    int (*count_tokens)(void *arg, const char *text);
+    void *count_arg;
 };
 
 enum dataset_kind { DATASET_DOCUMENTS, DATASET_TASK, DATASET_TOKENS };

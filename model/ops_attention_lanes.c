@@ -99,7 +99,8 @@ static void lane_head(
         bool started = false;
         scores(j, l, s, l->q + col + i * l->ldq, rows, nk, kt, own_kt, spare);
         for (int64_t r = 0; r < rows; r++)
-            j->kern->softmax(s + r * j->lds, s + r * j->lds, a->scale, l->q0 + i + r + 1, nk, NULL);
+            j->kern->softmax(
+                s + r * j->lds, s + r * j->lds, a->scale, l->q0 + i + r + 1, nk, NULL, 0);
         const bool has_own = own_end > own;
         mix(j, z, s, rows, 0, has_own ? own : nk, v, ldv, panel, &started);
         if (has_own) {

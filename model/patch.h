@@ -63,7 +63,8 @@ int patch_sweep(double *values, int64_t n, const struct patch_run *r, const stru
     struct err *e);
 /* The metric of the receiving run itself. */
 int patch_base_value(double *value, const struct patch_run *r, struct pool *pool, struct err *e);
-/* The same cell by a whole forward pass: what the fast one must equal, and the way when edits are on. */
+/* The same cell (NULL: none) by a whole forward pass: what the fast one must equal, and the way when
+ * edits are on. */
 int patch_full(double *value, const struct patch_cell *c, const struct patch_run *r,
     const struct edits *edits, struct pool *pool, struct err *e);
 

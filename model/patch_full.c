@@ -57,14 +57,18 @@ int patch_full(double *value, const struct patch_cell *c, const struct patch_run
     struct trace t;
     struct plan plan;
     struct put what = {c, r};
-    struct hook hook = {c->site, -1, put, &what};
+    struct hook hook = {c ? c->site : SITE_EMBED, -1, put, &what};
     const int64_t T = trace_len(r->base, r->input), offset[2] = {0, T};
     struct batch b = {r->base->batch.tokens + r->base->batch.offset[r->input], offset, 1};
     e->code = 0;
     int rc = plan_init(&plan, &r->p->cfg, &a, e);
     plan.logits = LOGITS_ALL;
-    struct forward_opts o = {
-        .plan = &plan, .edits = edits, .hooks = &hook, .n_hooks = 1, .is_part = true, .pool = pool};
+    struct forward_opts o = {.plan = &plan,
+        .edits = edits,
+        .hooks = c ? &hook : NULL,
+        .n_hooks = c != NULL,
+        .is_part = true,
+        .pool = pool};
     if (!rc)
         rc = forward(&t, r->p, &b, &o, e);
     if (!rc) {

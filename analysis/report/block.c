@@ -72,11 +72,13 @@ static int check_spec(const struct run *run, const struct block_spec *s, struct 
 {
     const char *name = s->name ? s->name : "";
     if (!*name || strlen(name) > 100 || strchr(name, '/') || !strcmp(name, ".") ||
-        !strcmp(name, "axes") || !strncmp(name, "input_", 6))
+        !strcmp(name, "axes") || !strncmp(name, "input_", 6) || !strncmp(name, "length_", 7))
         return err_set(e, ERR_USAGE, "%s: \"%.60s\" cannot name a block", run->name, name);
     if (s->rank < 0 || s->rank > FIELD_MAX_RANK || s->dtype >= DT_COUNT || s->dtype == DT_BF16)
         return err_set(e, ERR_USAGE, "%s/%s: a block has at most %d axes and no BF16 values",
             run->name, name, FIELD_MAX_RANK);
+    if (s->length < 0 || (s->length && s->input >= 0))
+        return err_set(e, ERR_USAGE, "%s/%s: of an input or of a length", run->name, name);
     if (s->input >= run->report->n_inputs)
         return err_set(e, ERR_USAGE, "%s/%s: no input %d", run->name, name, s->input);
     int64_t count = 1;
@@ -190,6 +192,8 @@ static int declare(
         return rc;
     if (spec->input >= 0)
         snprintf(group, sizeof group, "input_%d/", spec->input);
+    else if (spec->length)
+        snprintf(group, sizeof group, "length_%" PRId64 "/", spec->length);
     snprintf(path, sizeof path, "runs/%s/%s%s", run->name, group, spec->name);
     /* A path seen for the first time makes a new word, which spares the search. */
     int64_t before = r->n_words;

@@ -70,7 +70,8 @@ struct column {
 
 struct block_spec {
     const char *name;
-    int input; /* >= 0: under input_K/; -1: of the run */
+    int input;      /* >= 0: under input_K/; -1: of the run */
+    int64_t length; /* > 0: under length_N/, over all inputs of N tokens; input is -1 */
     enum dtype dtype;
     int rank; /* 0: a scalar */
     struct axis axes[FIELD_MAX_RANK];

@@ -29,14 +29,14 @@ struct scale {
 
 /* A group that holds blocks, open while blocks are added to it. */
 struct place {
-    int64_t group, axes;
+    int64_t group, axes, length;
     int input;
     struct scale *scales;
     int n_scales, cap_scales;
 };
 
 struct file_run {
-    struct place own, input; /* the run's group, and that of the input written last */
+    struct place own, input; /* the run's group, and that of the input or length made last */
 };
 
 struct file_block {
@@ -327,7 +327,7 @@ static void place_free(struct place *p)
     free(p->scales);
     h5_release(&p->group);
     h5_release(&p->axes);
-    *p = (struct place){H5I_INVALID_HID, H5I_INVALID_HID, -1, NULL, 0, 0};
+    *p = (struct place){.group = H5I_INVALID_HID, .axes = H5I_INVALID_HID, .input = -1};
 }
 
 /* Writes which blocks use which axis, once for all of them. */
@@ -384,7 +384,8 @@ int file_end_run(struct run *run, struct err *e)
     return rc ? rc : file_flush(run->report, e);
 }
 
-static int open_place(struct place **out, struct run *run, int input, struct err *e)
+static int open_place(
+    struct place **out, struct run *run, const struct block_spec *s, struct err *e)
 {
     struct file_run *f = run->file;
     char name[32];
@@ -392,10 +393,10 @@ static int open_place(struct place **out, struct run *run, int input, struct err
     *out = &f->own;
     if (f->own.group < 0)
         f->own.group = H5Gopen2(run->report->file->runs, run->name, H5P_DEFAULT);
-    if (input < 0 || f->own.group < 0)
+    if ((s->input < 0 && !s->length) || f->own.group < 0)
         return f->own.group < 0 ? h5_fail(e, ERR_OUTPUT, "cannot open run %s", run->name) : 0;
     *out = &f->input;
-    if (f->input.group >= 0 && f->input.input == input)
+    if (f->input.group >= 0 && f->input.input == s->input && f->input.length == s->length)
         return 0;
     if (f->input.group >= 0) {
         rc = place_seal(&f->input, e);
@@ -403,8 +404,12 @@ static int open_place(struct place **out, struct run *run, int input, struct err
         if (!rc)
             rc = file_flush(run->report, e);
     }
-    snprintf(name, sizeof name, "input_%d", input);
-    f->input.input = input;
+    if (s->length)
+        snprintf(name, sizeof name, "length_%lld", (long long)s->length);
+    else
+        snprintf(name, sizeof name, "input_%d", s->input);
+    f->input.input = s->input;
+    f->input.length = s->length;
     if (!rc && H5Lexists(f->own.group, name, H5P_DEFAULT) > 0)
         f->input.group = H5Gopen2(f->own.group, name, H5P_DEFAULT);
     else if (!rc)
@@ -590,7 +595,7 @@ int file_block_create(struct block *b, struct err *e)
     struct place *p;
     int rc = file_block_new(b, e);
     if (!rc)
-        rc = open_place(&p, b->run, b->spec.input, e);
+        rc = open_place(&p, b->run, &b->spec, e);
     if (!rc && f->n_open == MAX_OPEN)
         rc = close_block(f->open[--f->n_open], e);
     if (!rc)

@@ -152,10 +152,16 @@ static int read_spec(struct block_spec *s, bool *known, struct h5_info *info, st
     return rc ? rc : read_about(s, rd, data, e);
 }
 
+/* Whose blocks a group holds: an input's, those of all inputs of a length, or the run's. */
+struct owner {
+    int input;
+    int64_t length;
+};
+
 static int read_block(struct run *run, struct reader *rd, const char *path, const char *name,
-    int input, struct err *e)
+    const struct owner *of, struct err *e)
 {
-    struct block_spec s = {.name = name, .input = input};
+    struct block_spec s = {.name = name, .input = of->input, .length = of->length};
     struct h5_info info;
     struct block *b;
     bool known;
@@ -355,40 +361,43 @@ static int enter(bool *again, struct reader *rd, uint64_t address, struct err *e
     return rc;
 }
 
-/* input_7: 7; anything else: -1. */
-static int input_index(const char *name, int n_inputs)
+/* input_7 and length_16; false: neither. */
+static bool owner_of(struct owner *out, const char *name, int n_inputs)
 {
+    const bool is_length = !strncmp(name, "length_", 7);
     char *end, back[32];
-    if (strncmp(name, "input_", 6))
-        return -1;
-    long k = strtol(name + 6, &end, 10);
-    snprintf(back, sizeof back, "input_%ld", k);
-    return k >= 0 && k < n_inputs && !strcmp(back, name) ? (int)k : -1;
+    if (!is_length && strncmp(name, "input_", 6) != 0)
+        return false;
+    long k = strtol(name + (is_length ? 7 : 6), &end, 10);
+    snprintf(back, sizeof back, is_length ? "length_%ld" : "input_%ld", k);
+    *out = is_length ? (struct owner){-1, k} : (struct owner){(int)k, 0};
+    return !strcmp(back, name) && (is_length ? k > 0 : k >= 0 && k < n_inputs);
 }
 
-/* The blocks of a run's group, or of one of its inputs; unknown groups are passed over. */
+/* The blocks of a run's group, or of a group in it; unknown groups are passed over. */
 static int read_group(
-    struct run *run, struct reader *rd, const char *path, int input, struct err *e)
+    struct run *run, struct reader *rd, const char *path, const struct owner *of, struct err *e)
 {
     H5_AUTO int64_t group = h5_open_group(rd->file, path);
+    const bool is_run = of->input < 0 && !of->length;
     struct h5_link *links;
     int n = 0, rc = group < 0 ? h5_fail(e, ERR_INPUT, "%s cannot be opened", path) : 0;
     if (!rc)
         rc = h5_list(&links, &n, group, &rd->tmp, e);
     if (rc)
         return err_prefix(e, "%s: %s", rd->r->path, path), rc;
-    if (input < 0)
+    if (is_run)
         rc = read_attrs(run, rd, group, e);
     for (int i = 0; i < n && !rc; i++) {
         char below[2 * MAX_PATH + 8];
+        struct owner inner;
         snprintf(below, sizeof below, "%.*s/%.*s", MAX_PATH, path, MAX_PATH, links[i].name);
-        int k = input_index(links[i].name, rd->r->n_inputs);
         if (strlen(below) > MAX_PATH)
             continue;
         if (links[i].is_data)
-            rc = read_block(run, rd, below, links[i].name, input, e);
-        else if (links[i].is_group && input < 0 && k >= 0)
-            rc = read_group(run, rd, below, k, e);
+            rc = read_block(run, rd, below, links[i].name, of, e);
+        else if (links[i].is_group && is_run && owner_of(&inner, links[i].name, rd->r->n_inputs))
+            rc = read_group(run, rd, below, &inner, e);
     }
     return rc;
 }
@@ -410,7 +419,7 @@ static int read_runs(struct reader *rd, struct err *e)
             continue;
         rc = report_new_run(&run, rd->r, links[i].name, analysis ? analysis + 1 : links[i].name, e);
         if (!rc)
-            rc = read_group(run, rd, path, -1, e);
+            rc = read_group(run, rd, path, &(struct owner){-1, 0}, e);
         if (!rc && run_attr(run, "analysis"))
             run->analysis = run_attr(run, "analysis");
     }
@@ -442,7 +451,7 @@ static int read_foreign(
         if (!rc && links[i].is_group && !again)
             rc = read_foreign(run, rd, below, depth + 1, e);
         else if (!rc && links[i].is_data)
-            rc = read_block(run, rd, below, links[i].name, -1, e);
+            rc = read_block(run, rd, below, links[i].name, &(struct owner){-1, 0}, e);
     }
     return rc;
 }

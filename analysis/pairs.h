@@ -1,0 +1,54 @@
+#ifndef SONDE_ANALYSIS_PAIRS_H
+#define SONDE_ANALYSIS_PAIRS_H
+
+#include "analysis/analysis.h"
+#include "datasets/dataset.h"
+#include "model/metric.h"
+
+/* Two prompts that differ in what matters, and what the first should be answered with. */
+struct pair {
+    const struct input *clean, *corrupt; /* NULL: not given (ablations need one prompt alone) */
+    const int32_t *answer, *wrong;       /* token ids; any number of each */
+    int n_answer, n_wrong;
+    const int64_t (*align)[4]; /* spans [c0, c1) of clean and [k0, k1) of corrupt, in order */
+    int n_align;
+    const char *where; /* "pairs.jsonl:7": names it in errors */
+};
+
+struct pairs {
+    struct pair *list;
+    struct input *inputs; /* [2 n]: clean and corrupt of each pair in turn */
+    int n, room;
+};
+
+struct pairs_opts {
+    const struct model *model;
+    bool bos; /* before texts, never before ids */
+    uint64_t seed;
+    struct arena *arena; /* keeps the pairs */
+};
+
+/* Add pairs from a file (.jsonl: clean, corrupt, answer, wrong_answer, align; .tsv and .csv by their
+ * header), a dataset ("ioi:100"), or one prompt a string. A prompt is a text, or ids as in
+ * "[464, 318]"; an answer is a text of one token, or #ID. */
+int pairs_file(struct pairs *p, const char *path, const struct pairs_opts *o, struct err *e);
+int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o, struct err *e);
+struct pair_text {
+    const char *clean, *corrupt, *where;
+    const char *const *answer, *const *wrong;
+    int n_answer, n_wrong;
+};
+int pairs_text(
+    struct pairs *p, const struct pair_text *t, const struct pairs_opts *o, struct err *e);
+/* Call once after the last: sets the pairs' inputs and numbers them. */
+void pairs_finish(struct pairs *p);
+/* One JSON line of a pair; ids where a prompt was given as ids. */
+void pair_json(struct js_out *w, const struct pair *p, const struct model *m);
+
+/* Which position of `from` stands for each position of `to`: map[to->n], -1 where there is none.
+ * *first: where the two first differ (positions before it have the same past). Unequal lengths need
+ * spans; ERR_USAGE names the token where the prompts part. */
+int pair_align(int64_t *map, int64_t *first, const struct pair *p, bool to_corrupt,
+    const struct model *m, struct err *e);
+
+#endif

@@ -1,0 +1,43 @@
+#ifndef SONDE_ANALYSIS_PATCH_MENU_H
+#define SONDE_ANALYSIS_PATCH_MENU_H
+
+#include "model/core/field.h"
+#include "model/patch.h"
+
+/* What a sweep walks over. */
+enum patch_form {
+    FORM_POS,        /* [layer, pos] */
+    FORM_HEAD,       /* [layer, head]: every position */
+    FORM_HEAD_POS,   /* [layer, pos, head] */
+    FORM_DEST,       /* [layer, head, dest_pos] */
+    FORM_EVERY_DEST, /* [layer, dest_pos, head]: the same inside attn_head_by_pos_every */
+    FORM_DEST_SRC,   /* [layer, head, dest_pos, src_pos] */
+    FORM_UNIT,       /* [layer, neuron]: every position */
+    FORM_UNIT_POS    /* [layer, pos, neuron] */
+};
+
+#define MENU_PARTS 5
+/* A sweep by name. TransformerLens' get_act_patch_NAME has the same axes in the same order; its
+ * "every" sweeps put several sites on a first axis. */
+struct patch_menu {
+    const char *name;
+    int n_parts;
+    struct {
+        enum site site;
+        enum patch_form form;
+        const char *label;
+    } part[MENU_PARTS];
+    const char *long_name;
+};
+
+/* The names of "resid_pre,head_z"; ERR_USAGE lists the nearest. out has room for max. */
+int patch_menu_parse(
+    const struct patch_menu **out, int *n, int max, const char *list, struct err *e);
+/* Axes of a part for T positions; returns how many. */
+int patch_form_axes(struct axis *out, enum patch_form f, const struct config *cfg, int64_t T);
+int64_t patch_form_cells(enum patch_form f, const struct config *cfg, int64_t T); /* of a layer */
+/* Cell i of a sweep, last layer first; *at is its place in [layer, ...]. */
+void patch_form_cell(struct patch_cell *out, int64_t *at, enum site s, enum patch_form f,
+    const struct config *cfg, int64_t T, int64_t i);
+
+#endif
