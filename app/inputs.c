@@ -212,8 +212,8 @@ static int add_dataset(struct sources *s, const char *spec, uint64_t seed,
     return rc;
 }
 
-int sources_gather(struct sources *out, const struct command *c, const struct model *model,
-    struct arena *arena, struct err *e)
+static int gather(struct sources *out, const struct command *c, const struct model *model,
+    bool files, struct arena *arena, struct err *e)
 {
     const struct param_value *prompt = args_get(&c->args, "prompt");
     const struct param_value *file = args_get(&c->args, "file");
@@ -224,7 +224,7 @@ int sources_gather(struct sources *out, const struct command *c, const struct mo
     *out = (struct sources){0};
     for (int i = 0; i < prompt->n_texts && !rc; i++)
         rc = add_text(out, prompt->texts[i], strlen(prompt->texts[i]), "-p", arena, e);
-    for (int i = 0; i < file->n_texts && !rc; i++)
+    for (int i = 0; files && i < file->n_texts && !rc; i++)
         rc = add_file(out, file->texts[i], args_bool(&c->args, "lines"), arena, e);
     for (int i = 0; i < tokens->n_texts && !rc; i++)
         rc = add_ids(out, tokens->texts[i], arena, e);
@@ -232,6 +232,18 @@ int sources_gather(struct sources *out, const struct command *c, const struct mo
         rc = add_dataset(
             out, dataset, seed < 0 ? 0 : (uint64_t)c->args.values[seed].i, model, arena, e);
     return rc;
+}
+
+int sources_gather(struct sources *out, const struct command *c, const struct model *model,
+    struct arena *arena, struct err *e)
+{
+    return gather(out, c, model, true, arena, e);
+}
+
+int sources_gather_given(struct sources *out, const struct command *c, const struct model *model,
+    struct arena *arena, struct err *e)
+{
+    return gather(out, c, model, false, arena, e);
 }
 
 static int encode_text(struct input *out, struct inputs *all, const struct source *from,

@@ -27,6 +27,10 @@ struct sources {
 int sources_gather(struct sources *out, const struct command *c, const struct model *model,
     struct arena *arena, struct err *e);
 
+/* The same without -f, which a verb may want to read in its own way. */
+int sources_gather_given(struct sources *out, const struct command *c, const struct model *model,
+    struct arena *arena, struct err *e);
+
 struct inputs {
     struct input *list;
     int n;

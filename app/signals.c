@@ -20,6 +20,8 @@ void signals_install(void)
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    /* A file larger than is allowed is an error of the write that finds out. */
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 bool signals_stopped(void)

@@ -55,6 +55,20 @@ void tokenizer_release(struct tokenizer **t)
     *t = NULL;
 }
 
+/* Words do not reach across such a place (pretoken.c), but an added token may: by blanks in its text,
+ * by taking those beside it, or by asking what stands there. */
+bool tokenizer_cuts_at_blanks(const struct tokenizer *t)
+{
+    bool cuts = t->use_regex && !t->add_prefix_space;
+    for (int i = 0; i < t->added.n && cuts; i++) {
+        const struct added *k = &t->added.list[i];
+        cuts = !k->lstrip && !k->rstrip;
+        for (size_t c = 0; c < k->n && cuts; c++)
+            cuts = (unsigned char)k->text[c] > ' ';
+    }
+    return cuts;
+}
+
 int64_t tokenizer_size(const struct tokenizer *t)
 {
     return t->vocab.n;

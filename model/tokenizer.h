@@ -41,6 +41,9 @@ enum encode_flags {
 /* Any bytes; invalid UTF-8 becomes U+FFFD as in Python's errors="replace". No BOS is added. */
 int tokenizer_encode(struct encoding *out, const struct tokenizer *t, const char *text, size_t n,
     unsigned flags, struct arena *arena, struct err *e);
+/* Whether a text may be cut before the blanks behind a character that is none, and its parts be
+ * encoded apart (the later ones with ENCODE_NO_PREFIX), for the same tokens. */
+bool tokenizer_cuts_at_blanks(const struct tokenizer *t);
 int64_t tokenizer_size(const struct tokenizer *t); /* largest id + 1 */
 /* The bytes of a token (specials: their text). Borrowed; not NUL-terminated. NULL: no such id. */
 const char *tokenizer_bytes(const struct tokenizer *t, int64_t id, size_t *n);

@@ -182,13 +182,14 @@ static hid_t group_props(hid_t class)
     return p;
 }
 
-int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
+static int create_file(
+    int64_t *file, const char *path, bool aligned, H5F_libver_t newest, struct err *e)
 {
     H5_SCOPE;
     H5_AUTO hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5_AUTO hid_t create = group_props(H5P_FILE_CREATE);
     H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
-    H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18);
+    H5Pset_libver_bounds(access, H5F_LIBVER_V18, newest);
     H5Pset_file_locking(access, false, true); /* the caller holds a lock of its own */
     /* A chunk of a growing table is written again with every flush: within one page, where a killed
      * process cannot leave half a write. */
@@ -205,6 +206,16 @@ int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
     H5Pset_obj_track_times(create, false);
     *file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
     return *file < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write %s", path) : 0;
+}
+
+int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
+{
+    return create_file(file, path, aligned, H5F_LIBVER_V18, e);
+}
+
+int h5_create_virtual(int64_t *file, const char *path, struct err *e)
+{
+    return create_file(file, path, false, H5F_LIBVER_V110, e);
 }
 
 int h5_group(int64_t *out, int64_t where, const char *name, struct err *e)

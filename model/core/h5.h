@@ -29,6 +29,8 @@ bool h5_dtype(enum dtype *out, int64_t type); /* false: not a number sonde knows
 /* Objects of 1.8 form, which stay readable after kill -9 if flushed; no times are stored, so equal
  * writes give equal bytes. `aligned`: large objects on 4 KiB boundaries. */
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e);
+/* The same where virtual datasets are to go, which need the 1.10 form. */
+int h5_create_virtual(int64_t *file, const char *path, struct err *e);
 int h5_open(int64_t *file, const char *path, struct err *e);
 bool h5_is_checked(
     const char *path); /* of a format whose metadata have checksums, as h5_create's */
