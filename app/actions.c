@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/history.h"
 #include "app/workbench.h"
 
 /* What keys do. One function a row of keys.def. */
@@ -14,7 +15,7 @@ static struct pane *focused(struct workbench *wb)
 static void open_line(struct workbench *wb, enum ask_for what, const char *text)
 {
     wb->input = what;
-    wb->at_history = wb->n_history;
+    history_rest(wb->history);
     line_set(&wb->line, text);
 }
 
@@ -380,141 +381,4 @@ void act_prev_match(struct workbench *wb, const struct key *k)
 {
     (void)k;
     search_next(wb, -1);
-}
-
-/* --- Where keys go ----------------------------------------------------------------------------- */
-
-static void finish_line(struct workbench *wb)
-{
-    enum ask_for what = wb->input;
-    char *text = strdup(wb->line.text);
-    wb->input = INPUT_NONE;
-    if (!text)
-        return;
-    if (what == INPUT_COMMAND)
-        colon_run(wb, text);
-    else if (what == INPUT_SEARCH)
-        search_set(wb, text);
-    else if (what == INPUT_EXPORT)
-        export_pane(wb, text);
-    free(text);
-}
-
-static void history_step(struct workbench *wb, int step)
-{
-    int to = wb->at_history + step;
-    if (wb->input != INPUT_COMMAND || to < 0 || to > wb->n_history)
-        return;
-    wb->at_history = to;
-    line_set(&wb->line, to < wb->n_history ? wb->history[to] : "");
-}
-
-static void prompt_key(struct workbench *wb, const struct key *k)
-{
-    if (!strcmp(k->name, "Enter")) {
-        wb->input = INPUT_NONE;
-        if (strcmp(wb->prompt.text, wb->shown_prompt) != 0) {
-            workbench_remember(wb);
-            wb->sel.pos = -1;
-            workbench_run_prompt(wb);
-        }
-        workbench_focus(wb, wb->main_focus);
-    } else if (!strcmp(k->name, "Esc")) {
-        wb->input = INPUT_NONE;
-        line_set(&wb->prompt, wb->shown_prompt);
-        workbench_focus(wb, wb->main_focus);
-    } else if (!strcmp(k->name, "Tab")) {
-        wb->input = INPUT_NONE;
-        workbench_step(wb, 1);
-    } else {
-        line_key(&wb->prompt, k);
-    }
-}
-
-static void line_input(struct workbench *wb, const struct key *k)
-{
-    if (!strcmp(k->name, "Enter"))
-        finish_line(wb);
-    else if (!strcmp(k->name, "Esc") || (!strcmp(k->name, "Backspace") && !wb->line.n))
-        wb->input = INPUT_NONE;
-    else if (!strcmp(k->name, "Tab") && wb->input == INPUT_COMMAND)
-        colon_complete(wb);
-    else if (!strcmp(k->name, "Up") || !strcmp(k->name, "Ctrl-P"))
-        history_step(wb, -1);
-    else if (!strcmp(k->name, "Down") || !strcmp(k->name, "Ctrl-N"))
-        history_step(wb, 1);
-    else
-        line_key(&wb->line, k);
-}
-
-static void mouse(struct workbench *wb, const struct key *k)
-{
-    for (int i = 0; i < PANE_SLOTS; i++) {
-        struct pane *p = &wb->panes[i];
-        struct rect r = p->rect;
-        struct view_data d;
-        struct mark marks[PANE_HITS + 8];
-        if (k->x < r.x || k->y < r.y || k->x >= r.x + r.w || k->y >= r.y + r.h)
-            continue;
-        if (strcmp(k->name, "Mouse") != 0) {
-            int was = wb->focus;
-            wb->focus = p->slot;
-            for (int n = 0; n < 3; n++)
-                workbench_move(wb, k->name[5] == 'U' ? MOVE_UP : MOVE_DOWN);
-            wb->focus = was;
-            return;
-        }
-        workbench_focus(wb, p->slot);
-        if (p->id == PANE_PROMPT) {
-            wb->input = INPUT_PROMPT;
-            return;
-        }
-        pane_data(wb, p, &d, marks);
-        int64_t pos = wb->sel.pos;
-        if (d.n && p->view->pick && p->view->pick(&d, &p->st, k->x, k->y) && p->class->lead)
-            p->class->lead(wb, p);
-        if (wb->sel.pos != pos)
-            workbench_selected(wb);
-        return;
-    }
-}
-
-void workbench_key(struct workbench *wb, const struct key *k)
-{
-    if (!strcmp(k->name, "Stop") || !strcmp(k->name, "Ctrl-C")) {
-        wb->wants_quit = true;
-        return;
-    }
-    if (!strcmp(k->name, "Resize") || !strcmp(k->name, "Wake"))
-        return;
-    if (!strcmp(k->name, "Ctrl-Z")) {
-        wb->wants_suspend = true;
-        return;
-    }
-    wb->message[0] = '\0';
-    if (wb->overlay) {
-        wb->overlay->key(wb, k);
-    } else if (!strcmp(k->name, "Mouse") || !strncmp(k->name, "Wheel", 5)) {
-        wb->input = wb->input == INPUT_PROMPT ? wb->input : INPUT_NONE;
-        mouse(wb, k);
-        if (wb->focus != PANE_PROMPT && wb->input == INPUT_PROMPT)
-            wb->input = INPUT_NONE;
-    } else if (wb->input == INPUT_PROMPT) {
-        prompt_key(wb, k);
-    } else if (wb->input != INPUT_NONE) {
-        line_input(wb, k);
-    } else if (k->paste) {
-        /* Text pasted over the panes can only be meant for the prompt. */
-        act_edit_prompt(wb, k);
-        line_set(&wb->prompt, k->paste);
-    } else {
-        struct pane *p = focused(wb);
-        int row = key_find(p->class->name, k->name);
-        if (p->class->key && p->class->key(wb, p, k))
-            return;
-        if (row >= 0)
-            key_row(row)->act(wb, k);
-        else if (k->text[0])
-            workbench_say(wb, false, "%s does nothing here; ? lists the keys", k->name);
-    }
 }

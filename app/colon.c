@@ -4,6 +4,9 @@
 #include <string.h>
 
 #include "app/command.h"
+#include "app/desk.h"
+#include "app/history.h"
+#include "app/journal.h"
 #include "app/words.h"
 #include "app/workbench.h"
 
@@ -100,6 +103,7 @@ void colon_select(struct workbench *wb, const char *arg)
             return;
         }
         *parts[i].value = v;
+        wb->has_selection = true;
         arg = end + strspn(end, " ");
     }
     workbench_clamp(wb);
@@ -129,6 +133,26 @@ void colon_clear(struct workbench *wb, const char *arg)
     workbench_edited(wb);
 }
 
+void colon_edits(struct workbench *wb, const char *arg)
+{
+    struct arena scratch = {0};
+    struct err e = {0};
+    char **words;
+    int n;
+    if (words_split(&words, &n, arg, &scratch, &e)) {
+        workbench_say(wb, true, "%s", e.msg);
+    } else {
+        workbench_remember(wb);
+        for (int i = 0; i < wb->n_edits; i++)
+            free(wb->edits[i]);
+        wb->n_edits = 0;
+        for (int i = 0; i < n; i++)
+            workbench_edit(wb, words[i]);
+        workbench_edited(wb);
+    }
+    arena_release(&scratch);
+}
+
 void colon_model(struct workbench *wb, const char *arg)
 {
     workbench_open(wb, arg);
@@ -137,8 +161,10 @@ void colon_model(struct workbench *wb, const char *arg)
 void colon_bos(struct workbench *wb, const char *arg)
 {
     bool want = strcmp(arg, "off") != 0;
-    if (want != wb->bos)
-        workbench_key(wb, &(struct key){.name = "B"});
+    if (wb->is_replaying)
+        wb->bos = want;
+    else if (want != wb->bos)
+        act_toggle_bos(wb, NULL);
 }
 
 /* "no theme "x"; there are night, day": from the list. */
@@ -176,6 +202,21 @@ void colon_keys(struct workbench *wb, const char *arg)
     workbench_help(wb);
 }
 
+/* Reopens an earlier session: what it showed is undone by nothing, so the present one is kept in its
+ * own log. */
+void colon_session(struct workbench *wb, const char *arg)
+{
+    char path[4096];
+    struct err e = {0};
+    if (journal_find(path, sizeof path, *arg ? arg : "last", wb->engine->log, &e) ||
+        journal_replay(wb, path, &e)) {
+        workbench_say(wb, true, "%s", e.msg);
+        return;
+    }
+    workbench_open(wb, *wb->asked_model ? wb->asked_model : wb->model_name);
+    workbench_say(wb, false, "reopened %s", path);
+}
+
 void colon_quit(struct workbench *wb, const char *arg)
 {
     (void)arg;
@@ -208,12 +249,7 @@ const struct word *word_find(const char *name)
 
 static void remember_command(struct workbench *wb, const char *line)
 {
-    char **grown = realloc(wb->history, (size_t)(wb->n_history + 1) * sizeof *grown);
-    if (grown) {
-        wb->history = grown;
-        if ((wb->history[wb->n_history] = strdup(line)))
-            wb->n_history++;
-    }
+    history_add(wb->history, line);
     if (line == wb->last_command)
         return;
     free(wb->last_command);
@@ -286,6 +322,24 @@ static void run_verb(struct workbench *wb, const char *line)
     arena_release(&arena);
 }
 
+static void run_word(struct workbench *wb, const struct word *w, const char *typed)
+{
+    struct arena scratch = {0};
+    struct err e;
+    /* A token's leading space is part of it; elsewhere blanks around a word are not. */
+    if (w->run != colon_target && w->run != colon_versus && w->run != colon_prompt)
+        while (isspace((unsigned char)*typed))
+            typed++;
+    const char *arg = w->run == colon_edits ? typed : desk_argument(typed, &scratch, &e);
+    if (!arg)
+        workbench_say(wb, true, "%s", e.msg);
+    else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session)
+        workbench_say(wb, true, ":%s needs %s", w->name, w->arg);
+    else
+        w->run(wb, arg);
+    arena_release(&scratch);
+}
+
 void colon_run(struct workbench *wb, const char *line)
 {
     char name[32];
@@ -299,15 +353,7 @@ void colon_run(struct workbench *wb, const char *line)
     const struct word *o = word_find(name);
     const struct verb *v = o ? NULL : verb_find(name);
     if (o) {
-        const char *arg = line + n + (line[n] != '\0');
-        /* A token's leading space is part of it; elsewhere blanks around a word are not. */
-        if (o->run != colon_target && o->run != colon_versus && o->run != colon_prompt)
-            while (isspace((unsigned char)*arg))
-                arg++;
-        if (*o->arg && !*arg && o->run != colon_prompt)
-            workbench_say(wb, true, ":%s needs %s", o->name, o->arg);
-        else
-            o->run(wb, arg);
+        run_word(wb, o, line + n + (line[n] != '\0'));
     } else if (v && !v->is_hidden) {
         run_verb(wb, line);
     } else {

@@ -5,6 +5,7 @@
 
 #include "app/command.h"
 #include "app/flags.h"
+#include "app/log.h"
 #include "app/options.h"
 #include "app/workbench.h"
 #include "datasets/dataset.h"
@@ -177,6 +178,16 @@ static void analyses_list(struct choices *c)
     }
 }
 
+static void sessions(struct choices *c)
+{
+    const char *paths[100];
+    struct err e;
+    int n = log_list(paths, 100, c->wb->engine->log, &c->arena, &e);
+    add(c, "last");
+    for (int i = 0; i < n; i++)
+        add(c, paths[i]);
+}
+
 static void dataset_names(struct choices *c)
 {
     for (int i = 0; i < n_datasets; i++)
@@ -189,7 +200,7 @@ static const struct {
 } sources[] = {{"model", models}, {"switch", switches}, {"edit", edits}, {"token", tokens},
     {"head", heads}, {"layout", layouts}, {"pane", panes}, {"split", splits}, {"view", all_views},
     {"theme", all_themes}, {"setting", settings}, {"file", files}, {"analysis", analyses_list},
-    {"dataset", dataset_names}};
+    {"dataset", dataset_names}, {"session", sessions}};
 
 static void from_source(struct choices *c, const char *name)
 {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/inputs.h"
+#include "app/log.h"
 #include "app/session.h"
 #include "app/signals.h"
 #include "app/words.h"
@@ -203,10 +204,15 @@ static int run(struct answer *a, struct worker *w, const struct analysis *const 
         .edits = edits,
         .prepend_bos = bos,
         .pool = w->session->pool,
+        .seed = (uint64_t)args_int(&w->command->args, "seed"),
         .max_bytes = (size_t)args_int(&w->command->args, "max-mem"),
         .progress = progress,
         .progress_arg = w};
-    return job_run(a->report, &job, e);
+    int rc = job_run(a->report, &job, e);
+    const char *line = rc || !w->base.log ? NULL : log_run_line(w->model_name, &job, &a->arena, e);
+    if (line)
+        log_ran(w->base.log, line, a->report);
+    return rc;
 }
 
 static int take_field(
@@ -585,6 +591,8 @@ static void run_job(struct worker *w)
         a->report = a->held ? a->held->report : NULL;
         state_facts(&a->facts, a->model);
     }
+    if (rc >= 0 && w->base.log)
+        log_ran(w->base.log, line, a ? a->report : NULL);
     jobs_end(w->base.jobs, job.id,
         rc >= 0            ? JOB_DONE
         : rc == ERR_CANCEL ? JOB_CANCELLED

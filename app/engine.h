@@ -10,6 +10,7 @@
  * answered first, each kind once; then the job has the next slice. */
 struct session;
 struct command;
+struct log;
 
 enum ask {
     ASK_MODEL,   /* open it */
@@ -86,6 +87,7 @@ struct engine {
     void (*state)(const struct engine *g, struct engine_state *out);
     int wake_fd;       /* readable when something happened; -1: none */
     struct jobs *jobs; /* NULL: commands are answered at once */
+    struct log *log;   /* where what was computed is recorded; NULL: nowhere */
 };
 
 /* The real one: opens models through the session, which nobody else may use meanwhile. */

@@ -50,6 +50,12 @@ void option_mouse(struct workbench *wb, const struct param_value *v)
     wb->has_mouse = v->b;
 }
 
+/* Decided when the session begins. */
+void option_record(struct workbench *wb, const struct param_value *v)
+{
+    (void)wb, (void)v;
+}
+
 void colon_set(struct workbench *wb, const char *arg)
 {
     struct arena arena = {0};

@@ -310,6 +310,7 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
     static const char *const leads[] = {
         [INPUT_COMMAND] = ":", [INPUT_SEARCH] = "/", [INPUT_EXPORT] = "export to: "};
     int x = r.x + 1;
+    wb->n_buttons = 0;
     if (wb->input == INPUT_COMMAND || wb->input == INPUT_SEARCH || wb->input == INPUT_EXPORT) {
         x += canvas_text(c, x, r.y, -1, STYLE(KEY), leads[wb->input]);
         int room = *wb->message ? (r.w - x) / 2 : r.w - x - 1;
@@ -343,6 +344,7 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
         int w = canvas_columns(c, k->key) + 1 + canvas_columns(c, k->footer);
         if (x + w > r.x + r.w - 1)
             break;
+        wb->buttons[wb->n_buttons++] = (struct button){{x, r.y, w, 1}, i};
         x += canvas_text(c, x, r.y, -1, STYLE(KEY), k->key) + 1;
         x += canvas_text(c, x, r.y, -1, STYLE(DIM), k->footer) + 3;
         shown++;

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "app/desk.h"
 #include "app/help.h"
 #include "model/core/machine.h"
 
@@ -50,6 +51,8 @@ int session_parse(struct command *out, const struct session *s, char *const *wor
         if (from >= 0 && to >= 0 && s->outer->values[from].is_set && !out->args.values[to].is_set)
             out->args.values[to] = s->outer->values[from];
     }
+    if (!rc && s->desk)
+        rc = desk_fill(s->desk, out, e);
     return rc;
 }
 

@@ -18,6 +18,8 @@ struct watch {
     void *arg;
 };
 
+struct desk;
+
 /* What commands share from the first to the last of a process: the model that is open, the threads,
  * where text goes. One command runs at a time. */
 struct session {
@@ -33,6 +35,7 @@ struct session {
     const struct args
         *outer; /* of a batch or the workbench, whose commands these are; NULL: none */
     const struct watch *watch; /* NULL: nobody */
+    const struct desk *desk;   /* of a batch: what its words have said; NULL: none */
 };
 
 void session_init(struct session *s);

@@ -1,19 +1,23 @@
 #include <string.h>
 
+#include "app/colon.h"
+#include "app/desk.h"
 #include "app/output.h"
 #include "app/signals.h"
 #include "app/words.h"
 #include "model/core/stream.h"
 
 /* A line may begin with the program's name, as in a log or a shell script. */
-static int run_line(struct session *s, const char *line, struct err *e)
+static int run_line(struct session *s, struct desk *desk, const char *line, struct err *e)
 {
     struct arena arena = {0};
     char **words;
     int n, rc = words_split(&words, &n, line, &arena, e);
     if (!rc && n) {
         int skip = !strcmp(words[0], "sonde");
-        if (n > skip && (!strcmp(words[skip], "batch") || !verb_find(words[skip])))
+        if (!skip && word_find(words[0]))
+            rc = desk_word(desk, line, e);
+        else if (n > skip && (!strcmp(words[skip], "batch") || !verb_find(words[skip])))
             rc = err_set(e, ERR_USAGE,
                 "\"%.40s\" is no command of a batch (sonde --help lists all)", words[skip]);
         else if (n > skip)
@@ -23,7 +27,8 @@ static int run_line(struct session *s, const char *line, struct err *e)
     return rc;
 }
 
-static int run_lines(struct session *s, struct stream *in, const char *path, struct err *e)
+static int run_lines(
+    struct session *s, struct desk *desk, struct stream *in, const char *path, struct err *e)
 {
     const char *line;
     size_t n;
@@ -32,7 +37,8 @@ static int run_lines(struct session *s, struct stream *in, const char *path, str
         if (strlen(line) != n)
             rc = err_set(e, ERR_INPUT, "a NUL byte; a batch is text");
         else
-            rc = signals_stopped() ? err_set(e, ERR_CANCEL, "interrupted") : run_line(s, line, e);
+            rc = signals_stopped() ? err_set(e, ERR_CANCEL, "interrupted")
+                                   : run_line(s, desk, line, e);
         if (rc < 0) {
             err_prefix(e, "%s:%lld", path, (long long)stream_lines(in));
             return rc;
@@ -58,11 +64,16 @@ static int run(struct session *s, const struct command *c, struct err *e)
     struct report *outer = s->report;
     const struct args *outer_args = s->outer;
     bool was_quiet = s->is_quiet;
+    const struct desk *outer_desk = s->desk;
+    struct desk desk = {0};
     s->outer = &c->args;
+    s->desk = &desk;
     if (path)
         rc = output_report(&s->report, path, s, c->text, e);
     if (!rc)
-        rc = run_lines(s, in, c->operands[0], e);
+        rc = run_lines(s, &desk, in, c->operands[0], e);
+    s->desk = outer_desk;
+    desk_release(&desk);
     s->is_quiet = was_quiet;
     s->outer = outer_args;
     if (path)
@@ -80,7 +91,9 @@ const struct verb verb_batch = {
         "The file holds commands as they are typed after sonde; the word sonde itself may stand "
         "first. Words are quoted as in a shell, a line that begins with # is a comment, and - "
         "reads standard input. With -o the runs of all lines go to one report. The first error "
-        "ends the batch. A session log is such a file.",
+        "ends the batch. A session log is such a file: its words of the workbench (model, prompt, "
+        "bos, "
+        "edit) hold for the lines behind them, and those about the screen are passed over.",
     .example = "  run lens -p 'Mara went to the'\n"
                "  run dla -p 'Mara went to the' --target ' harbour'",
     .sets = FLAGS_OUTPUT | FLAGS_ENGINE,

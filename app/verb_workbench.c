@@ -3,8 +3,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/history.h"
 #include "app/inputs.h"
+#include "app/journal.h"
+#include "app/log.h"
 #include "app/options.h"
+#include "app/output.h"
 #include "app/session.h"
 #include "app/term.h"
 #include "app/workbench.h"
@@ -14,6 +18,7 @@ static int loop(struct workbench *wb, struct term *t, struct err *e)
 {
     struct canvas c;
     int w, h;
+    bool journal_waits = false;
     term_size(t, &w, &h);
     int rc = canvas_init(&c, w, h, e);
     if (rc)
@@ -29,12 +34,16 @@ static int loop(struct workbench *wb, struct term *t, struct err *e)
         workbench_draw(wb, &c);
         term_draw(t, &c, wb->cursor_x, wb->cursor_y);
         wb->engine->state(wb->engine, &s);
-        int got = term_key(&k, t, wb->engine->wake_fd, s.is_busy || s.has_job ? 250 : -1);
+        int got = term_key(&k, t, wb->engine->wake_fd,
+            s.is_busy || s.has_job ? 250
+            : journal_waits        ? 1100
+                                   : -1);
         for (int n = 0; got == 1 && n < 64 && !wb->wants_quit; n++) {
             workbench_key(wb, &k);
             got = term_key(&k, t, -1, 0);
         }
         workbench_poll(wb);
+        journal_waits = wb->journal && journal_note(wb->journal, wb, false);
         if (wb->copied) {
             if (!term_copy(t, wb->copied))
                 workbench_say(wb, true, "too long for the clipboard of a terminal; e exports it");
@@ -65,11 +74,67 @@ static int first_prompt(
     return rc;
 }
 
+/* The log of the session, and with -o the document that gets every run. */
+static int open_records(struct report **report, struct workbench *wb, struct session *s,
+    const struct command *c, struct err *e)
+{
+    struct err lost = {0};
+    const char *path = args_text(&c->args, "output"), *log = args_text(&c->args, "log");
+    char line[128];
+    if (!args_bool(&c->args, "record") && !path && !log)
+        return 0;
+    if (output_check(path, e))
+        return e->code;
+    if (log_open(&wb->engine->log, log, log || path ? e : &lost)) {
+        /* A home that cannot be written is no reason not to work. */
+        if (log || path)
+            return e->code;
+        workbench_say(wb, false, "this session is not recorded: %s", lost.msg);
+        return 0;
+    }
+    snprintf(line, sizeof line, "# sonde %s, a session; sonde batch replays it", SONDE_VERSION);
+    log_line(wb->engine->log, line);
+    int rc = journal_open(&wb->journal, wb->engine->log, e);
+    if (!rc && path)
+        rc = output_report(report, path, s, c->text, e);
+    if (!rc && path)
+        log_keep(wb->engine->log, *report);
+    return rc;
+}
+
+/* Where the session begins: an earlier one, then what the command line says. */
+static int set_up(struct workbench *wb, const struct command *c, struct err *e)
+{
+    const struct param_value *edits = args_get(&c->args, "edit");
+    const struct param_value *bos = args_get(&c->args, "prepend-bos");
+    const struct param_value *model = args_get(&c->args, "model");
+    const char *resume = args_text(&c->args, "session");
+    if (!resume && args_bool(&c->args, "resume"))
+        resume = "last";
+    char path[4096];
+    wb->bos = bos->has ? bos->b : true;
+    options_apply(wb, &c->args);
+    if (resume) {
+        int rc = journal_find(path, sizeof path, resume, wb->engine->log, e);
+        if (!rc)
+            rc = journal_replay(wb, path, e);
+        if (rc)
+            return rc;
+    }
+    for (int i = 0; i < edits->n_texts; i++)
+        workbench_edit(wb, edits->texts[i]);
+    workbench_open(
+        wb, resume && !model->is_set && *wb->asked_model ? wb->asked_model : model->text);
+    return 0;
+}
+
 static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct engine *g = NULL;
     struct term *t = NULL;
     struct workbench wb = {0};
+    struct report *report = NULL;
+    struct log *log = NULL;
     const char *prompt;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return err_set(e, ERR_USAGE,
@@ -80,14 +145,13 @@ static int run(struct session *s, const struct command *c, struct err *e)
         rc = engine_create(&g, s, c, e);
     if (!rc)
         rc = workbench_init(&wb, g, prompt, true, e);
+    if (!rc)
+        rc = history_load(wb.history, e);
+    if (!rc)
+        rc = open_records(&report, &wb, s, c, e);
+    if (!rc)
+        rc = set_up(&wb, c, e);
     if (!rc) {
-        const struct param_value *edits = args_get(&c->args, "edit");
-        const struct param_value *bos = args_get(&c->args, "prepend-bos");
-        wb.bos = bos->has ? bos->b : true;
-        for (int i = 0; i < edits->n_texts; i++)
-            workbench_edit(&wb, edits->texts[i]);
-        workbench_open(&wb, args_text(&c->args, "model"));
-        options_apply(&wb, &c->args);
         struct term_opts opts = {.colour = args_text(&c->args, "color"),
             .ascii = args_bool(&c->args, "ascii"),
             .no_mouse = !wb.has_mouse};
@@ -96,17 +160,36 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!rc)
         rc = loop(&wb, t, e);
     term_close(&t);
+    if (wb.journal)
+        journal_note(wb.journal, &wb, true);
+    log = g ? g->log : NULL;
     engine_release(&g);
     workbench_release(&wb);
-    return rc;
+    log_release(&log);
+    return output_close(&report, args_text(&c->args, "output"), rc, s, e);
 }
+
+static const struct param params[] = {
+#define OPTION(n, t, d, c, h) {.name = #n, .type = t, .def = d, .choices = c, .help = h},
+#include "app/options.def"
+#undef OPTION
+    {.name = "resume", .type = PARAM_BOOL, .help = "reopen the last session"},
+    {.name = "session",
+        .type = PARAM_STRING,
+        .metavar = "LOG",
+        .help = "reopen an earlier session: its log, or 2 for the last but one"},
+    {.name = "log",
+        .type = PARAM_FILE,
+        .metavar = "FILE",
+        .help = "record the session here, not in a new file under $XDG_STATE_HOME/sonde/sessions"},
+};
 
 const struct verb verb_workbench = {
     .name = "workbench",
     .brief = "open the workbench",
-    .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_ENGINE | FLAGS_EDIT | FLAGS_SEED,
-    .params = option_params,
-    .n_params = OPTION_COUNT,
+    .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_ENGINE | FLAGS_EDIT | FLAGS_SEED | FLAGS_OUTPUT,
+    .params = params,
+    .n_params = (int)(sizeof params / sizeof *params),
     .is_hidden = true,
     .run = run,
 };

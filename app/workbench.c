@@ -1,5 +1,8 @@
 #include "app/workbench.h"
 
+#include "app/history.h"
+#include "app/journal.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +39,8 @@ int workbench_init(
     for (int i = 0; i < LAYOUTS; i++)
         layout_preset(&wb->layouts[i], i + 1);
     wb->sel.pos = -1;
+    if (history_open(&wb->history, e))
+        return e->code;
     wb->shown_prompt = strdup("");
     if (!wb->shown_prompt || !line_set(&wb->prompt, prompt) || !line_set(&wb->line, ""))
         return err_set(e, ERR_LIMIT, "no memory for the workbench");
@@ -51,9 +56,8 @@ void workbench_release(struct workbench *wb)
     answer_release(&wb->base);
     line_release(&wb->prompt);
     line_release(&wb->line);
-    for (int i = 0; i < wb->n_history; i++)
-        free(wb->history[i]);
-    free(wb->history);
+    history_release(&wb->history);
+    journal_release(&wb->journal);
     for (int i = 0; i < wb->n_edits; i++)
         free(wb->edits[i]);
     free(wb->edits);
@@ -63,6 +67,7 @@ void workbench_release(struct workbench *wb)
     free(wb->versus);
     free(wb->last_command);
     free(wb->copied);
+    free(wb->sought);
     regex_release(&wb->pattern);
     arena_release(&wb->frame);
     *wb = (struct workbench){0};
@@ -123,6 +128,8 @@ static struct question question(struct workbench *wb, enum ask ask)
 
 void workbench_ask(struct workbench *wb, enum ask ask)
 {
+    if (wb->is_replaying)
+        return;
     struct question q = question(wb, ask);
     if (ask == ASK_DLA || ask == ASK_NEURONS) {
         if (!wb->lens || wb->sel.pos < 0 || wb->sel.pos >= wb->lens->n)
@@ -154,6 +161,10 @@ void workbench_ask_dla(struct workbench *wb)
 
 void workbench_open(struct workbench *wb, const char *model)
 {
+    if (wb->is_replaying) {
+        snprintf(wb->asked_model, sizeof wb->asked_model, "%s", model);
+        return;
+    }
     int n = wb->engine->jobs ? jobs_open(wb->engine->jobs) : 0;
     if (n > 0) {
         workbench_say(wb, true, "%d job%s the open model; wait for %s, or cancel %s with J", n,
@@ -161,7 +172,8 @@ void workbench_open(struct workbench *wb, const char *model)
         return;
     }
     struct question q = {.ask = ASK_MODEL, .text = model, .serial = ++wb->serial};
-    snprintf(wb->asked_model, sizeof wb->asked_model, "%s", model);
+    if (model != wb->asked_model)
+        snprintf(wb->asked_model, sizeof wb->asked_model, "%s", model);
     wb->asked[ASK_MODEL] = q.serial;
     wb->engine->ask(wb->engine, &q);
 }
@@ -231,9 +243,9 @@ void workbench_clamp(struct workbench *wb)
 
 static void take_prompt(struct workbench *wb, struct answer *a)
 {
-    bool at_end = !wb->lens || wb->sel.pos < 0 || wb->sel.pos >= wb->lens->n - 1;
+    bool at_end = wb->sel.pos < 0 || (wb->lens && wb->sel.pos >= wb->lens->n - 1);
     int64_t L = wb->facts.cfg.n_layer;
-    if (!wb->lens) {
+    if (!wb->lens && !wb->has_selection) {
         wb->sel.row = L;
         wb->sel.layer = L - 1;
     }
@@ -327,7 +339,7 @@ static void take(struct workbench *wb, struct answer *a)
         break;
     case ASK_DLA:
         keep(&wb->dla, a);
-        if (is_first)
+        if (is_first && !wb->has_selection)
             choose_head(wb);
         break;
     case ASK_NEURONS:

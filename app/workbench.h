@@ -11,6 +11,8 @@
 /* The workbench without a terminal: keys come in, a canvas comes out, the engine is asked. Tests
  * drive it with key scripts; the loop in verb_workbench.c with a person. */
 struct workbench;
+struct history;
+struct journal;
 
 /* What every pane shares. Choosing it in one shows it in the others. */
 struct selection {
@@ -51,10 +53,12 @@ struct workbench {
     char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */
     enum ask_for input;
     struct line prompt, line;
-    char *shown_prompt; /* what the answers belong to, and what Esc restores */
-    char **history;     /* commands, oldest first */
-    int n_history, at_history;
-    bool keeps_base; /* the next answer pushes the present one there */
+    char *sought;                     /* what Ctrl-R looks for in the history; NULL: nothing */
+    char *shown_prompt;               /* what the answers belong to, and what Esc restores */
+    struct history *history;          /* commands; NULL: none kept */
+    struct journal *journal;          /* what is done, as a log; NULL: not recorded */
+    bool is_replaying, has_selection; /* a log is read: nothing is asked; the selection is chosen */
+    bool keeps_base;                  /* the next answer pushes the present one there */
     bool bos, wants_quit, wants_suspend, wants_redraw;
     int help_scroll;
     char *target, *versus; /* as typed or chosen: a text or #ID; NULL: the model's best */
@@ -72,6 +76,11 @@ struct workbench {
     const struct theme *theme;
     bool has_mouse, has_glyphs; /* has_glyphs: not the terminal's own choice */
     enum glyphs glyphs;
+    struct button {
+        struct rect rect;
+        int row;   /* of the key table */
+    } buttons[16]; /* the footer's keys, for the mouse */
+    int n_buttons;
     struct arena frame;
     const struct canvas *canvas; /* the last one drawn on */
     int w, h, cursor_x, cursor_y;

@@ -1,0 +1,228 @@
+#include "app/journal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/desk.h"
+#include "app/log.h"
+#include "app/words.h"
+#include "app/workbench.h"
+#include "model/core/machine.h"
+#include "model/core/stream.h"
+
+#define REST 1.0 /* seconds without a move */
+
+/* One line of the log each: what it said last, NULL: nothing yet. Those `is_cursor` wait for rest. */
+enum part { MODEL, BOS, PROMPT, EDITS, TARGET, VERSUS, LAYOUT, THEME, FOCUS, ZOOM, SELECT, PARTS };
+
+struct journal {
+    struct log *log;
+    char *said[PARTS];
+    char *moved_to; /* the cursor's line when it was last looked at */
+    double moved;
+};
+
+int journal_open(struct journal **out, struct log *l, struct err *e)
+{
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return err_set(e, ERR_LIMIT, "no memory for the session log");
+    (*out)->log = l;
+    return 0;
+}
+
+void journal_release(struct journal **j)
+{
+    if (!*j)
+        return;
+    for (int i = 0; i < PARTS; i++)
+        free((*j)->said[i]);
+    free((*j)->moved_to);
+    free(*j);
+    *j = NULL;
+}
+
+/* "word 'argument'" */
+static const char *quoted(const char *word, const char *arg, struct arena *a, struct err *e)
+{
+    const char *q = words_quote(arg, a, e);
+    return q ? arena_printf(a, e, "%s %s", word, q) : NULL;
+}
+
+static const char *edits_line(const struct workbench *wb, struct arena *a, struct err *e)
+{
+    const char *line = wb->n_edits ? "edits" : "clear";
+    for (int i = 0; i < wb->n_edits && line; i++) {
+        const char *q = words_quote(wb->edits[i], a, e);
+        line = q ? arena_printf(a, e, "%s %s", line, q) : NULL;
+    }
+    return line;
+}
+
+static const char *layout_line(struct workbench *wb, struct arena *a, struct err *e)
+{
+    char text[1024], made[1024];
+    struct layout preset;
+    layout_preset(&preset, wb->layout);
+    layout_print(made, sizeof made, &preset);
+    layout_print(text, sizeof text, workbench_layout(wb));
+    return strcmp(text, made) ? arena_printf(a, e, "layout %d %s", wb->layout, text)
+                              : arena_printf(a, e, "layout %d", wb->layout);
+}
+
+static const char *line_of(enum part part, struct workbench *wb, struct arena *a, struct err *e)
+{
+    const struct selection *s = &wb->sel;
+    const char *model;
+    switch (part) {
+    case MODEL:
+        model = *wb->model_name ? log_model(wb->model_name, a, e) : NULL;
+        return model ? quoted("model", model, a, e) : NULL;
+    case BOS:
+        return wb->bos ? "bos on" : "bos off";
+    case PROMPT:
+        return quoted("prompt", wb->shown_prompt, a, e);
+    case EDITS:
+        return edits_line(wb, a, e);
+    case TARGET:
+        return quoted("target", wb->target ? wb->target : "auto", a, e);
+    case VERSUS:
+        return quoted("versus", wb->versus ? wb->versus : "auto", a, e);
+    case LAYOUT:
+        return layout_line(wb, a, e);
+    case THEME:
+        return quoted("theme", wb->theme->name, a, e);
+    case FOCUS:
+        return arena_printf(a, e, "focus %s", wb->panes[wb->focus].class->name);
+    case ZOOM:
+        return wb->zoomed == SLOT_NONE ? "zoom off" : "zoom on";
+    default:
+        if (!wb->lens || s->pos < 0)
+            return NULL;
+        return arena_printf(a, e, "select pos=%lld key=%lld row=%lld layer=%lld head=%lld",
+            (long long)s->pos, (long long)s->key, (long long)s->row, (long long)s->layer,
+            (long long)s->head);
+    }
+}
+
+/* What every session begins with need not be said. */
+static bool goes_without(enum part part, const char *line)
+{
+    static const char *const first[PARTS] = {[BOS] = "bos on",
+        [EDITS] = "clear",
+        [TARGET] = "target auto",
+        [VERSUS] = "versus auto",
+        [LAYOUT] = "layout 1",
+        [FOCUS] = "focus lens",
+        [ZOOM] = "zoom off"};
+    return first[part] && !strcmp(first[part], line);
+}
+
+static void say(struct journal *j, enum part part, const char *line)
+{
+    bool is_known = j->said[part] ? !strcmp(j->said[part], line) : goes_without(part, line);
+    if (part == THEME && !j->said[part]) /* the terminal's choice so far, not the person's */
+        is_known = (j->said[part] = strdup(line)) != NULL;
+    if (is_known)
+        return;
+    log_line(j->log, line);
+    free(j->said[part]);
+    j->said[part] = strdup(line);
+}
+
+bool journal_note(struct journal *j, struct workbench *wb, bool at_rest)
+{
+    struct arena scratch = {0};
+    struct err e;
+    bool waits = false;
+    for (int i = 0; i < FOCUS; i++) {
+        const char *line = line_of((enum part)i, wb, &scratch, &e);
+        if (line)
+            say(j, (enum part)i, line);
+    }
+    double now = machine_seconds();
+    const char *cursor = arena_strdup(&scratch, "", &e), *lines[PARTS] = {0};
+    for (int i = FOCUS; i < PARTS && cursor; i++) {
+        lines[i] = line_of((enum part)i, wb, &scratch, &e);
+        cursor = arena_printf(&scratch, &e, "%s;%s", cursor, lines[i] ? lines[i] : "");
+    }
+    if (cursor && (!j->moved_to || strcmp(cursor, j->moved_to) != 0)) {
+        free(j->moved_to);
+        j->moved_to = strdup(cursor);
+        j->moved = now;
+    }
+    for (int i = FOCUS; i < PARTS; i++) {
+        bool is_new = lines[i] && (!j->said[i] || strcmp(j->said[i], lines[i]) != 0);
+        if (is_new && (at_rest || now - j->moved > REST))
+            say(j, (enum part)i, lines[i]);
+        else
+            waits = waits || (is_new && !(!j->said[i] && goes_without((enum part)i, lines[i])));
+    }
+    arena_release(&scratch);
+    return waits;
+}
+
+/* --- Coming back ------------------------------------------------------------------------------- */
+
+static int replay_line(struct workbench *wb, const char *line, struct err *e)
+{
+    struct arena scratch = {0};
+    char name[32];
+    line += strspn(line, " \t");
+    size_t n = strcspn(line, " \t");
+    snprintf(name, sizeof name, "%.*s", (int)n, line);
+    const struct word *w = *line == '#' ? NULL : word_find(name);
+    const char *arg = line + n + (line[n] != '\0');
+    if (w && w->run != colon_edits)
+        arg = desk_argument(arg, &scratch, e);
+    if (w && arg && w->kind != WORD_LOCAL)
+        w->run(wb, arg);
+    arena_release(&scratch);
+    return arg ? 0 : ERR_LIMIT;
+}
+
+int journal_replay(struct workbench *wb, const char *path, struct err *e)
+{
+    struct stream *in;
+    const char *line;
+    size_t n;
+    int rc = stream_open(&in, path, e);
+    if (rc)
+        return rc;
+    wb->is_replaying = true;
+    while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1)
+        if (strlen(line) == n && (rc = replay_line(wb, line, e)) != 0)
+            break;
+    wb->is_replaying = false;
+    wb->message[0] = '\0';
+    stream_release(&in);
+    if (rc < 0)
+        err_prefix(e, "%s", path);
+    return rc < 0 ? rc : 0;
+}
+
+int journal_find(char *buf, size_t n, const char *which, const struct log *own, struct err *e)
+{
+    struct arena scratch = {0};
+    const char *paths[100];
+    char *end;
+    long number = strtol(which, &end, 10);
+    if (!strcmp(which, "last")) {
+        number = 1;
+    } else if (!*which || *end || number < 1 || number > 100) {
+        snprintf(buf, n, "%s", which);
+        return access(which, R_OK)
+                   ? err_set(e, ERR_INPUT,
+                         "%s: there is no such session log; --resume takes the last", which)
+                   : 0;
+    }
+    int found = log_list(paths, 100, own, &scratch, e);
+    if (found >= 0 && number > found)
+        found = err_set(e, ERR_INPUT, "there are %d earlier sessions, not %ld", found, number);
+    else if (found >= 0)
+        snprintf(buf, n, "%s", paths[number - 1]);
+    arena_release(&scratch);
+    return found < 0 ? found : 0;
+}
