@@ -1,12 +1,9 @@
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "views/draw.h"
-#include "views/svg.h"
-
-#define SORT_MAX (1 << 20) /* longer axes keep their own order */
+#include "views/order.h"
+#include "views/paper.h"
 
 static void use_last_axis(struct view_state *st, const struct field *f)
 {
@@ -16,14 +13,21 @@ static void use_last_axis(struct view_state *st, const struct field *f)
         st->has_axes = true;
     }
     state_fit(st, f);
+    st->col_axis = -1;
 }
 
-/* The axis in drawing order: values of order[k], or of k when order is NULL. */
-struct series {
-    const struct axis *a;
-    int64_t n;
-    double *v;      /* [n] when sorted; else the window from `first` */
-    int64_t *order; /* NULL: the axis' own */
+/* The axis in drawing order, and the part of it that is drawn. */
+struct bars {
+    const struct field *f;
+    const struct axis *a; /* NULL: a scalar */
+    struct order order;
+    int64_t first, shown;
+    int64_t *index;          /* [shown] */
+    const double *v, *error; /* [shown]; error: NULL where there is none */
+    const double *all;       /* what the scale is taken from: the whole axis when it is sorted */
+    int64_t n_all;
+    struct number_form form;
+    struct scale sc;
 };
 
 /* Order carries meaning along layers, positions and steps; elsewhere the largest comes first. */
@@ -31,87 +35,41 @@ static bool wants_sort(const struct axis *a, const struct view_state *st)
 {
     bool by_size = a->kind == AXIS_COMPONENT || a->kind == AXIS_VOCAB || a->kind == AXIS_NEURON ||
                    a->kind == AXIS_RANK;
-    return a->size <= SORT_MAX && by_size != st->sorted;
+    return a->size <= ORDER_MAX && (st->top > 0 || by_size != st->sorted);
 }
 
-struct ranked {
-    double size;
-    int64_t index;
-};
-
-static int by_size(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-    if (isnan(x->size) || isnan(y->size))
-        return isnan(x->size) - isnan(y->size);
-    return x->size > y->size ? -1 : x->size < y->size ? 1 : x->index < y->index ? -1 : 1;
-}
-
-static int series_load(struct series *out, const struct field *f, struct view_state *st,
+static int load_order(struct bars *b, const struct field *f, const struct view_state *st,
     struct arena *frame, struct err *e)
 {
-    *out = (struct series){.a = &f->axes[st->row_axis]};
-    out->n = f->rank ? out->a->size : 1;
-    if (!f->rank || out->n <= 0 || !wants_sort(out->a, st))
+    double *v;
+    *b = (struct bars){.f = f, .a = f->rank ? &f->axes[st->row_axis] : NULL};
+    int64_t n = f->rank ? b->a->size : 1;
+    b->order = order_own(n > 0 ? n : 0);
+    if (!f->rank || n <= 0 || !wants_sort(b->a, st))
         return 0;
-    int rc = fetch_window(&out->v, f, st, 0, out->n, 0, 1, frame, e);
-    if (rc)
-        return rc;
-    struct ranked *r = arena_array(frame, (size_t)out->n, sizeof *r, e);
-    out->order = arena_array(frame, (size_t)out->n, sizeof *out->order, e);
-    if (!r || !out->order)
+    int rc = fetch_window(&v, f, st, 0, n, 0, 1, frame, e);
+    b->all = v;
+    b->n_all = n;
+    return rc ? rc : order_by_value(&b->order, v, n, f->is_signed, st->top, frame, e);
+}
+
+/* The values of the places that are drawn, of the field or of its errors. */
+static int load_shown(const double **out, const struct bars *b, const struct field *f,
+    const struct view_state *st, struct arena *frame, struct err *e)
+{
+    double *all, *v = arena_array(frame, b->shown > 0 ? (size_t)b->shown : 1, sizeof *v, e);
+    if (!v)
         return e->code;
-    for (int64_t i = 0; i < out->n; i++)
-        r[i] = (struct ranked){f->is_signed ? fabs(out->v[i]) : out->v[i], i};
-    qsort(r, (size_t)out->n, sizeof *r, by_size);
-    for (int64_t i = 0; i < out->n; i++)
-        out->order[i] = r[i].index;
-    return 0;
+    int rc = b->order.v ? fetch_window(&all, f, st, 0, b->order.total, 0, 1, frame, e)
+                        : fetch_window(&all, f, st, b->first, b->shown, 0, 1, frame, e);
+    for (int64_t k = 0; k < b->shown && !rc; k++)
+        v[k] = all[b->order.v ? b->index[k] : k];
+    *out = v;
+    return rc;
 }
 
-static int64_t place_of(const struct series *s, int64_t index)
-{
-    for (int64_t k = 0; s->order && k < s->n; k++)
-        if (s->order[k] == index)
-            return k;
-    return index;
-}
-
-static void draw_row(const struct screen *s, const struct view_data *d, int y, int label_w,
-    int value_w, const char *value, int64_t index, double v, const struct scale *sc, int zero,
-    int bar_w, bool is_cursor)
-{
-    struct canvas *c = s->canvas;
-    const struct field *f = &d->fields[0];
-    int x = s->rect.x;
-    char label[LABEL_MAX];
-    bool marked = f->rank && is_marked(d, f->axes[f->rank - 1].kind, index);
-    struct style ls = is_cursor && d->is_focused ? STYLE(CURSOR)
-                      : marked                   ? STYLE(MARK)
-                      : is_cursor                ? STYLE(STRONG)
-                                                 : STYLE(TEXT);
-    if (f->rank)
-        canvas_text(
-            c, x, y, label_w, ls, label_show(label, &f->axes[f->rank - 1], index, c->glyphs));
-    canvas_right(c, x + label_w + 1 + value_w, y, value_w, STYLE(TEXT), value);
-    x += label_w + value_w + 2;
-    if (bar_w < 2)
-        return;
-    if (!sc->is_signed) {
-        canvas_bar(c, x, y, bar_w, scale_at(sc, v), false, STYLE(BAR));
-        return;
-    }
-    int right = bar_w - zero - 1;
-    double per = (double)right / (sc->hi > 0 ? sc->hi : 1);
-    canvas_text(c, x + zero, y, 1, STYLE(DIM), c->glyphs == GLYPHS_ASCII ? "|" : "┃");
-    if (v > 0)
-        canvas_bar(c, x + zero + 1, y, right, v * per / right, false, STYLE(POSITIVE));
-    else if (v < 0 && zero > 0)
-        canvas_bar(c, x, y, zero, -v * per / zero, true, STYLE(NEGATIVE));
-}
-
-/* Where zero lies among bar_w columns, so that both directions have the same scale. */
-static int zero_column(struct scale *sc, const double *v, int64_t n, int bar_w)
+/* Where zero lies among w columns, so that both directions have the same scale. */
+static int zero_column(struct scale *sc, const double *v, int64_t n, int w)
 {
     double neg = 0, pos = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -120,14 +78,14 @@ static int zero_column(struct scale *sc, const double *v, int64_t n, int bar_w)
         if (v[i] > pos && isfinite(v[i]))
             pos = v[i];
     }
-    double share = neg + pos > 0 ? neg / (neg + pos) : 0.5;
+    double share = neg > 0 || pos > 0 ? neg / 2 / (neg / 2 + pos / 2) : 0.5;
     share = share < 0.12 ? 0.12 : share > 0.88 ? 0.88 : share;
-    int zero = (int)(share * bar_w);
+    int zero = (int)(share * w);
     double left_per = neg > 0 ? zero / neg : INFINITY;
-    double right_per = pos > 0 ? (bar_w - zero - 1) / pos : INFINITY;
+    double right_per = pos > 0 ? (w - zero - 1) / pos : INFINITY;
     double per = left_per < right_per ? left_per : right_per;
     if (isfinite(per) && per > 0)
-        sc->hi = (bar_w - zero - 1) / per;
+        sc->hi = (w - zero - 1) / per;
     return zero;
 }
 
@@ -135,7 +93,7 @@ static int zero_column(struct scale *sc, const double *v, int64_t n, int bar_w)
 static void from_zero(const struct field *f, struct scale *sc, const double *v, int64_t n)
 {
     double most = 0;
-    if (f->unit && !strcmp(f->unit, "probability"))
+    if (is_probability(f) || sc->is_log)
         return; /* a whole bar is certainty */
     for (int64_t i = 0; i < n; i++)
         if (isfinite(v[i]) && v[i] > most)
@@ -144,15 +102,165 @@ static void from_zero(const struct field *f, struct scale *sc, const double *v, 
     sc->lo = sc->lo > 0 ? 0 : sc->lo;
 }
 
-/* Two decimals would hide a field of small numbers. */
-static void fit_decimals(struct number_form *form, const double *v, int64_t n)
+/* Everything but the places on the screen: values, errors, how numbers look, the scale. */
+static int load(struct bars *b, const struct view_data *d, struct view_state *st, bool dark,
+    int64_t first, int64_t shown, struct arena *frame, struct err *e)
 {
-    double most = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(v[i]))
-            most = fmax(most, fabs(v[i]));
-    if (form->decimals == 2 && most > 0 && most < 0.1)
-        form->decimals = most < 0.001 ? 6 : 4;
+    b->first = first;
+    b->shown = shown;
+    b->index = arena_array(frame, shown > 0 ? (size_t)shown : 1, sizeof *b->index, e);
+    if (!b->index)
+        return e->code;
+    order_window(b->index, &b->order, first, shown);
+    int rc = load_shown(&b->v, b, b->f, st, frame, e);
+    if (!rc && d->error)
+        rc = load_shown(&b->error, b, d->error, st, frame, e);
+    if (rc)
+        return rc;
+    if (!b->all) {
+        b->all = b->v;
+        b->n_all = shown;
+    }
+    b->form = number_form_fit(field_form(b->f), b->all, b->n_all);
+    rc = view_scale(&b->sc, b->f, st, dark, b->v, shown, frame, e);
+    if (!rc && !b->sc.is_signed)
+        from_zero(b->f, &b->sc, b->all, b->n_all);
+    return rc;
+}
+
+/* ---- on the screen ---- */
+
+struct columns {
+    int label_w, value_w, error_w, bar_w, zero;
+};
+
+static const char *error_text(char *buf, size_t n, const struct bars *b, int64_t k, enum glyphs g)
+{
+    struct number_form form = b->form;
+    char text[64];
+    form.sign = false;
+    buf[0] = '\0';
+    if (b->error && isfinite(b->error[k]))
+        snprintf(buf, n, " %s %s", g == GLYPHS_ASCII ? "+-" : "±",
+            number_text(text, sizeof text, &form, b->error[k], g));
+    return buf;
+}
+
+static void measure(struct columns *m, const struct bars *b, const struct screen *s)
+{
+    enum glyphs g = s->canvas->glyphs;
+    char text[96];
+    *m = (struct columns){0};
+    for (int64_t k = 0; k < b->shown; k++) {
+        int w = b->a ? label_columns(b->a, b->index[k], g) : 0;
+        m->label_w = w > m->label_w ? w : m->label_w;
+        w = canvas_columns(s->canvas, number_text(text, sizeof text, &b->form, b->v[k], g));
+        m->value_w = w > m->value_w ? w : m->value_w;
+        w = canvas_columns(s->canvas, error_text(text, sizeof text, b, k, g));
+        m->error_w = w > m->error_w ? w : m->error_w;
+    }
+    if (m->label_w > s->rect.w / 3)
+        m->label_w = s->rect.w / 3;
+    m->bar_w = s->rect.w - m->label_w - m->value_w - m->error_w - 3;
+    if (m->bar_w < 8 && m->error_w) {
+        m->bar_w += m->error_w;
+        m->error_w = 0;
+    }
+}
+
+/* x ± its standard error: shaded inside the bar, a line outside of it. */
+static void draw_whisker(
+    struct canvas *c, int x, int y, int w, double t, double dt, bool leftward, struct style s)
+{
+    bool plain = c->glyphs == GLYPHS_ASCII;
+    int tip = (int)lround(fmin(1, t) * w), lo = (int)lround(fmax(0, t - dt) * w);
+    int hi = (int)lround(fmin(1, t + dt) * w);
+    for (int i = lo; i < hi; i++) {
+        const char *end = plain ? "|" : leftward ? "├" : "┤";
+        const char *glyph = i < tip ? plain ? "=" : "▒" : i == hi - 1 ? end : plain ? "-" : "─";
+        canvas_text(c, leftward ? x + w - 1 - i : x + i, y, 1, s, glyph);
+    }
+}
+
+static void draw_bar(
+    struct canvas *c, int x, int y, const struct columns *m, const struct bars *b, int64_t k)
+{
+    double v = b->v[k], error = b->error ? b->error[k] : NAN;
+    const struct scale *sc = &b->sc;
+    if (m->bar_w < 2)
+        return;
+    if (sc->is_signed)
+        canvas_text(c, x + m->zero, y, 1, STYLE(DIM), c->glyphs == GLYPHS_ASCII ? "|" : "┃");
+    if (!isfinite(v)) {
+        canvas_text(
+            c, x + (sc->is_signed ? m->zero + 1 : 0), y, 1, STYLE(WARN), odd_sign(v, c->glyphs));
+        return;
+    }
+    if (!sc->is_signed) {
+        canvas_bar(c, x, y, m->bar_w, scale_at(sc, v), false, STYLE(BAR));
+        if (error > 0 && isfinite(error) && !sc->is_log)
+            draw_whisker(
+                c, x, y, m->bar_w, scale_at(sc, v), error / (sc->hi - sc->lo), false, STYLE(BAR));
+        return;
+    }
+    bool left = v < 0;
+    int right = m->bar_w - m->zero - 1, w = left ? m->zero : right;
+    double per = sc->hi > 0 ? (double)right / sc->hi : 0;
+    if (w < 1 || v == 0)
+        return;
+    struct style style = left ? STYLE(NEGATIVE) : STYLE(POSITIVE);
+    double t = sc->is_log ? fabs(scale_at(sc, v)) : fabs(v) * per / w;
+    int at = left ? x : x + m->zero + 1;
+    canvas_bar(c, at, y, w, t, left, style);
+    if (error > 0 && isfinite(error) && !sc->is_log)
+        draw_whisker(c, at, y, w, t, error * per / w, left, style);
+}
+
+static void draw_row(const struct screen *s, const struct view_data *d, const struct view_state *st,
+    const struct bars *b, const struct columns *m, int64_t k, int y)
+{
+    struct canvas *c = s->canvas;
+    char label[LABEL_MAX], text[96];
+    int x = s->rect.x;
+    bool is_cursor = !d->is_static && (!b->a || b->index[k] == st->at[st->row_axis]);
+    struct style style = is_cursor && d->is_focused                      ? STYLE(CURSOR)
+                         : b->a && is_marked(d, b->a->kind, b->index[k]) ? STYLE(MARK)
+                         : is_cursor                                     ? STYLE(STRONG)
+                                                                         : STYLE(TEXT);
+    if (b->a)
+        canvas_text(c, x, y, m->label_w, style, label_show(label, b->a, b->index[k], c->glyphs));
+    x += m->label_w + 1;
+    number_text(text, sizeof text, &b->form, b->v[k], c->glyphs);
+    canvas_right(c, x + m->value_w, y, m->value_w, STYLE(TEXT), text);
+    x += m->value_w;
+    canvas_text(c, x, y, m->error_w, STYLE(DIM), error_text(text, sizeof text, b, k, c->glyphs));
+    draw_bar(c, x + m->error_w + 1, y, m, b, k);
+}
+
+/* "component, largest first   logits   10 of 160   1 NaN" */
+static void draw_legend(const struct screen *s, const struct bars *b, int y)
+{
+    char text[256], odd[64];
+    size_t at = 0;
+    struct tally t = tally_of(b->all, b->n_all);
+    const char *unit = unit_text(b->f, &b->form);
+    if (b->a)
+        at += (size_t)snprintf(text, sizeof text, "%s%s", b->a->name ? b->a->name : "",
+            !b->order.v       ? ""
+            : b->f->is_signed ? ", largest |x| first"
+                              : ", largest first");
+    if (*unit)
+        at += (size_t)snprintf(text + at, sizeof text - at, "   %.40s", unit);
+    if (b->error)
+        at += (size_t)snprintf(text + at, sizeof text - at, "   ± standard error");
+    if (b->sc.is_log)
+        at += (size_t)snprintf(text + at, sizeof text - at, "   log");
+    if (b->shown < b->order.total)
+        at += (size_t)snprintf(text + at, sizeof text - at, "   %lld to %lld of %lld",
+            (long long)b->first + 1, (long long)(b->first + b->shown), (long long)b->order.total);
+    if (*tally_text(odd, sizeof odd, &t))
+        snprintf(text + at, sizeof text - at, "   %s", odd);
+    canvas_text(s->canvas, s->rect.x, y, s->rect.w, STYLE(DIM), text);
 }
 
 static int bars_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
@@ -160,77 +268,55 @@ static int bars_draw(const struct screen *s, const struct view_data *d, struct v
 {
     const struct field *f = &d->fields[0];
     struct canvas *c = s->canvas;
-    struct series series;
-    struct scale sc;
+    struct bars b;
+    struct columns m;
     use_last_axis(st, f);
-    st->zoom = 0;
-    int rc = series_load(&series, f, st, s->frame, e);
+    int rc = load_order(&b, f, st, s->frame, e);
     if (rc)
         return rc;
-    if (series.n <= 0) {
+    if (b.order.n <= 0) {
         draw_note(s, "no bars: the axis of this block is empty");
         return 0;
     }
-    int axis = st->row_axis;
-    int64_t at = place_of(&series, st->at[axis]),
-            shown = s->rect.h < series.n ? s->rect.h : series.n;
-    st->scroll[axis] = scroll_follow(st->scroll[axis], at, shown, series.n);
+    int axis = st->row_axis, h = s->rect.h;
+    bool has_legend = h >= 10 || (h >= 4 && b.order.n < h);
+    int64_t room = h - has_legend, at = order_place(&b.order, st->at[axis]);
+    int64_t shown = room < b.order.n ? room : b.order.n;
     if (shown <= 0)
         return 0;
-    int64_t first = st->scroll[axis];
-    double *v = arena_array(s->frame, (size_t)shown, sizeof *v, e);
-    if (!v)
-        return e->code;
-    double *window = NULL;
-    if (!series.order)
-        rc = fetch_window(&window, f, st, first, shown, 0, 1, s->frame, e);
+    st->scroll[axis] = scroll_follow(st->scroll[axis], at, shown, b.order.n);
+    rc = load(&b, d, st, c->theme->dark, st->scroll[axis], shown, s->frame, e);
     if (rc)
         return rc;
-    struct number_form form = field_form(f);
-    char text[64];
-    int label_w = 0, value_w = 0;
-    fit_decimals(&form, series.order ? series.v : window, series.order ? series.n : shown);
-    for (int64_t k = 0; k < shown; k++) {
-        int64_t index = series.order ? series.order[first + k] : first + k;
-        v[k] = series.order ? series.v[index] : window[k];
-        int w = f->rank ? label_columns(series.a, index, c->glyphs) : 0;
-        label_w = w > label_w ? w : label_w;
-        w = text_columns(number_text(text, sizeof text, &form, v[k], c->glyphs));
-        value_w = w > value_w ? w : value_w;
-    }
-    if (label_w > s->rect.w / 3)
-        label_w = s->rect.w / 3;
-    rc = view_scale(&sc, f, st, c->theme->dark, v, shown, s->frame, e);
-    if (rc)
-        return rc;
-    if (!sc.is_signed)
-        from_zero(f, &sc, series.order ? series.v : v, series.order ? series.n : shown);
-    int bar_w = s->rect.w - label_w - value_w - 3;
-    int zero = 0;
-    if (sc.is_signed && bar_w > 2)
-        zero =
-            zero_column(&sc, series.order ? series.v : v, series.order ? series.n : shown, bar_w);
-    for (int64_t k = 0; k < shown; k++) {
-        int64_t index = series.order ? series.order[first + k] : first + k;
-        number_text(text, sizeof text, &form, v[k], c->glyphs);
-        draw_row(s, d, s->rect.y + (int)k, label_w, value_w, text, index, v[k], &sc, zero, bar_w,
-            !d->is_static && index == st->at[axis]);
-    }
+    measure(&m, &b, s);
+    if (b.sc.is_signed && m.bar_w > 2)
+        m.zero = zero_column(&b.sc, b.all, b.n_all, m.bar_w);
+    for (int64_t k = 0; k < shown; k++)
+        draw_row(s, d, st, &b, &m, k, s->rect.y + (int)k);
+    if (has_legend)
+        draw_legend(s, &b, s->rect.y + (int)shown);
     st->grid = (struct rect){s->rect.x, s->rect.y, s->rect.w, (int)shown};
-    readout_cell(readout, f, st, v[at - first], c->glyphs);
+    st->at[axis] = f->rank ? b.index[at - b.first] : 0;
+    readout_cell(readout, f, st, b.v[at - b.first], c->glyphs);
+    if (b.error && isfinite(b.error[at - b.first])) {
+        char exact[40];
+        size_t n = strlen(readout);
+        snprintf(readout + n, VIEW_READOUT - n, " ± %s",
+            number_exact(exact, sizeof exact, b.error[at - b.first], d->error->dtype));
+    }
     return 0;
 }
 
 static bool place_cursor(const struct field *f, struct view_state *st, int64_t by, bool is_absolute)
 {
     struct arena scratch = {0};
-    struct series s;
+    struct bars b;
     struct err e;
     bool moved = false;
-    if (!series_load(&s, f, st, &scratch, &e) && s.n > 0) {
-        int64_t k = is_absolute ? by : place_of(&s, st->at[st->row_axis]) + by;
-        k = k < 0 ? 0 : k >= s.n ? s.n - 1 : k;
-        int64_t index = s.order ? s.order[k] : k;
+    if (!load_order(&b, f, st, &scratch, &e) && b.order.n > 0) {
+        int64_t k = is_absolute ? by : order_place(&b.order, st->at[st->row_axis]) + by;
+        k = k < 0 ? 0 : k >= b.order.n ? b.order.n - 1 : k;
+        int64_t index = order_at(&b.order, k);
         moved = index != st->at[st->row_axis];
         st->at[st->row_axis] = index;
     }
@@ -256,64 +342,96 @@ static bool bars_pick(const struct view_data *d, struct view_state *st, int x, i
     struct rect g = st->grid;
     if (x < g.x || y < g.y || x >= g.x + g.w || y >= g.y + g.h || !d->fields[0].rank)
         return false;
+    use_last_axis(st, &d->fields[0]);
     place_cursor(&d->fields[0], st, st->scroll[st->row_axis] + y - g.y, true);
     return true;
 }
 
-#define SVG_BARS 60
+/* ---- on paper ---- */
+
+#define SVG_BARS 80
+#define SVG_ROW 20.0
+
+static void svg_bar(struct paper *p, const struct bars *b, int64_t k, double zero)
+{
+    double v = b->v[k], y = p->y + (double)k * SVG_ROW, t = scale_at(&b->sc, v);
+    double per = b->sc.is_signed ? (p->w - zero) / b->sc.hi : p->w / (b->sc.hi - b->sc.lo);
+    double w = b->sc.is_signed && !b->sc.is_log ? fabs(v) * per
+               : b->sc.is_signed                ? fabs(t) * (v < 0 ? zero : p->w - zero)
+                                                : t * p->w;
+    double x = v < 0 && b->sc.is_signed ? p->x + zero - w : p->x + zero;
+    uint32_t rgb = role_rgb(!b->sc.is_signed ? ROLE_BAR : v < 0 ? ROLE_NEGATIVE : ROLE_POSITIVE);
+    char text[64];
+    struct number_form form = b->form;
+    if (isfinite(v)) {
+        snprintf(text, sizeof text, "%s", number_exact((char[40]){0}, 40, v, b->f->dtype));
+        svg_rect_title(p->out, x, y + 3, w, SVG_ROW - 6, rgb, text);
+    }
+    if (isfinite(v) && b->error && isfinite(b->error[k]) && !b->sc.is_log) {
+        double tip = v < 0 && b->sc.is_signed ? x : x + w, se = b->error[k] * per;
+        double mid = y + SVG_ROW / 2;
+        svg_line(p->out, tip - se, mid, tip + se, mid, PAPER_INK);
+        svg_line(p->out, tip - se, mid - 3, tip - se, mid + 3, PAPER_INK);
+        svg_line(p->out, tip + se, mid - 3, tip + se, mid + 3, PAPER_INK);
+    }
+    form.sign = b->f->is_signed;
+    svg_text(p->out, p->x - 10, y + 14, SVG_END, 11, isfinite(v) ? PAPER_INK : PAPER_GREY,
+        isnan(v) ? "NaN" : number_text(text, sizeof text, &form, v, GLYPHS_BLOCK));
+}
 
 static int bars_svg(struct buf *out, const struct view_data *d, struct view_state *given,
     struct arena *frame, struct err *e)
 {
     const struct field *f = &d->fields[0];
     struct view_state st = *given;
-    struct series series;
-    struct scale sc;
-    double *v = NULL;
-    char text[256];
+    struct bars b;
+    char text[128];
     use_last_axis(&st, f);
-    st.zoom = 0;
-    int rc = series_load(&series, f, &st, frame, e);
-    int64_t n = series.n < SVG_BARS ? series.n : SVG_BARS;
-    if (!rc && !series.order && n > 0)
-        rc = fetch_window(&v, f, &st, 0, n, 0, 1, frame, e);
-    if (series.order)
-        v = series.v;
+    int rc = load_order(&b, f, &st, frame, e);
+    int64_t n = b.order.n < SVG_BARS ? b.order.n : SVG_BARS;
     if (!rc)
-        rc = view_scale(&sc, f, &st, false, v, series.order ? series.n : n, frame, e);
+        rc = load(&b, d, &st, false, 0, n, frame, e);
     if (rc)
         return rc;
-    const double bar = 420, x0 = 260;
-    struct number_form form = field_form(f);
-    int zero =
-        sc.is_signed && n > 0 ? zero_column(&sc, v, series.order ? series.n : n, (int)bar) : 0;
-    if (!sc.is_signed)
-        from_zero(f, &sc, v, series.order ? series.n : n);
-    caption(text, sizeof text, f, &st);
-    svg_open(out, x0 + bar + 16, 64 + (double)n * 22, 0xffffff);
-    svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
+    int label = 0, value = 4;
     for (int64_t k = 0; k < n; k++) {
-        int64_t index = series.order ? series.order[k] : k;
-        double value = v[index], y = 44 + (double)k * 22, t = scale_at(&sc, value);
-        if (f->rank)
-            svg_text(out, 150, y + 14, SVG_END, 12, 0x202020,
-                label_show(text, series.a, index, GLYPHS_BLOCK));
-        svg_text(out, x0 - 12, y + 14, SVG_END, 12, 0x404040,
-            number_text(text, sizeof text, &form, value, GLYPHS_BLOCK));
-        if (isnan(t))
-            continue;
-        if (!sc.is_signed)
-            svg_rect(out, x0, y + 3, t * bar, 15, role_rgb(ROLE_BAR));
-        else if (value >= 0)
-            svg_rect(out, x0 + zero, y + 3, t * (bar - zero - 1), 15, role_rgb(ROLE_POSITIVE));
-        else {
-            double w = fmin(zero, -value / sc.hi * (bar - zero - 1));
-            svg_rect(out, x0 + zero - w, y + 3, w, 15, role_rgb(ROLE_NEGATIVE));
-        }
+        int w = b.a ? label_columns(b.a, b.index[k], GLYPHS_BLOCK) : 0;
+        label = w > label ? w : label;
+        w = text_columns(number_text(text, sizeof text, &b.form, b.v[k], GLYPHS_BLOCK));
+        value = w > value ? w : value;
     }
-    if (sc.is_signed)
-        svg_line(out, x0 + zero, 40, x0 + zero, 48 + (double)n * 22, 0x808080);
-    svg_close(out);
+    label = label > 30 ? 30 : label;
+    struct tally t = tally_of(b.all, b.n_all);
+    double label_x = PAPER_LEFT + label * CHAR_W;
+    struct paper p = {.out = out,
+        .x = label_x + 16 + value * CHAR_W + 10,
+        .y = PAPER_TOP + 16,
+        .w = 420,
+        .h = (double)n * SVG_ROW};
+    double zero = b.sc.is_signed && n > 0 ? zero_column(&b.sc, b.all, b.n_all, (int)p.w) : 0;
+    paper_open(&p, d, &st, "bars", &t, 30, 44);
+    for (int64_t k = 0; k < n; k++) {
+        if (b.a) {
+            label_show(text, b.a, b.index[k], GLYPHS_BLOCK);
+            label_clip(text, 30, GLYPHS_BLOCK);
+            svg_text(out, label_x, p.y + (double)k * SVG_ROW + 14, SVG_END, 11, PAPER_INK, text);
+        }
+        svg_bar(&p, &b, k, zero);
+    }
+    svg_line(out, p.x + zero, p.y - 2, p.x + zero, p.y + p.h + 2, PAPER_LINE);
+    if (b.a)
+        svg_heading(out, PAPER_LEFT, p.y - 5, 12, PAPER_GREY, false, b.a->name ? b.a->name : "");
+    char odd[64];
+    tally_text(odd, sizeof odd, &t);
+    snprintf(text, sizeof text, "%s%s%s%s",
+        b.sc.is_signed ? "left of the line: negative" : "from zero",
+        b.error ? "; whiskers: ± standard error" : "", *odd ? "; " : "", odd);
+    svg_heading(out, p.x, p.y + p.h + 20, 11, PAPER_GREY, false, text);
+    if (n < b.order.total) {
+        snprintf(text, sizeof text, "%lld of %lld drawn", (long long)n, (long long)b.order.total);
+        svg_heading(out, p.x, p.y + p.h + 36, 11, PAPER_GREY, false, text);
+    }
+    paper_close(&p);
     return 0;
 }
 
@@ -322,6 +440,9 @@ const struct view view_bars = {
     .title = "bars",
     .help = "One bar a row with its exact value, the largest first unless their order carries "
             "meaning. Signed values grow from a centre line, to the right when positive.",
+    .good = "Comparing sizes one by one: contributions, probabilities, scores with their errors.",
+    .source = "error bars: x ± one standard error, from the block NAME_se beside NAME",
+    .modes = 1u << VIEW_SORT | 1u << VIEW_TOP | 1u << VIEW_LOG,
     .looks = 1u << LOOK_BARS | 1u << LOOK_TABLE | 1u << LOOK_LINES | 1u << LOOK_TOKENS,
     .min_rank = 0,
     .max_rank = FIELD_MAX_RANK,

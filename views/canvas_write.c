@@ -140,7 +140,7 @@ static void write_svg(struct buf *out, const struct canvas *c)
 {
     uint32_t paper = c->theme->dark ? 0x16181c : 0xffffff;
     uint32_t ink = c->theme->dark ? 0xd0d0d0 : 0x202020;
-    svg_open(out, c->w * CELL_W + 16, c->h * CELL_H + 16, paper);
+    svg_open(out, c->w * CELL_W + 16, c->h * CELL_H + 16, paper, "a screen of sonde", "");
     for (int y = 0; y < c->h; y++)
         for (int x = 0; x < c->w;) {
             const struct cell *k = cell_at(c, x, y);

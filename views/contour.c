@@ -2,9 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "views/draw.h"
+#include "views/paper.h"
 #include "views/plot.h"
-#include "views/svg.h"
 
 #define LEVELS 8
 #define GRID_MAX 512 /* nodes along an axis that are read; larger fields in strides */
@@ -25,7 +24,6 @@ static int surface_load(struct surface *out, const struct field *f, struct view_
     bool dark, struct arena *frame, struct err *e)
 {
     state_fit(st, f);
-    st->zoom = 0;
     *out = (struct surface){.f = f};
     if (f->rank < 2 || st->col_axis < 0)
         return err_set(e, ERR_USAGE, "a contour needs two axes; draw this block as lines instead");
@@ -34,9 +32,11 @@ static int surface_load(struct surface *out, const struct field *f, struct view_
     out->step_c = step_for(n_c);
     if (out->step_r > 1 || out->step_c > 1) {
         int64_t step = out->step_r > out->step_c ? out->step_r : out->step_c;
-        while ((int64_t)1 << st->zoom < step)
-            st->zoom++;
-        out->step_r = out->step_c = (int64_t)1 << st->zoom;
+        uint8_t level = 0;
+        while ((int64_t)1 << level < step)
+            level++;
+        st->level[st->row_axis] = st->level[st->col_axis] = level;
+        out->step_r = out->step_c = (int64_t)1 << level;
     }
     out->rows = (n_r + out->step_r - 1) / out->step_r;
     out->cols = (n_c + out->step_c - 1) / out->step_c;
@@ -117,19 +117,18 @@ static int contour_draw(const struct screen *s, const struct view_data *d, struc
         }
     plot_draw(&p, c, s->rect.x, s->rect.y, '*');
     if (has_legend)
-        draw_legend(s, s->rect.x, s->rect.y + h, w, &f.sc, f.f);
+        legend_draw(s, s->rect.x, s->rect.y + h, w,
+            &(struct legend){f.f, st, &f.sc, tally_of(f.v, f.rows * f.cols), true, false, false});
     int64_t row = st->at[st->row_axis] / f.step_r, col = st->at[st->col_axis] / f.step_c;
     int cx = f.cols > 1 ? (int)(col * (w - 1) / (f.cols - 1)) : 0;
     int cy = f.rows > 1 ? (int)((f.rows - 1 - row) * (h - 1) / (f.rows - 1)) : 0;
     canvas_text(
         c, s->rect.x + cx, s->rect.y + cy, 1, STYLE(CURSOR), c->glyphs == GLYPHS_ASCII ? "X" : "◆");
     st->grid = (struct rect){s->rect.x, s->rect.y, w, h};
-    int zoom = st->zoom;
     double *exact;
-    st->zoom = 0;
+    memset(st->level, 0, sizeof st->level);
     rc = fetch_window(
         &exact, f.f, st, st->at[st->row_axis], 1, st->at[st->col_axis], 1, s->frame, e);
-    st->zoom = zoom;
     if (!rc)
         readout_cell(readout, f.f, st, exact[0], c->glyphs);
     return rc;
@@ -190,7 +189,7 @@ static int contour_svg(struct buf *out, const struct view_data *d, struct view_s
     if (rc)
         return rc;
     caption(text, sizeof text, f.f, &st);
-    svg_open(out, x0 + SVG_W * px + 40, y0 + SVG_H * px + 60, 0xffffff);
+    svg_open(out, x0 + SVG_W * px + 40, y0 + SVG_H * px + 60, 0xffffff, text, "");
     svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
     for (int y = 0; f.v && y < SVG_H; y++)
         for (int x = 0; x < SVG_W; x++) {

@@ -10,7 +10,15 @@
 void state_fit(struct view_state *st, const struct field *f);
 /* Keeps `at` in the middle third of `shown` indices out of `total`, moving as little as it can. */
 int64_t scroll_follow(int64_t scroll, int64_t at, int64_t shown, int64_t total);
-/* Fetches rows x cols of the two drawn axes from row0, col0, in steps of 2^zoom, with the slice of
+#define LEVEL_MAX 40
+/* Cells along an axis at its level. */
+int64_t axis_steps(const struct field *f, const struct view_state *st, int axis);
+/* Chooses the axis' level: as coarse as st->zoom asks, but no coarser than `room` cells need. */
+void state_level(struct view_state *st, const struct field *f, int axis, int64_t room);
+/* What a cell shows of several values. */
+enum field_reduce reduce_of(const struct field *f, const struct view_state *st);
+const char *reduce_short(enum field_reduce r); /* "max |x|" */
+/* Fetches rows x cols of the two drawn axes from row0, col0, in steps of 2^level, with the slice of
  * st->at along the others. out is [n_rows, n_cols] from the frame arena; n_cols is 1 without a
  * column axis. */
 int fetch_window(double **out, const struct field *f, const struct view_state *st, int64_t row0,
@@ -28,7 +36,13 @@ bool rows_grow_up(const struct field *f, const struct view_state *st);
  * underscore), bytes escaped. Returns buf. */
 const char *label_show(char buf[LABEL_MAX], const struct axis *a, int64_t i, enum glyphs g);
 int label_columns(const struct axis *a, int64_t i, enum glyphs g);
-/* "L3 at 14 ·to: 61.4 %" for the cursor; what the readout line quotes. */
+/* Cuts a label to so many columns, by whole clusters and with an ellipsis; returns the columns. */
+int label_clip(char *text, int columns, enum glyphs g);
+void label_fit(char *text, size_t size, int columns); /* the same for a text of any size */
+bool is_probability(const struct field *f);
+/* The unit to print after a number, "" where the number has it already or there is none. */
+const char *unit_text(const struct field *f, const struct number_form *form);
+/* "L3, 14 ·to: 61.4 % (0.61352718)" for the cursor; what the readout line quotes. */
 void readout_cell(char out[VIEW_READOUT], const struct field *f, const struct view_state *st,
     double v, enum glyphs g);
 /* "name, of what, in which unit" for an SVG's head. */
@@ -36,9 +50,6 @@ void caption(char *buf, size_t n, const struct field *f, const struct view_state
 struct number_form field_form(const struct field *f);
 /* One line that says why nothing is drawn. */
 void draw_note(const struct screen *s, const char *text);
-/* A colour scale with its ends: "0 ░▒▓█ 1 logits". */
-void draw_legend(
-    const struct screen *s, int x, int y, int w, const struct scale *sc, const struct field *f);
 uint32_t role_rgb(enum role r); /* on white paper, for SVG */
 bool move_index(int64_t *at, int64_t size, int64_t by);
 

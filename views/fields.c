@@ -1,54 +1,71 @@
 #include "views/fields.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
-/* One output cell: the cells it stands for are a box of `stride` along each axis. */
-struct box {
-    const struct field *f;
-    const double *values;
-    const struct window *w;
-    enum field_reduce reduce;
-    double sum, best;
+/* Numbers that fold into one; NaN is passed over. */
+struct fold {
+    enum field_reduce how;
     int64_t n;
+    double sum, best, mean, apart; /* apart: squared deviations from the mean (Welford 1962) */
 };
 
-static void box_add(struct box *b, double v)
+static void fold_add(struct fold *f, double v)
 {
     if (isnan(v))
         return;
-    bool first = b->n++ == 0;
-    switch (b->reduce) {
-    case FIELD_MEAN:
-        b->sum += v;
-        break;
-    case FIELD_NORM:
-        b->sum += v * v;
-        break;
-    case FIELD_MAX:
-        b->best = first ? v : fmax(b->best, v);
-        break;
-    case FIELD_MIN:
-        b->best = first ? v : fmin(b->best, v);
-        break;
-    case FIELD_ABSMAX:
-        b->best = first || fabs(v) > fabs(b->best) ? v : b->best;
-        break;
-    case FIELD_POINT:
-        b->best = first ? v : b->best;
-        break;
+    bool first = f->n++ == 0;
+    bool better = f->how == FIELD_MAX      ? v > f->best
+                  : f->how == FIELD_MIN    ? v < f->best
+                  : f->how == FIELD_ABSMAX ? fabs(v) > fabs(f->best)
+                                           : false;
+    if (first || better)
+        f->best = v;
+    if (f->how == FIELD_MEAN)
+        f->sum += v;
+    else if (f->how == FIELD_NORM)
+        f->sum += v * v;
+    else if (f->how == FIELD_STD) {
+        double d = v - f->mean;
+        f->mean += d / (double)f->n;
+        f->apart += d * (v - f->mean);
     }
 }
 
-static void box_walk(struct box *b, const int64_t *at, int axis, int64_t offset)
+static double fold_value(const struct fold *f)
 {
-    if (axis == b->f->rank) {
-        box_add(b, b->values[offset]);
+    if (!f->n)
+        return NAN;
+    return f->how == FIELD_MEAN   ? f->sum / (double)f->n
+           : f->how == FIELD_NORM ? sqrt(f->sum)
+           : f->how == FIELD_STD  ? sqrt(f->apart / (double)f->n)
+                                  : f->best;
+}
+
+static int check_window(const struct field *f, const struct window *w, struct err *e)
+{
+    for (int i = 0; i < f->rank; i++)
+        if (w->start[i] < 0 || w->stride[i] < 1 || w->count[i] < 0 ||
+            (w->count[i] > 0 && w->start[i] + (w->count[i] - 1) * w->stride[i] >= f->axes[i].size))
+            return err_set(e, ERR_USAGE, "a window outside axis \"%s\" of %lld", f->axes[i].name,
+                (long long)f->axes[i].size);
+    return 0;
+}
+
+/* ---- numbers at hand ---- */
+
+static void fold_box(struct fold *out, const struct field *f, const double *values,
+    const struct window *w, const int64_t *at, int axis, int64_t offset)
+{
+    if (axis == f->rank) {
+        fold_add(out, values[offset]);
         return;
     }
-    int64_t size = b->f->axes[axis].size;
-    int64_t span = b->reduce == FIELD_POINT ? 1 : b->w->stride[axis];
+    int64_t size = f->axes[axis].size, span = out->how == FIELD_POINT ? 1 : w->stride[axis];
     for (int64_t i = at[axis]; i < at[axis] + span && i < size; i++)
-        box_walk(b, at, axis + 1, offset * size + i);
+        fold_box(out, f, values, w, at, axis + 1, offset * size + i);
 }
 
 static int fetch_values(const struct field *f, double *out, const struct window *w,
@@ -56,24 +73,17 @@ static int fetch_values(const struct field *f, double *out, const struct window 
 {
     const struct field_values *v = f->source_data;
     int64_t n = window_count(w, f->rank), k[FIELD_MAX_RANK] = {0}, at[FIELD_MAX_RANK];
-    for (int i = 0; i < f->rank; i++)
-        if (w->start[i] < 0 || w->stride[i] < 1 || w->count[i] < 0 ||
-            (w->count[i] > 0 && w->start[i] + (w->count[i] - 1) * w->stride[i] >= f->axes[i].size))
-            return err_set(e, ERR_USAGE, "a window outside axis \"%s\" of %lld", f->axes[i].name,
-                (long long)f->axes[i].size);
-    for (int64_t o = 0; o < n; o++) {
-        struct box b = {.f = f, .values = v->values, .w = w, .reduce = reduce};
+    int rc = check_window(f, w, e);
+    for (int64_t o = 0; o < n && !rc; o++) {
+        struct fold fold = {.how = reduce};
         for (int i = 0; i < f->rank; i++)
             at[i] = w->start[i] + k[i] * w->stride[i];
-        box_walk(&b, at, 0, 0);
-        out[o] = !b.n                   ? NAN
-                 : reduce == FIELD_MEAN ? b.sum / (double)b.n
-                 : reduce == FIELD_NORM ? sqrt(b.sum)
-                                        : b.best;
+        fold_box(&fold, f, v->values, w, at, 0, 0);
+        out[o] = fold_value(&fold);
         for (int i = f->rank - 1; i >= 0 && ++k[i] == w->count[i]; i--)
             k[i] = 0;
     }
-    return 0;
+    return rc;
 }
 
 static uint64_t values_generation(const struct field *f)
@@ -87,6 +97,8 @@ void field_from_values(struct field *f, const struct field_values *v)
     f->generation = values_generation;
     f->source_data = (void *)v;
 }
+
+/* ---- through a function ---- */
 
 static int fetch_mapped(const struct field *f, double *out, const struct window *w,
     enum field_reduce reduce, struct err *e)
@@ -110,4 +122,124 @@ void field_from_map(struct field *f, const struct field_mapped *m)
     f->fetch = fetch_mapped;
     f->generation = mapped_generation;
     f->source_data = (void *)m;
+}
+
+/* ---- one axis folded ---- */
+
+/* The base's window behind a window of the folded field: axis `axis` whole, as one cell. */
+static struct window behind(const struct field_folded *m, const struct window *w)
+{
+    struct window b = {0};
+    for (int i = 0, k = 0; i < m->base.rank; i++) {
+        bool folded = i == m->axis;
+        b.start[i] = folded ? 0 : w->start[k];
+        b.count[i] = folded ? 1 : w->count[k];
+        b.stride[i] = folded ? m->base.axes[i].size : w->stride[k];
+        k += !folded;
+    }
+    return b;
+}
+
+/* Cells of several numbers each: the axis is folded for every one of them, then the cell's own
+ * reduction follows. One run of cells along the last axis at a time. */
+static int fold_run(const struct field *f, double *out, const struct window *w, const int64_t *k,
+    enum field_reduce reduce, struct err *e)
+{
+    const struct field_folded *m = f->source_data;
+    struct window fine = {0};
+    int last = f->rank - 1;
+    int64_t n = 1, step = w->stride[last];
+    for (int i = 0; i < f->rank; i++) {
+        int64_t first = w->start[i] + k[i] * w->stride[i], left = f->axes[i].size - first;
+        int64_t span = i == last ? w->count[i] * w->stride[i] : w->stride[i];
+        fine.start[i] = first;
+        fine.stride[i] = 1;
+        fine.count[i] = span < left ? span : left;
+        n *= fine.count[i];
+    }
+    double *v = malloc((size_t)(n > 0 ? n : 1) * sizeof *v);
+    if (!v)
+        return err_set(e, ERR_LIMIT, "%s: out of memory (a window)", f->name);
+    struct window b = behind(m, &fine);
+    int rc = m->base.fetch(&m->base, v, &b, m->how, e);
+    int64_t row = fine.count[last];
+    for (int64_t c = 0; c < w->count[last] && !rc; c++) {
+        struct fold fold = {.how = reduce};
+        for (int64_t r = 0; r < n / row; r++)
+            for (int64_t i = c * step; i < (c + 1) * step && i < row; i++)
+                fold_add(&fold, v[r * row + i]);
+        out[c] = fold_value(&fold);
+    }
+    free(v);
+    return rc;
+}
+
+static int fetch_folded(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e)
+{
+    const struct field_folded *m = f->source_data;
+    int64_t k[FIELD_MAX_RANK] = {0}, n = window_count(w, f->rank);
+    bool is_fine = true;
+    int rc = check_window(f, w, e);
+    for (int i = 0; i < f->rank; i++)
+        is_fine = is_fine && w->stride[i] == 1;
+    if (rc || n <= 0)
+        return rc;
+    if (is_fine) {
+        struct window b = behind(m, w);
+        return m->base.fetch(&m->base, out, &b, m->how, e);
+    }
+    int last = f->rank - 1;
+    for (int64_t done = 0; done < n && !rc; done += w->count[last]) {
+        if (reduce == FIELD_POINT) {
+            struct window one = *w;
+            for (int i = 0; i < last; i++) {
+                one.start[i] += k[i] * w->stride[i];
+                one.count[i] = one.stride[i] = 1;
+            }
+            one.count[last] = one.stride[last] = 1;
+            for (int64_t c = 0; c < w->count[last] && !rc; c++) {
+                one.start[last] = w->start[last] + c * w->stride[last];
+                struct window b = behind(m, &one);
+                rc = m->base.fetch(&m->base, out + done + c, &b, m->how, e);
+            }
+        } else {
+            rc = fold_run(f, out + done, w, k, reduce, e);
+        }
+        for (int i = last - 1; i >= 0 && ++k[i] == w->count[i]; i--)
+            k[i] = 0;
+    }
+    return rc;
+}
+
+static uint64_t folded_generation(const struct field *f)
+{
+    const struct field_folded *m = f->source_data;
+    uint64_t g = m->base.generation ? m->base.generation(&m->base) : 0;
+    return g * FIELD_REDUCE_COUNT * FIELD_MAX_RANK + (uint64_t)m->how * FIELD_MAX_RANK +
+           (uint64_t)m->axis;
+}
+
+int field_from_fold(struct field *f, struct field_folded *m, struct err *e)
+{
+    const struct field *base = &m->base;
+    if (m->axis < 0 || m->axis >= base->rank || base->axes[m->axis].size < 1)
+        return err_set(e, ERR_USAGE, "%s has no such axis with anything to reduce",
+            base->name ? base->name : "this block");
+    bool computed = m->how == FIELD_MEAN || m->how == FIELD_NORM || m->how == FIELD_STD;
+    const char *name = base->long_name && *base->long_name ? base->long_name : base->name;
+    snprintf(m->long_name, sizeof m->long_name, "%s over %s of %s", reduce_name(m->how),
+        base->axes[m->axis].name, name ? name : "");
+    *f = *base;
+    f->long_name = m->long_name;
+    f->dtype = computed ? DT_F64 : base->dtype;
+    f->is_signed = base->is_signed && m->how != FIELD_NORM && m->how != FIELD_STD;
+    f->rank = base->rank - 1;
+    memmove(
+        &f->axes[m->axis], &f->axes[m->axis + 1], (size_t)(f->rank - m->axis) * sizeof f->axes[0]);
+    f->look = f->rank < 2 && f->look != LOOK_TOKENS ? LOOK_BARS : f->look;
+    f->fetch = fetch_folded;
+    f->generation = folded_generation;
+    f->source_data = m;
+    return 0;
 }

@@ -21,4 +21,15 @@ struct field_mapped {
 };
 void field_from_map(struct field *f, const struct field_mapped *m);
 
+/* Another field with one axis folded into a number: its mean over the heads. The field has one axis
+ * less, and F64 values where they are computed and not picked. */
+struct field_folded {
+    struct field base;
+    int axis;
+    enum field_reduce how;
+    char long_name[256];
+};
+/* Fills *f and the rest of *m from m->base, m->axis and m->how; m must outlive the field. */
+int field_from_fold(struct field *f, struct field_folded *m, struct err *e);
+
 #endif

@@ -269,7 +269,7 @@ static int lines_svg(struct buf *out, const struct view_data *d, struct view_sta
     extent(&sc, v, points > 0 ? c.n : 0, points, d->fields[0].is_signed);
     struct number_form form = field_form(&d->fields[0]);
     caption(text, sizeof text, &d->fields[0], &st);
-    svg_open(out, x0 + w + 140, y0 + h + 48, 0xffffff);
+    svg_open(out, x0 + w + 140, y0 + h + 48, 0xffffff, text, "");
     svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
     svg_line(out, x0, y0 + h, x0 + w, y0 + h, 0x808080);
     svg_line(out, x0, y0, x0, y0 + h, 0x808080);

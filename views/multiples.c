@@ -43,8 +43,9 @@ static void panels_of(
     p->n = f->axes[p->axis].size < PANELS_MAX ? f->axes[p->axis].size : PANELS_MAX;
     p->is_dense = c->mode >= COLOURS_256 && c->glyphs != GLYPHS_ASCII;
     /* The finest stride at which all maps fit; if even the coarsest does not, some stay below. */
-    for (p->st.zoom = 0; p->st.zoom < 16; p->st.zoom++) {
-        int64_t step = (int64_t)1 << p->st.zoom;
+    for (uint8_t level = 0; level < 16; level++) {
+        int64_t step = (int64_t)1 << level;
+        p->st.level[st->row_axis] = p->st.level[st->col_axis] = level;
         p->rows = (f->axes[st->row_axis].size + step - 1) / step;
         p->cols = (f->axes[st->col_axis].size + step - 1) / step;
         if (p->rows > SIDE_MAX || p->cols > SIDE_MAX)
@@ -135,7 +136,7 @@ static int multiples_draw(const struct screen *s, const struct view_data *d, str
     st->shown = p.across;
     struct view_state exact = *st;
     double *v;
-    exact.zoom = 0;
+    memset(exact.level, 0, sizeof exact.level);
     int rc =
         fetch_window(&v, f, &exact, st->at[st->row_axis], 1, st->at[st->col_axis], 1, s->frame, e);
     if (!rc)
@@ -201,17 +202,19 @@ static int multiples_svg(struct buf *out, const struct view_data *d, struct view
     state_fit(&st, f);
     int axis = panel_axis(f, &st);
     int64_t n = f->axes[axis].size < PANELS_MAX ? f->axes[axis].size : PANELS_MAX;
-    for (st.zoom = 0; (f->axes[st.row_axis].size >> st.zoom) > 2 * SIDE_MAX ||
-                      (f->axes[st.col_axis].size >> st.zoom) > 2 * SIDE_MAX;)
-        st.zoom++;
-    int64_t step = (int64_t)1 << st.zoom;
+    uint8_t level = 0;
+    while ((f->axes[st.row_axis].size >> level) > 2 * SIDE_MAX ||
+           (f->axes[st.col_axis].size >> level) > 2 * SIDE_MAX)
+        level++;
+    st.level[st.row_axis] = st.level[st.col_axis] = level;
+    int64_t step = (int64_t)1 << level;
     int64_t rows = (f->axes[st.row_axis].size + step - 1) / step;
     int64_t cols = (f->axes[st.col_axis].size + step - 1) / step;
     const int across = 4;
     const double side = 180, pitch = side + 24;
     caption(text, sizeof text, f, &st);
-    svg_open(
-        out, 16 + across * pitch, 64 + (double)((n + across - 1) / across) * (pitch + 8), 0xffffff);
+    svg_open(out, 16 + across * pitch, 64 + (double)((n + across - 1) / across) * (pitch + 8),
+        0xffffff, text, "");
     svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
     for (int64_t i = 0; i < n && rows > 0 && cols > 0; i++) {
         bool up = rows_grow_up(f, &st);

@@ -32,6 +32,43 @@ struct number_form number_form(const char *unit, bool is_integer, bool is_signed
     return f;
 }
 
+struct number_form number_form_fit(struct number_form f, const double *v, int64_t n)
+{
+    double most = 0, least = INFINITY;
+    if (f.exact || f.one_digit)
+        return f;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(v[i]) && v[i] != 0) {
+            most = fmax(most, fabs(v[i]) * f.factor);
+            least = fmin(least, fabs(v[i]) * f.factor);
+        }
+    if (most == 0)
+        return f;
+    if (most >= 1e6 || most < 1e-6 || (f.decimals < 0 && most / least > 1e7)) {
+        f.power = true;
+        f.decimals = 3;
+        return f;
+    }
+    int whole = (int)floor(log10(most));
+    if (f.decimals < 0)
+        f.decimals = whole >= 3 ? 1 : whole >= 1 ? 2 : whole >= 0 ? 3 : 3 - whole;
+    else if (whole < 1 - f.decimals)
+        f.decimals += f.decimals ? -whole : 0;
+    return f;
+}
+
+/* "1.234e-30", with no more digits in the exponent than it has. */
+static void number_power(char *out, size_t n, int decimals, double size)
+{
+    char text[48];
+    snprintf(text, sizeof text, "%.*e", decimals, size);
+    char *e = strchr(text, 'e');
+    if (e)
+        snprintf(out, n, "%.*se%d", (int)(e - text), text, atoi(e + 1));
+    else
+        snprintf(out, n, "%s", text);
+}
+
 const char *number_text(char *buf, size_t n, const struct number_form *f, double v, enum glyphs g)
 {
     char digits[64];
@@ -45,6 +82,8 @@ const char *number_text(char *buf, size_t n, const struct number_form *f, double
         snprintf(digits, sizeof digits, "inf");
     else if (f->one_digit)
         number_error(digits, sizeof digits, size);
+    else if (f->power)
+        number_power(digits, sizeof digits, f->decimals, size);
     else if (f->decimals >= 0 && size < 1e9)
         snprintf(digits, sizeof digits, "%.*f", f->decimals, size);
     else
@@ -59,6 +98,30 @@ const char *number_text(char *buf, size_t n, const struct number_form *f, double
         sign = " ";
     snprintf(buf, n, "%s%s%s", sign, digits, f->suffix);
     return buf;
+}
+
+const char *number_exact(char *buf, size_t n, double v, enum dtype t)
+{
+    bool is_single = t == DT_F32 || t == DT_F16 || t == DT_BF16;
+    int digits = is_single ? 6 : 15, most = is_single ? 9 : 17;
+    if (t >= DT_I8 && v == trunc(v) && fabs(v) < 1e18) {
+        snprintf(buf, n, "%.0f", v);
+        return buf;
+    }
+    do
+        snprintf(buf, n, "%.*g", digits, v);
+    while (digits++ < most && (is_single ? strtof(buf, NULL) != (float)v : strtod(buf, NULL) != v));
+    return buf;
+}
+
+bool number_is_cut(const struct number_form *f, double v, const char *text)
+{
+    static const char minus[] = "−";
+    char plain[64];
+    size_t skip = !strncmp(text, minus, sizeof minus - 1) ? sizeof minus - 1 : 0;
+    snprintf(plain, sizeof plain, "%s%s", skip ? "-" : "", text + skip);
+    /* In single precision, which holds what is shown: 0.3 is not cut because a double has more. */
+    return (float)strtod(plain, NULL) != (float)(v * f->factor);
 }
 
 const char *number_error(char *buf, size_t n, double v)

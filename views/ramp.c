@@ -1,6 +1,7 @@
 #include "views/ramp.h"
 
 #include <math.h>
+#include <stddef.h>
 
 #define STOPS 11
 
@@ -27,22 +28,52 @@ struct scale scale_make(double lo, double hi, bool is_signed, bool dark)
         double m = fmax(fabs(lo), fabs(hi));
         if (!(m > 0))
             m = 1;
-        return (struct scale){-m, m, true, dark};
+        return (struct scale){-m, m, true, dark, false};
     }
     if (!(hi > lo))
         hi = lo + (lo != 0 ? fabs(lo) : 1);
-    return (struct scale){lo, hi, false, dark};
+    return (struct scale){lo, hi, false, dark, false};
+}
+
+#define LINEAR_PART 1e-3 /* of a signed logarithmic scale, around zero */
+
+struct scale scale_log(struct scale s, double least)
+{
+    if (!s.is_signed && s.hi > 0 && !(s.lo > 0))
+        s.lo = least > 0 && least < s.hi ? least : s.hi / 1000;
+    s.is_log = s.is_signed || s.lo > 0;
+    return s;
+}
+
+static double signed_log(double t)
+{
+    return copysign(log1p(fabs(t) / LINEAR_PART) / log1p(1 / LINEAR_PART), t);
 }
 
 double scale_at(const struct scale *s, double v)
 {
     if (isnan(v))
         return v;
-    if (s->is_signed)
-        return fmax(-1, fmin(1, v / s->hi));
+    if (s->is_signed) {
+        double t = fmax(-1, fmin(1, v / s->hi));
+        return s->is_log ? signed_log(t) : t;
+    }
+    if (s->is_log)
+        return v > s->lo ? fmin(1, log(v / s->lo) / log(s->hi / s->lo)) : 0;
     /* hi - lo may overflow when the ends are far apart: halve first. */
     double t = (v / 2 - s->lo / 2) / (s->hi / 2 - s->lo / 2);
     return fmax(0, fmin(1, t));
+}
+
+double scale_value(const struct scale *s, double t)
+{
+    if (s->is_signed && s->is_log)
+        return copysign(s->hi * LINEAR_PART * expm1(fabs(t) * log1p(1 / LINEAR_PART)), t);
+    if (s->is_signed)
+        return t * s->hi;
+    if (s->is_log)
+        return s->lo * pow(s->hi / s->lo, t);
+    return s->lo * (1 - t) + s->hi * t;
 }
 
 static uint32_t mix(const uint32_t *stops, double t)
@@ -81,14 +112,27 @@ const char *scale_shade(const struct scale *s, double v, enum glyphs g)
 {
     static const char *const block[] = {"░", "▒", "▓", "█"};
     static const char *const ascii[] = {".", ":", "-", "=", "+", "*", "#", "%", "@"};
-    double t = scale_at(s, v);
+    const char *odd = odd_sign(v, g);
+    if (odd)
+        return odd;
     /* Exactly nothing, as above the diagonal of a pattern, is left blank. */
-    if (isnan(t) || (!s->is_signed && v == 0))
+    if (!s->is_signed && v == 0)
         return " ";
+    double t = scale_at(s, v);
     t = fabs(t);
     if (s->is_signed && t < 0.04)
         return g == GLYPHS_ASCII ? "." : "·";
     if (g == GLYPHS_ASCII)
         return ascii[(int)fmin(8, floor(t * 9))];
     return block[(int)fmin(3, floor(t * 4))];
+}
+
+const char *odd_sign(double v, enum glyphs g)
+{
+    bool plain = g == GLYPHS_ASCII;
+    if (isnan(v))
+        return plain ? "x" : "×";
+    if (isinf(v))
+        return v > 0 ? plain ? "^" : "▲" : plain ? "v" : "▼";
+    return NULL;
 }

@@ -8,17 +8,25 @@
 struct scale {
     double lo, hi;
     bool is_signed;
-    bool dark; /* the background's side: small values melt into it */
+    bool dark;   /* the background's side: small values melt into it */
+    bool is_log; /* unsigned: from lo > 0; signed: linear below hi / 1000 */
 };
 
 /* The scale that holds lo..hi; a signed one becomes -m..m. Never empty. */
 struct scale scale_make(double lo, double hi, bool is_signed, bool dark);
+/* The same scale with logarithmic steps; `least` is the smallest positive value there is. */
+struct scale scale_log(struct scale s, double least);
+/* The value at a position, the inverse of scale_at. */
+double scale_value(const struct scale *s, double t);
 /* Position in [0, 1], or [-1, 1] when signed; clamped; NaN stays NaN. */
 double scale_at(const struct scale *s, double v);
 uint32_t scale_rgb(const struct scale *s, double v);
 /* Ink that is readable on that colour: black or white. */
 uint32_t rgb_ink(uint32_t rgb);
-/* A glyph that is denser the larger |scale_at|: block shades or ASCII levels; blank for NaN. */
+/* A glyph that is denser the larger |scale_at|: block shades or ASCII levels; what is no number has a
+ * sign of its own (odd_sign). */
 const char *scale_shade(const struct scale *s, double v, enum glyphs g);
+/* The sign of NaN, infinity and minus infinity; NULL: a number. */
+const char *odd_sign(double v, enum glyphs g);
 
 #endif

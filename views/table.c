@@ -1,12 +1,10 @@
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "views/draw.h"
-#include "views/svg.h"
+#include "views/order.h"
+#include "views/paper.h"
 
-#define SORT_MAX (1 << 20)
 #define COLUMN_MAX 40 /* columns of one cell's text on screen */
 
 /* A grid of cells: several rank-1 fields side by side, or the two drawn axes of one field. */
@@ -15,7 +13,7 @@ struct grid {
     struct view_state *st;
     bool is_multi;
     int64_t rows, cols;
-    int64_t *order; /* rows by size of the cursor's column; NULL: as they are */
+    struct order order; /* rows by the cursor's column, or as they are */
 };
 
 static int64_t *cursor_col(const struct grid *g)
@@ -44,11 +42,13 @@ static struct grid grid_of(const struct view_data *d, struct view_state *st)
             st->at[1] = g.cols - 1;
         if (st->at[0] >= g.rows)
             st->at[0] = g.rows > 0 ? g.rows - 1 : 0;
+        memset(st->level, 0, sizeof st->level);
+        g.order = order_own(g.rows);
         return g;
     }
     state_fit(st, f);
-    st->zoom = 0;
     g.rows = f->rank ? f->axes[st->row_axis].size : 1;
+    g.order = order_own(g.rows);
     g.cols = f->rank > 1 && st->col_axis >= 0 ? f->axes[st->col_axis].size : 1;
     return g;
 }
@@ -68,74 +68,27 @@ static int column_values(double **out, const struct grid *g, int64_t col, int64_
     return fetch_window(out, field_of(g, col), &st, row0, n, g->is_multi ? 0 : col, 1, frame, e);
 }
 
-struct ranked {
-    double size;
-    int64_t index;
-};
-
-static int by_size(const void *a, const void *b)
+static bool is_text(const struct field *f)
 {
-    const struct ranked *x = a, *y = b;
-    if (isnan(x->size) || isnan(y->size))
-        return isnan(x->size) - isnan(y->size);
-    return x->size > y->size ? -1 : x->size < y->size ? 1 : x->index < y->index ? -1 : 1;
+    return f->look == LOOK_TEXT && f->rank == 1 && f->axes[0].labels;
 }
 
 static int sort_rows(struct grid *g, struct arena *frame, struct err *e)
 {
     int64_t *col = cursor_col(g);
     double *v;
-    if (!g->st->sorted || g->rows < 1 || g->rows > SORT_MAX)
-        return 0;
-    if (field_of(g, col ? *col : 0)->look == LOOK_TEXT)
+    if ((!g->st->sorted && !g->st->top) || g->rows < 1 || g->rows > ORDER_MAX ||
+        is_text(field_of(g, col ? *col : 0)))
         return 0;
     int rc = column_values(&v, g, col ? *col : 0, 0, g->rows, frame, e);
-    if (rc)
-        return rc;
-    struct ranked *r = arena_array(frame, (size_t)g->rows, sizeof *r, e);
-    g->order = arena_array(frame, (size_t)g->rows, sizeof *g->order, e);
-    if (!r || !g->order)
-        return e->code;
-    for (int64_t i = 0; i < g->rows; i++)
-        r[i] = (struct ranked){v[i], i};
-    qsort(r, (size_t)g->rows, sizeof *r, by_size);
-    for (int64_t i = 0; i < g->rows; i++)
-        g->order[i] = r[i].index;
-    return 0;
-}
-
-static int64_t place_of(const struct grid *g, int64_t row)
-{
-    for (int64_t k = 0; g->order && k < g->rows; k++)
-        if (g->order[k] == row)
-            return k;
-    return row;
-}
-
-/* General numbers of one column share their decimals, so that the points align. */
-static struct number_form column_form(const struct field *f, const double *v, int64_t n)
-{
-    struct number_form form = field_form(f);
-    double most = 0, least = INFINITY;
-    if (form.decimals >= 0 || form.one_digit)
-        return form;
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(v[i]) && v[i] != 0) {
-            most = fmax(most, fabs(v[i]));
-            least = fmin(least, fabs(v[i]));
-        }
-    if (most > 0 && most < 1e6 && most >= 1e-3) {
-        int whole = (int)floor(log10(most));
-        form.decimals = whole >= 3 ? 1 : whole >= 1 ? 2 : whole >= 0 ? 3 : 3 - whole;
-    }
-    return form;
+    return rc ? rc : order_by_value(&g->order, v, g->rows, false, g->st->top, frame, e);
 }
 
 static const char *cell_text(char buf[LABEL_MAX], const struct grid *g, int64_t col, int64_t row,
     double v, const struct number_form *form, enum glyphs glyphs)
 {
     const struct field *f = field_of(g, col);
-    if (f->look == LOOK_TEXT && f->rank == 1 && f->axes[0].labels)
+    if (is_text(f))
         return label_show(buf, &f->axes[0], row, glyphs);
     number_text(buf, LABEL_MAX, form, v, glyphs);
     /* The error of a sum is not nothing because it is small. */
@@ -161,27 +114,45 @@ static const char *column_name(
     return buf;
 }
 
+static void read_cell(char *readout, const struct grid *g, int64_t col, int64_t row, double v,
+    const char *text, enum glyphs glyphs)
+{
+    const struct field *f = field_of(g, col);
+    char name[LABEL_MAX], label[LABEL_MAX], exact[40];
+    if (!g->is_multi) {
+        readout_cell(readout, f, g->st, v, glyphs);
+        return;
+    }
+    number_exact(exact, sizeof exact, v, f->dtype);
+    struct number_form form = field_form(f);
+    snprintf(readout, VIEW_READOUT, "%s, %s: %s%s%s", label_show(label, &f->axes[0], row, glyphs),
+        column_name(name, g, col, glyphs), is_text(f) || !isfinite(v) ? text : exact,
+        is_text(f) || !*unit_text(f, &form) ? "" : " ", is_text(f) ? "" : unit_text(f, &form));
+}
+
+/* The rows on the screen. */
+struct rows {
+    int64_t first, shown;
+    int64_t *index; /* [shown] */
+};
+
 /* One column drawn at x; returns its width, 0 when nothing more fits. */
 static int draw_column(const struct screen *s, const struct grid *g, int64_t col, int x,
-    int64_t first, int64_t shown, char *readout, struct err *e)
+    const struct rows *rows, char *readout, struct err *e)
 {
     struct canvas *c = s->canvas;
     const struct field *f = field_of(g, col);
-    int64_t lo = first, n = shown;
+    bool sorted = g->order.v, text_only = is_text(f);
+    int64_t lo = sorted ? 0 : rows->first, n = sorted ? g->rows : rows->shown;
     double *v;
-    if (g->order) {
-        lo = 0;
-        n = g->rows;
-    }
     int rc = column_values(&v, g, col, lo, n, s->frame, e);
     if (rc)
         return rc;
-    bool is_text = f->look == LOOK_TEXT && f->rank == 1 && f->axes[0].labels;
-    struct number_form form = column_form(f, v, n);
+    struct number_form form = number_form_fit(field_form(f), v, n);
     char text[LABEL_MAX];
     int w = canvas_columns(c, column_name(text, g, col, c->glyphs));
-    for (int64_t k = 0; k < shown; k++) {
-        int64_t row = g->order ? g->order[first + k] : first + k;
+    for (int64_t k = 0; k < rows->shown; k++) {
+        int64_t row = rows->index[k];
         int tw = canvas_columns(c, cell_text(text, g, col, row, v[row - lo], &form, c->glyphs));
         w = tw > w ? tw : w;
     }
@@ -195,12 +166,12 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
     struct style head = is_at ? STYLE(STRONG) : STYLE(LABEL);
     int y = s->rect.y;
     column_name(text, g, col, c->glyphs);
-    if (s->rect.h > 1 && is_text)
+    if (s->rect.h > 1 && text_only)
         canvas_text(c, x, y++, w, head, text);
     else if (s->rect.h > 1)
         canvas_right(c, x + w, y++, w, head, text);
-    for (int64_t k = 0; k < shown; k++, y++) {
-        int64_t row = g->order ? g->order[first + k] : first + k;
+    for (int64_t k = 0; k < rows->shown; k++, y++) {
+        int64_t row = rows->index[k];
         bool is_row = !g->d->is_static && row == *cursor_row(g), here = is_row && is_at;
         struct style style = here && g->d->is_focused       ? STYLE(CURSOR)
                              : here                         ? STYLE(STRONG)
@@ -208,29 +179,23 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
                              : form.sign && v[row - lo] > 0 ? STYLE(POSITIVE)
                                                             : STYLE(TEXT);
         cell_text(text, g, col, row, v[row - lo], &form, c->glyphs);
-        if (is_text)
+        if (text_only)
             canvas_text(c, x, y, w, style, text);
         else
             canvas_right(c, x + w, y, w, style, text);
-        if (here && g->is_multi) {
-            char name[LABEL_MAX], label[LABEL_MAX];
-            snprintf(readout, VIEW_READOUT, "%s, %s: %s",
-                label_show(label, &f->axes[0], row, c->glyphs),
-                column_name(name, g, col, c->glyphs), text);
-        } else if (here) {
-            readout_cell(readout, f, g->st, v[row - lo], c->glyphs);
-        }
+        if (here)
+            read_cell(readout, g, col, row, v[row - lo], text, c->glyphs);
     }
     return w;
 }
 
 /* Columns from col0 on; how many were seen whole, or an error. */
 static int draw_columns(const struct screen *s, const struct grid *g, int x, int64_t col0,
-    int64_t row0, int64_t shown, char *readout, struct err *e)
+    const struct rows *rows, char *readout, struct err *e)
 {
     int seen = 0;
     for (int64_t col = col0; col < g->cols; col++) {
-        int w = draw_column(s, g, col, x, row0, shown, readout, e);
+        int w = draw_column(s, g, col, x, rows, readout, e);
         if (w < 0)
             return w;
         if (!w)
@@ -241,11 +206,62 @@ static int draw_columns(const struct screen *s, const struct grid *g, int x, int
     return seen > 0 ? seen : 1;
 }
 
+/* Labels of the rows; returns the columns they take. */
+static int draw_labels(const struct screen *s, const struct view_data *d, const struct grid *g,
+    const struct axis *a, const struct rows *rows)
+{
+    struct canvas *c = s->canvas;
+    int w = 0, y = s->rect.y + (s->rect.h > 1);
+    char label[LABEL_MAX];
+    for (int64_t k = 0; k < rows->shown; k++) {
+        int n = label_columns(a, rows->index[k], c->glyphs);
+        w = n > w ? n : w;
+    }
+    if (w > s->rect.w / 3)
+        w = s->rect.w / 3;
+    if (s->rect.h > 1 && a->name && text_columns(a->name) <= w)
+        canvas_text(c, s->rect.x, s->rect.y, w, STYLE(DIM), a->name);
+    for (int64_t k = 0; k < rows->shown; k++) {
+        bool is_row = !d->is_static && rows->index[k] == *cursor_row(g);
+        struct style style = is_marked(d, a->kind, rows->index[k]) ? STYLE(MARK)
+                             : is_row                              ? STYLE(STRONG)
+                                                                   : STYLE(LABEL);
+        canvas_text(
+            c, s->rect.x, y + (int)k, w, style, label_show(label, a, rows->index[k], c->glyphs));
+    }
+    return w;
+}
+
+/* "rows 5 to 24 of 300, by prob, largest first; columns from 3 of 16; logits" */
+static void draw_legend(const struct screen *s, const struct grid *g, const struct rows *rows,
+    int64_t col0, int64_t seen, int y)
+{
+    char text[256], name[LABEL_MAX];
+    size_t at = 0;
+    const struct field *f = field_of(g, 0);
+    struct number_form form = field_form(f);
+    const int64_t *col = cursor_col(g);
+    text[0] = '\0';
+    if (rows->shown < g->order.n || g->order.n < g->rows)
+        at += (size_t)snprintf(text, sizeof text, "rows %lld to %lld of %lld",
+            (long long)rows->first + 1, (long long)(rows->first + rows->shown), (long long)g->rows);
+    if (g->order.v)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%sby %s, largest first",
+            at ? ", " : "", column_name(name, g, col ? *col : 0, s->canvas->glyphs));
+    if (seen < g->cols && at < sizeof text)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%scolumns %lld to %lld of %lld",
+            at ? "; " : "", (long long)col0 + 1, (long long)(col0 + seen), (long long)g->cols);
+    if (!g->is_multi && *unit_text(f, &form) && at < sizeof text)
+        snprintf(text + at, sizeof text - at, "%s%s", at ? "; " : "", unit_text(f, &form));
+    canvas_text(s->canvas, s->rect.x, y, s->rect.w, STYLE(DIM), text);
+}
+
 static int table_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
     struct canvas *c = s->canvas;
     struct grid g = grid_of(d, st);
+    struct rows rows;
     if (g.rows <= 0 || g.cols <= 0) {
         draw_note(s, "no rows");
         return 0;
@@ -254,48 +270,40 @@ static int table_draw(const struct screen *s, const struct view_data *d, struct 
     if (rc)
         return rc;
     const struct field *f = &d->fields[0];
-    int64_t shown = s->rect.h - (s->rect.h > 1),
-            *row_scroll = &st->scroll[g.is_multi ? 0 : st->row_axis];
-    shown = shown < g.rows ? shown : g.rows;
-    *row_scroll = scroll_follow(*row_scroll, place_of(&g, *cursor_row(&g)), shown, g.rows);
+    int h = s->rect.h, has_head = h > 1, has_legend = h >= 10 || (h >= 4 && g.order.n + 1 < h);
+    int64_t room = h - has_head - has_legend;
+    int64_t *row_scroll = &st->scroll[g.is_multi ? 0 : st->row_axis];
+    rows.shown = room < g.order.n ? room : g.order.n;
+    rows.first = *row_scroll =
+        scroll_follow(*row_scroll, order_place(&g.order, *cursor_row(&g)), rows.shown, g.order.n);
+    rows.index =
+        arena_array(s->frame, (size_t)(rows.shown > 0 ? rows.shown : 1), sizeof *rows.index, e);
+    if (!rows.index)
+        return e->code;
+    order_window(rows.index, &g.order, rows.first, rows.shown);
     /* A table whose first column is text needs no row numbers. */
     bool has_labels = f->rank && !(g.is_multi && f->look == LOOK_TEXT);
-    int label_w = 0, x = s->rect.x;
-    char label[LABEL_MAX];
-    const struct axis *a = f->rank ? &f->axes[g.is_multi ? 0 : st->row_axis] : NULL;
-    for (int64_t k = 0; has_labels && k < shown; k++) {
-        int64_t row = g.order ? g.order[*row_scroll + k] : *row_scroll + k;
-        int w = label_columns(a, row, c->glyphs);
-        label_w = w > label_w ? w : label_w;
-    }
-    if (label_w > s->rect.w / 3)
-        label_w = s->rect.w / 3;
-    for (int64_t k = 0; has_labels && k < shown; k++) {
-        int64_t row = g.order ? g.order[*row_scroll + k] : *row_scroll + k;
-        struct style style = is_marked(d, a->kind, row) ? STYLE(MARK)
-                             : row == *cursor_row(&g)   ? STYLE(STRONG)
-                                                        : STYLE(LABEL);
-        canvas_text(c, x, s->rect.y + (s->rect.h > 1) + (int)k, label_w, style,
-            label_show(label, a, row, c->glyphs));
-    }
-    x += label_w ? label_w + 2 : 0;
-    int64_t *col_at = cursor_col(&g);
+    int label_w =
+        has_labels ? draw_labels(s, d, &g, &f->axes[g.is_multi ? 0 : st->row_axis], &rows) : 0;
+    int x = s->rect.x + (label_w ? label_w + 2 : 0);
+    int64_t *col_at = cursor_col(&g), col0 = 0;
     int64_t *col_scroll = &st->scroll[g.is_multi ? 1 : st->col_axis >= 0 ? st->col_axis : 0];
-    int64_t col0 = 0;
     if (col_at) {
         if (*col_scroll > *col_at)
             *col_scroll = *col_at;
         col0 = *col_scroll;
     }
-    st->grid = (struct rect){s->rect.x, s->rect.y + (s->rect.h > 1), s->rect.w, (int)shown};
-    int seen = draw_columns(s, &g, x, col0, *row_scroll, shown, readout, e);
+    st->grid = (struct rect){s->rect.x, s->rect.y + has_head, s->rect.w, (int)rows.shown};
+    int seen = draw_columns(s, &g, x, col0, &rows, readout, e);
     /* Columns have their own widths: only drawing them tells whether the cursor's was reached. */
     for (int i = 0; i < 2 && col_at && seen > 0 && *col_at >= *col_scroll + seen; i++) {
         *col_scroll = i ? *col_at : *col_at - seen + 1;
-        canvas_fill(c, (struct rect){x, s->rect.y, s->rect.x + s->rect.w - x, s->rect.h},
-            (struct style){0}, " ");
-        seen = draw_columns(s, &g, x, *col_scroll, *row_scroll, shown, readout, e);
+        canvas_fill(
+            c, (struct rect){x, s->rect.y, s->rect.x + s->rect.w - x, h}, (struct style){0}, " ");
+        seen = draw_columns(s, &g, x, col0 = *col_scroll, &rows, readout, e);
     }
+    if (has_legend && seen > 0)
+        draw_legend(s, &g, &rows, col0, seen, s->rect.y + has_head + (int)rows.shown);
     return seen < 0 ? seen : 0;
 }
 
@@ -317,9 +325,9 @@ static bool table_move(const struct view_data *d, struct view_state *st, enum vi
                      : m == MOVE_PAGE_DOWN ? page
                      : m == MOVE_TOP       ? -g.rows
                                            : g.rows;
-        int64_t k = place_of(&g, *row);
-        moved = move_index(&k, g.rows, by);
-        *row = g.order ? g.order[k] : k;
+        int64_t k = order_place(&g.order, *row);
+        moved = move_index(&k, g.order.n, by);
+        *row = order_at(&g.order, k);
     }
     arena_release(&scratch);
     return moved;
@@ -334,14 +342,65 @@ static bool table_pick(const struct view_data *d, struct view_state *st, int x, 
     if (x < r.x || y < r.y || x >= r.x + r.w || y >= r.y + r.h)
         return false;
     int64_t k = st->scroll[g.is_multi ? 0 : st->row_axis] + y - r.y;
-    if (k < g.rows && !sort_rows(&g, &scratch, &e))
-        *cursor_row(&g) = g.order ? g.order[k] : k;
+    if (!sort_rows(&g, &scratch, &e) && k < g.order.n)
+        *cursor_row(&g) = order_at(&g.order, k);
     arena_release(&scratch);
     return true;
 }
 
 #define SVG_ROWS 200
 #define SVG_COLS 24
+#define SVG_ROW 19.0
+
+/* A column of texts ready to be set; numbers keep their exact value beside what is printed. */
+struct svg_column {
+    char head[LABEL_MAX];
+    char (*text)[LABEL_MAX]; /* [rows] */
+    const double *v;         /* [rows], NULL: text */
+    int w;
+};
+
+static int svg_column(struct svg_column *out, const struct grid *g, int64_t col,
+    const struct rows *rows, struct arena *frame, struct err *e)
+{
+    const struct field *f = field_of(g, col);
+    double *v, *own = arena_array(frame, (size_t)rows->shown + 1, sizeof *own, e);
+    out->text = arena_array(frame, (size_t)rows->shown + 1, sizeof *out->text, e);
+    if (!own || !out->text)
+        return e->code;
+    int64_t n = g->order.v ? g->rows : rows->shown;
+    int rc = column_values(&v, g, col, 0, n, frame, e);
+    if (rc)
+        return rc;
+    struct number_form form = number_form_fit(field_form(f), v, n);
+    column_name(out->head, g, col, GLYPHS_BLOCK);
+    out->w = text_columns(out->head);
+    out->v = is_text(f) ? NULL : own;
+    for (int64_t k = 0; k < rows->shown; k++) {
+        int64_t row = rows->index[k];
+        own[k] = v[row];
+        cell_text(out->text[k], g, col, row, v[row], &form, GLYPHS_BLOCK);
+        label_clip(out->text[k], COLUMN_MAX, GLYPHS_BLOCK);
+        int w = text_columns(out->text[k]);
+        out->w = w > out->w ? w : out->w;
+    }
+    return 0;
+}
+
+static void svg_draw_column(struct buf *out, const struct svg_column *col, double x, double w,
+    const struct rows *rows, const struct field *f)
+{
+    enum svg_anchor anchor = col->v ? SVG_END : SVG_START;
+    double at = col->v ? x + w : x;
+    svg_text(out, at, PAPER_TOP + 12, anchor, 11, PAPER_INK, col->head);
+    for (int64_t k = 0; k < rows->shown; k++) {
+        char exact[40] = "";
+        double y = PAPER_TOP + 34 + (double)k * SVG_ROW;
+        if (col->v && isfinite(col->v[k]))
+            number_exact(exact, sizeof exact, col->v[k], f->dtype);
+        svg_text_title(out, at, y, anchor, 11, PAPER_INK, col->text[k], exact);
+    }
+}
 
 static int table_svg(struct buf *out, const struct view_data *d, struct view_state *given,
     struct arena *frame, struct err *e)
@@ -349,35 +408,56 @@ static int table_svg(struct buf *out, const struct view_data *d, struct view_sta
     struct view_state st = *given;
     struct grid g = grid_of(d, &st);
     const struct field *f = &d->fields[0];
-    int64_t rows = g.rows < SVG_ROWS ? g.rows : SVG_ROWS,
-            cols = g.cols < SVG_COLS ? g.cols : SVG_COLS;
-    const double cw = 110, rh = 20, x0 = 150;
-    char text[256];
+    struct svg_column cols[SVG_COLS];
+    struct rows rows = {0};
+    char text[160];
     int rc = sort_rows(&g, frame, e);
     if (rc)
         return rc;
-    caption(text, sizeof text, f, &st);
-    svg_open(out, x0 + (double)cols * cw + 16, 70 + (double)rows * rh, 0xffffff);
-    svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
-    for (int64_t r = 0; f->rank && r < rows; r++)
-        svg_text(out, 16, 66 + (double)r * rh, SVG_START, 12, 0x404040,
-            label_show(text, &f->axes[g.is_multi ? 0 : st.row_axis], g.order ? g.order[r] : r,
-                GLYPHS_BLOCK));
-    for (int64_t c = 0; c < cols; c++) {
-        double *v, x = x0 + (double)(c + 1) * cw - 8;
-        rc = column_values(&v, &g, c, 0, g.order ? g.rows : rows, frame, e);
-        if (rc)
-            return rc;
-        struct number_form form = column_form(field_of(&g, c), v, rows);
-        svg_text(out, x, 46, SVG_END, 12, 0x202020, column_name(text, &g, c, GLYPHS_BLOCK));
-        for (int64_t r = 0; r < rows; r++) {
-            int64_t row = g.order ? g.order[r] : r;
-            svg_text(out, x, 66 + (double)r * rh, SVG_END, 12, 0x202020,
-                cell_text(text, &g, c, row, v[row], &form, GLYPHS_BLOCK));
-        }
+    rows.shown = g.order.n < SVG_ROWS ? g.order.n : SVG_ROWS;
+    rows.index = arena_array(frame, (size_t)rows.shown + 1, sizeof *rows.index, e);
+    if (!rows.index)
+        return e->code;
+    order_window(rows.index, &g.order, 0, rows.shown);
+    int64_t n = g.cols < SVG_COLS ? g.cols : SVG_COLS;
+    const struct axis *a = f->rank && !(g.is_multi && f->look == LOOK_TEXT)
+                               ? &f->axes[g.is_multi ? 0 : st.row_axis]
+                               : NULL;
+    struct tally tally = {0};
+    struct paper p = {.out = out, .x = PAPER_LEFT, .y = PAPER_TOP};
+    double label = a ? paper_margin(a, a->size) - 20 : PAPER_LEFT;
+    for (int64_t c = 0; c < n && !rc; c++) {
+        rc = svg_column(&cols[c], &g, c, &rows, frame, e);
+        if (!rc && cols[c].v)
+            tally_add(&tally, cols[c].v, rows.shown);
+        p.w += rc ? 0 : cols[c].w * CHAR_W + 18;
     }
-    svg_line(out, 16, 52, x0 + (double)cols * cw, 52, 0xa0a0a0);
-    svg_close(out);
+    if (rc)
+        return rc;
+    p.w += label;
+    p.h = 26 + (double)rows.shown * SVG_ROW;
+    paper_open(&p, d, &st, "table", &tally, 16, 30);
+    if (a && a->name)
+        svg_text(out, PAPER_LEFT, PAPER_TOP + 12, SVG_START, 11, PAPER_GREY, a->name);
+    for (int64_t k = 0; a && k < rows.shown; k++) {
+        label_show(text, a, rows.index[k], GLYPHS_BLOCK);
+        label_clip(text, 24, GLYPHS_BLOCK);
+        svg_text(
+            out, PAPER_LEFT, PAPER_TOP + 34 + (double)k * SVG_ROW, SVG_START, 11, PAPER_GREY, text);
+    }
+    double x = label;
+    for (int64_t c = 0; c < n; c++) {
+        double w = cols[c].w * CHAR_W;
+        svg_draw_column(out, &cols[c], x, w, &rows, field_of(&g, c));
+        x += w + 18;
+    }
+    svg_line(out, PAPER_LEFT, PAPER_TOP + 19, p.x + p.w, PAPER_TOP + 19, PAPER_LINE);
+    if (rows.shown < g.rows || n < g.cols) {
+        snprintf(text, sizeof text, "%lld of %lld rows, %lld of %lld columns",
+            (long long)rows.shown, (long long)g.rows, (long long)n, (long long)g.cols);
+        svg_heading(out, PAPER_LEFT, p.y + p.h + 16, 11, PAPER_GREY, false, text);
+    }
+    paper_close(&p);
     return 0;
 }
 
@@ -387,6 +467,8 @@ const struct view view_table = {
     .help =
         "Exact numbers in columns that align on their decimal points. Sorting orders the rows by "
         "the column under the cursor, the largest first.",
+    .good = "Reading and quoting numbers, and rows whose columns have units of their own.",
+    .modes = 1u << VIEW_SORT | 1u << VIEW_TOP | 1u << VIEW_TRANSPOSE,
     .looks = (1u << LOOK_COUNT) - 1,
     .min_rank = 0,
     .max_rank = FIELD_MAX_RANK,

@@ -87,7 +87,7 @@ static int text_svg(struct buf *out, const struct view_data *d, struct view_stat
     int64_t n = f->rank ? f->axes[0].size : 0;
     (void)st;
     n = n < 1000 ? n : 1000;
-    svg_open(out, 800, 32 + (double)n * 18, 0xffffff);
+    svg_open(out, 800, 32 + (double)n * 18, 0xffffff, "text", "");
     for (int64_t i = 0; i < n; i++) {
         char number[32];
         const char *raw = axis_label(&f->axes[0], i, number, sizeof number);

@@ -33,7 +33,7 @@ static int strip_load(struct strip *t, const struct view_data *d, struct view_st
     const struct field *f = &d->fields[0];
     struct view_state plain = *st;
     double *v;
-    plain.zoom = 0;
+    memset(plain.level, 0, sizeof plain.level);
     *t = (struct strip){.f = f, .a = &f->axes[st->row_axis], .axis = st->row_axis};
     t->n = f->rank ? t->a->size : 0;
     if (t->n > TOKENS_MAX) {
@@ -262,7 +262,7 @@ static int tokens_svg(struct buf *out, const struct view_data *d, struct view_st
     p.t = &t;
     int lines = strip_layout(&t, 100, GLYPHS_BLOCK, NULL, NULL);
     caption(text, sizeof text, f, &p.st);
-    svg_open(out, 32 + 100 * 7.4, 64 + lines * 24, 0xffffff);
+    svg_open(out, 32 + 100 * 7.4, 64 + lines * 24, 0xffffff, text, "");
     svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
     strip_layout(&t, 100, GLYPHS_BLOCK, svg_token, &p);
     svg_close(out);

@@ -7,6 +7,8 @@
 #include "model/core/text.h"
 #include "views/draw.h"
 
+#define TOP_FEW 10
+#define TOP_MANY 30
 #define RANGE_CELLS (1 << 18) /* a slice up to this size is read whole to find its range */
 
 const struct view *view_find(const char *id)
@@ -33,6 +35,70 @@ const struct view *view_for(const struct field *f)
     return view_find("table");
 }
 
+static const struct {
+    const char *name, *help;
+} modes[VIEW_MODE_COUNT] = {
+#define MODE(id, name, help) {name, help},
+    VIEW_MODES(MODE)
+#undef MODE
+};
+
+const char *view_mode_name(enum view_mode m)
+{
+    return modes[m].name;
+}
+
+const char *view_mode_help(enum view_mode m)
+{
+    return modes[m].help;
+}
+
+static void swap_axes(struct view_state *st)
+{
+    int row = st->row_axis;
+    if (st->col_axis < 0)
+        return;
+    st->row_axis = st->col_axis;
+    st->col_axis = row;
+}
+
+static void next_reduce(struct view_state *st)
+{
+    static const enum field_reduce round[] = {
+        FIELD_POINT, FIELD_MEAN, FIELD_MAX, FIELD_MIN, FIELD_NORM};
+    size_t n = sizeof round / sizeof *round, i = 0;
+    while (i < n && round[i] != st->reduce)
+        i++;
+    st->reduce = round[i + 1 < n ? i + 1 : 0];
+}
+
+bool view_toggle(
+    const struct view *v, const struct view_data *d, struct view_state *st, enum view_mode m)
+{
+    bool *const flags[VIEW_MODE_COUNT] = {[VIEW_SORT] = &st->sorted,
+        [VIEW_NUMBERS] = &st->numbers,
+        [VIEW_FLIP] = &st->flipped,
+        [VIEW_LOG] = &st->log_v,
+        [VIEW_LOG_X] = &st->log_x,
+        [VIEW_OWN_SCALE] = &st->own_scale};
+    if (!(v->modes & 1u << m))
+        return false;
+    state_fit(st, &d->fields[0]);
+    if (flags[m])
+        *flags[m] = !*flags[m];
+    else if (m == VIEW_TOP)
+        st->top = !st->top ? TOP_FEW : st->top <= TOP_FEW ? TOP_MANY : 0;
+    else if (m == VIEW_TRANSPOSE)
+        swap_axes(st);
+    else if (m == VIEW_COARSER)
+        st->zoom += st->zoom < LEVEL_MAX;
+    else if (m == VIEW_FINER)
+        st->zoom -= st->zoom > 0;
+    else if (m == VIEW_REDUCE)
+        next_reduce(st);
+    return true;
+}
+
 void state_fit(struct view_state *st, const struct field *f)
 {
     if (!st->has_axes) {
@@ -51,10 +117,39 @@ void state_fit(struct view_state *st, const struct field *f)
         if (st->at[i] < 0)
             st->at[i] = 0;
     }
-    if (st->zoom < 0)
-        st->zoom = 0;
-    if (st->zoom > 40)
-        st->zoom = 40;
+    st->zoom = st->zoom < 0 ? 0 : st->zoom > LEVEL_MAX ? LEVEL_MAX : st->zoom;
+    if ((int)st->reduce < 0 || st->reduce >= FIELD_REDUCE_COUNT)
+        st->reduce = FIELD_POINT;
+    memset(st->level, 0, sizeof st->level);
+}
+
+int64_t axis_steps(const struct field *f, const struct view_state *st, int axis)
+{
+    if (axis < 0 || axis >= f->rank)
+        return 1;
+    int64_t step = (int64_t)1 << st->level[axis];
+    return f->axes[axis].size / step + (f->axes[axis].size % step != 0);
+}
+
+void state_level(struct view_state *st, const struct field *f, int axis, int64_t room)
+{
+    if (axis < 0 || axis >= f->rank)
+        return;
+    st->level[axis] = 0;
+    while (st->level[axis] < st->zoom && axis_steps(f, st, axis) > (room > 0 ? room : 1))
+        st->level[axis]++;
+}
+
+enum field_reduce reduce_of(const struct field *f, const struct view_state *st)
+{
+    if (st->reduce != FIELD_POINT)
+        return st->reduce;
+    return f->is_signed ? FIELD_ABSMAX : FIELD_MAX;
+}
+
+const char *reduce_short(enum field_reduce r)
+{
+    return r == FIELD_ABSMAX ? "max |x|" : reduce_name(r);
 }
 
 int64_t scroll_follow(int64_t scroll, int64_t at, int64_t shown, int64_t total)
@@ -73,7 +168,7 @@ int fetch_window(double **out, const struct field *f, const struct view_state *s
     int64_t n_rows, int64_t col0, int64_t n_cols, struct arena *frame, struct err *e)
 {
     struct window w = {0};
-    int64_t step = (int64_t)1 << st->zoom;
+    bool is_fine = true;
     for (int i = 0; i < f->rank; i++) {
         w.start[i] = st->at[i];
         w.count[i] = w.stride[i] = 1;
@@ -81,18 +176,20 @@ int fetch_window(double **out, const struct field *f, const struct view_state *s
     if (f->rank > 0) {
         w.start[st->row_axis] = row0;
         w.count[st->row_axis] = n_rows;
-        w.stride[st->row_axis] = step;
+        w.stride[st->row_axis] = (int64_t)1 << st->level[st->row_axis];
+        is_fine = !st->level[st->row_axis];
     }
     if (f->rank > 1 && st->col_axis >= 0) {
         w.start[st->col_axis] = col0;
         w.count[st->col_axis] = n_cols;
-        w.stride[st->col_axis] = step;
+        w.stride[st->col_axis] = (int64_t)1 << st->level[st->col_axis];
+        is_fine = is_fine && !st->level[st->col_axis];
     }
     int64_t n = window_count(&w, f->rank);
     double *raw = arena_array(frame, n > 0 ? (size_t)n : 1, sizeof *raw, e);
     if (!raw)
         return e->code;
-    enum field_reduce reduce = !st->zoom ? FIELD_POINT : f->is_signed ? FIELD_ABSMAX : FIELD_MAX;
+    enum field_reduce reduce = is_fine ? FIELD_POINT : reduce_of(f, st);
     for (int64_t i = 0; !f->fetch && i < n; i++)
         raw[i] = NAN;
     int rc = n > 0 && f->fetch ? f->fetch(f, raw, &w, reduce, e) : 0;
@@ -111,15 +208,17 @@ int fetch_window(double **out, const struct field *f, const struct view_state *s
     return 0;
 }
 
-static void range_of(double *lo, double *hi, const double *v, int64_t n)
+static void range_of(struct view_state *st, const double *v, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(v[i]))
             continue;
-        if (!(*lo <= v[i]))
-            *lo = v[i];
-        if (!(*hi >= v[i]))
-            *hi = v[i];
+        if (!(st->lo <= v[i]))
+            st->lo = v[i];
+        if (!(st->hi >= v[i]))
+            st->hi = v[i];
+        if (v[i] > 0 && !(st->least <= v[i]))
+            st->least = v[i];
     }
 }
 
@@ -132,42 +231,48 @@ static uint64_t slice_key(const struct field *f, const struct view_state *st)
         bool is_drawn = i == st->row_axis || i == st->col_axis;
         h = h * 1099511628211u ^ (uint64_t)(is_drawn ? ~f->axes[i].size : st->at[i]);
     }
+    h = h * 1099511628211u ^ (uint64_t)st->log_v;
     return h ? h : 1;
+}
+
+/* Reads the range of the drawn slice, if it is small enough to be read whole. */
+static int slice_range(struct view_state *st, const struct field *f, int64_t rows, int64_t cols,
+    struct arena *frame, struct err *e)
+{
+    struct arena_mark mark = arena_mark(frame);
+    struct view_state whole = *st;
+    double *all;
+    memset(whole.level, 0, sizeof whole.level);
+    int rc = fetch_window(&all, f, &whole, 0, rows, 0, cols, frame, e);
+    if (rc)
+        return rc;
+    range_of(st, all, rows * cols);
+    arena_rewind(frame, mark);
+    return 0;
 }
 
 int view_scale(struct scale *out, const struct field *f, struct view_state *st, bool dark,
     const double *window, int64_t n, struct arena *frame, struct err *e)
 {
-    if (st->has_limits) {
-        *out = scale_make(st->lo, st->hi, f->is_signed, dark);
-        return 0;
-    }
-    if (!f->is_signed && f->unit && (!strcmp(f->unit, "probability") || !strcmp(f->unit, "prob"))) {
-        *out = scale_make(0, 1, false, dark);
-        return 0;
-    }
     uint64_t key = slice_key(f, st);
     int64_t rows = f->rank > 0 ? f->axes[st->row_axis].size : 1;
     int64_t cols = f->rank > 1 && st->col_axis >= 0 ? f->axes[st->col_axis].size : 1;
     bool is_small = rows > 0 && cols > 0 && rows <= RANGE_CELLS && cols <= RANGE_CELLS / rows;
-    if (key != st->seen) {
-        st->lo = st->hi = NAN;
+    bool is_share = !f->is_signed && is_probability(f);
+    if (!st->has_limits && key != st->seen) {
+        st->lo = st->hi = st->least = NAN;
         st->seen = key;
-        if (is_small) {
-            struct arena_mark mark = arena_mark(frame);
-            struct view_state whole = *st;
-            double *all;
-            whole.zoom = 0;
-            int rc = fetch_window(&all, f, &whole, 0, rows, 0, cols, frame, e);
-            if (rc)
-                return rc;
-            range_of(&st->lo, &st->hi, all, rows * cols);
-            arena_rewind(frame, mark);
-        }
+        int rc =
+            is_small && (!is_share || st->log_v) ? slice_range(st, f, rows, cols, frame, e) : 0;
+        if (rc)
+            return rc;
     }
-    if (!is_small)
-        range_of(&st->lo, &st->hi, window, n);
-    *out = scale_make(st->lo, st->hi, f->is_signed, dark);
+    if (!st->has_limits && !is_small)
+        range_of(st, window, n);
+    *out = !st->has_limits && is_share ? scale_make(0, 1, false, dark)
+                                       : scale_make(st->lo, st->hi, f->is_signed, dark);
+    if (st->log_v)
+        *out = scale_log(*out, st->least);
     return 0;
 }
 
@@ -204,6 +309,42 @@ int label_columns(const struct axis *a, int64_t i, enum glyphs g)
     return text_columns(label_show(buf, a, i, g));
 }
 
+static int clip(char *text, size_t size, int columns, const char *end)
+{
+    int used = text_columns(text);
+    if (used <= columns)
+        return used;
+    if (columns < 1) {
+        text[0] = '\0';
+        return 0;
+    }
+    size_t n = text_clip(&used, text, strlen(text), columns - 1);
+    while (n && n + strlen(end) >= size)
+        n = text_clip(&used, text, n - 1, columns - 1);
+    snprintf(text + n, size - n, "%s", end);
+    return used + 1;
+}
+
+int label_clip(char *text, int columns, enum glyphs g)
+{
+    return clip(text, LABEL_MAX, columns, g == GLYPHS_ASCII ? "~" : "…");
+}
+
+void label_fit(char *text, size_t size, int columns)
+{
+    clip(text, size, columns, "…");
+}
+
+bool is_probability(const struct field *f)
+{
+    return f->unit && (!strcmp(f->unit, "probability") || !strcmp(f->unit, "prob"));
+}
+
+const char *unit_text(const struct field *f, const struct number_form *form)
+{
+    return f->unit && !*form->suffix && strcmp(f->unit, "1") ? f->unit : "";
+}
+
 struct number_form field_form(const struct field *f)
 {
     bool is_integer = f->dtype >= DT_I8;
@@ -236,12 +377,17 @@ void readout_cell(char out[VIEW_READOUT], const struct field *f, const struct vi
     }
     if (at >= VIEW_READOUT - 1)
         return;
-    const char *unit = f->unit && !*form.suffix && strcmp(f->unit, "1") ? f->unit : "";
+    const char *unit = unit_text(f, &form);
+    char exact[40];
+    number_text(value, sizeof value, &form, v, g);
     if (isnan(v))
-        snprintf(out + at, VIEW_READOUT - at, "%sno value", at ? ": " : "");
-    else
-        snprintf(out + at, VIEW_READOUT - at, "%s%s%s%s", at ? ": " : "",
-            number_text(value, sizeof value, &form, v, g), *unit ? " " : "", unit);
+        snprintf(value, sizeof value, "no value");
+    int n = snprintf(out + at, VIEW_READOUT - at, "%s%s%s%s", at ? ": " : "", value,
+        *unit && !isnan(v) ? " " : "", isnan(v) ? "" : unit);
+    /* What rounding took away can be read and quoted: the same number in full. */
+    number_exact(exact, sizeof exact, v, f->dtype);
+    if (n > 0 && at + (size_t)n < VIEW_READOUT && isfinite(v) && number_is_cut(&form, v, value))
+        snprintf(out + at + n, VIEW_READOUT - at - (size_t)n, " (%s)", exact);
 }
 
 void caption(char *buf, size_t n, const struct field *f, const struct view_state *st)
@@ -262,36 +408,6 @@ void draw_note(const struct screen *s, const char *text)
 {
     int y = s->rect.y + (s->rect.h - 1) / 2;
     canvas_text(s->canvas, s->rect.x + 1, y, s->rect.w - 2, STYLE(DIM), text);
-}
-
-void draw_legend(
-    const struct screen *s, int x, int y, int w, const struct scale *sc, const struct field *f)
-{
-    struct canvas *c = s->canvas;
-    struct number_form form = field_form(f);
-    char lo[64], hi[64];
-    number_text(lo, sizeof lo, &form, sc->lo, c->glyphs);
-    number_text(hi, sizeof hi, &form, sc->hi, c->glyphs);
-    int wl = text_columns(lo), wh = text_columns(hi), bar = w - wl - wh - 2;
-    if (bar > 24)
-        bar = 24;
-    if (bar < 4)
-        return;
-    x += canvas_text(c, x, y, wl, STYLE(DIM), lo) + 1;
-    for (int i = 0; i < bar; i++) {
-        double v = sc->lo + (sc->hi - sc->lo) * i / (bar - 1);
-        if (c->mode >= COLOURS_256)
-            canvas_text(c, x + i, y, 1, (struct style){.bg = COLOUR_RGB(scale_rgb(sc, v))},
-                sc->is_signed && i == bar / 2 ? "0" : " ");
-        else
-            canvas_text(c, x + i, y, 1,
-                sc->is_signed ? v < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE) : STYLE(BAR),
-                scale_shade(sc, v, c->glyphs));
-    }
-    canvas_text(c, x + bar + 1, y, wh, STYLE(DIM), hi);
-    int used = wl + wh + bar + 3;
-    if (f->unit && *f->unit && strcmp(f->unit, "1") && !*form.suffix)
-        canvas_text(c, x + bar + 2 + wh, y, w - used, STYLE(DIM), f->unit);
 }
 
 uint32_t role_rgb(enum role r)

@@ -186,6 +186,24 @@ static bool plan_window(
     return some;
 }
 
+/* Chan, Golub and LeVeque 1979: count, mean and sum of squared deviations of two lots in one. */
+static void fold_deviations(double *mean, double *squares, double *n, const double *v, int64_t m)
+{
+    double k = 0, sum = 0, apart = 0;
+    for (int64_t i = 0; i < m; i++) {
+        sum += isnan(v[i]) ? 0 : v[i];
+        k += !isnan(v[i]);
+    }
+    if (k == 0)
+        return;
+    for (int64_t i = 0; i < m; i++)
+        apart += isnan(v[i]) ? 0 : (v[i] - sum / k) * (v[i] - sum / k);
+    double shift = *n > 0 ? sum / k - *mean : 0;
+    *squares = (*n > 0 ? *squares : 0) + apart + shift * shift * *n * k / (*n + k);
+    *mean = *n > 0 ? *mean + shift * k / (*n + k) : sum / k;
+    *n += k;
+}
+
 /* Folds m cells that lie side by side into one cell of the output; n counts what was folded so far. */
 static void fold_cells(double *to, double *n, const double *v, int64_t m, enum field_reduce how)
 {
@@ -218,8 +236,8 @@ static void fold_cells(double *to, double *n, const double *v, int64_t m, enum f
 }
 
 /* Folds one tile of cells into the output. */
-static void fold_tile(double *out, double *n, const double *cells, const struct plan *p,
-    const int64_t *from, const int64_t *count, enum field_reduce how)
+static void fold_tile(double *out, double *n, double *squares, const double *cells,
+    const struct plan *p, const int64_t *from, const int64_t *count, enum field_reduce how)
 {
     int64_t at[FIELD_MAX_RANK] = {0}, total = dims_count(count, p->rank);
     int last = p->rank - 1;
@@ -231,7 +249,10 @@ static void fold_tile(double *out, double *n, const double *cells, const struct 
             o += (from[i] + at[i]) / p->fold[i] * p->out_step[i];
         for (int64_t k = 0; k < row; room = fold, o++) {
             int64_t m = room < row - k ? room : row - k;
-            fold_cells(&out[o], &n[o], cells + done + k, m, how);
+            if (how == FIELD_STD)
+                fold_deviations(&out[o], &squares[o], &n[o], cells + done + k, m);
+            else
+                fold_cells(&out[o], &n[o], cells + done + k, m, how);
             k += m;
         }
         for (int i = last - 1; i >= 0 && ++at[i] == count[i]; i--)
@@ -239,8 +260,8 @@ static void fold_tile(double *out, double *n, const double *cells, const struct 
     }
 }
 
-static int fold_all(double *out, double *n, double *cells, const struct column_source *s,
-    const struct plan *p, enum field_reduce how, struct err *e)
+static int fold_all(double *out, double *n, double *squares, double *cells,
+    const struct column_source *s, const struct plan *p, enum field_reduce how, struct err *e)
 {
     int64_t from[FIELD_MAX_RANK] = {0};
     for (;;) {
@@ -252,7 +273,7 @@ static int fold_all(double *out, double *n, double *cells, const struct column_s
         int rc = read_box(cells, s, start, count, p->stride, e);
         if (rc)
             return rc;
-        fold_tile(out, n, cells, p, from, count, how);
+        fold_tile(out, n, squares, cells, p, from, count, how);
         int i = p->rank - 1;
         while (i >= 0 && (from[i] += p->tile[i]) >= p->count[i])
             from[i--] = 0;
@@ -274,15 +295,21 @@ static int fetch(double *out, const struct field *f, const struct window *w, int
     if (!plan_window(&p, f, size, w, reduce == FIELD_POINT))
         return 0;
     double *n = calloc((size_t)total, sizeof *n);
+    double *squares = reduce == FIELD_STD ? calloc((size_t)total, sizeof *squares) : n;
     double *cells = malloc((size_t)dims_count(p.tile, p.rank) * sizeof *cells);
-    int rc = n && cells ? fold_all(out, n, cells, s, &p, reduce, e)
-                        : err_set(e, ERR_LIMIT, "%s: out of memory (a window)", s->block->path);
+    int rc = n && squares && cells
+                 ? fold_all(out, n, squares, cells, s, &p, reduce, e)
+                 : err_set(e, ERR_LIMIT, "%s: out of memory (a window)", s->block->path);
     for (int64_t i = 0; i < total && !rc; i++) {
         if (reduce == FIELD_MEAN && n[i] > 0)
             out[i] /= n[i];
         else if (reduce == FIELD_NORM && n[i] > 0)
             out[i] = sqrt(out[i]);
+        else if (reduce == FIELD_STD && n[i] > 0)
+            out[i] = sqrt(squares[i] / n[i]);
     }
+    if (squares != n)
+        free(squares);
     free(n);
     free(cells);
     return rc;

@@ -39,6 +39,32 @@ const char *look_name(enum look l)
     return names[l];
 }
 
+static const struct {
+    const char *name, *help;
+} reduces[FIELD_REDUCE_COUNT] = {
+#define X(id, name, help) {name, help},
+    FIELD_REDUCES(X)
+#undef X
+};
+
+const char *reduce_name(enum field_reduce r)
+{
+    return reduces[r].name;
+}
+
+const char *reduce_help(enum field_reduce r)
+{
+    return reduces[r].help;
+}
+
+int reduce_find(const char *name)
+{
+    for (int i = 0; i < FIELD_REDUCE_COUNT; i++)
+        if (!strcmp(name, reduces[i].name))
+            return i;
+    return -1;
+}
+
 const char *axis_label(const struct axis *a, int64_t i, char *buf, size_t n)
 {
     if (a->labels && i >= 0 && i < a->size)

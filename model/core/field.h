@@ -60,8 +60,23 @@ struct window {
     int64_t start[FIELD_MAX_RANK], count[FIELD_MAX_RANK], stride[FIELD_MAX_RANK];
 };
 
-/* What to do with the cells that a stride steps over. */
-enum field_reduce { FIELD_POINT, FIELD_MEAN, FIELD_MAX, FIELD_MIN, FIELD_ABSMAX, FIELD_NORM };
+/* What to do with the cells that a stride steps over. NaN is passed over; where nothing else is, the
+ * answer is NaN. */
+#define FIELD_REDUCES(X)                                                                           \
+    X(POINT, "point", "the first cell")                                                            \
+    X(MEAN, "mean", "the mean")                                                                    \
+    X(MAX, "max", "the largest")                                                                   \
+    X(MIN, "min", "the smallest")                                                                  \
+    X(ABSMAX, "absmax", "the largest in size, with its sign")                                      \
+    X(NORM, "norm", "the root of the sum of squares")                                              \
+    X(STD, "std", "the standard deviation, divided by n")
+
+enum field_reduce {
+#define X(id, name, help) FIELD_##id,
+    FIELD_REDUCES(X)
+#undef X
+        FIELD_REDUCE_COUNT
+};
 
 /* Numbers with named axes, wherever they are: a result in memory, a saved report, a cache larger
  * than memory. Views draw fields and know nothing else. */
@@ -83,6 +98,9 @@ struct field {
 const char *axis_kind_name(enum axis_kind k);
 enum axis_kind axis_kind_of(const char *axis_name); /* "query" and "key" are positions */
 const char *look_name(enum look l);
+const char *reduce_name(enum field_reduce r);
+const char *reduce_help(enum field_reduce r);
+int reduce_find(const char *name); /* negative: no such reduction */
 /* The label of index i along an axis, or the number itself, written to buf. */
 const char *axis_label(const struct axis *a, int64_t i, char *buf, size_t n);
 /* The window that covers the whole field with stride 1. */

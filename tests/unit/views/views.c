@@ -91,16 +91,16 @@ static void heatmap_in_plain_text(void **state)
     struct field_values v = {x, 1};
     struct field f = lens(&v);
     struct mark marks[] = {{AXIS_POS, 4}, {AXIS_LAYER, 2}};
-    struct view_data d = {&f, 1, marks, 2, false, false};
+    struct view_data d = {&f, 1, marks, 2, false, false, NULL};
     struct view_state st = {.at = {2, 4}};
     struct stage g = stage(24, 5, COLOURS_NONE, GLYPHS_BLOCK);
     show(&g, "heatmap", &d, &st);
-    expect(&g, "      0       ▾ 5\n"
+    expect(&g, "pos→  0 1 2 3 4 5 6 7\n"
                "final █ █ █ █ █ █ █ █\n"
                "L2    ▓ ▓ ▓ ▓ ▓ ▓ ▓ ▓\n"
                "L1    ▒ ▒ ▒ ▒ ▒ ▒ ▒ ▒\n"
-               "L0      ░ ░ ░ ░   ░ ░\n");
-    assert_string_equal(g.readout, "L2, ·Tobin(4): 64.5 %");
+               "L0      ░ ░ ░ ░ × ░ ░\n");
+    assert_string_equal(g.readout, "L2, ·Tobin(4): 64.5 % (0.6451613)");
     done(&g);
 }
 
@@ -114,11 +114,11 @@ static void numbers_appear_where_they_fit(void **state)
     struct field f = lens(&v);
     f.unit = "logits";
     f.is_signed = true;
-    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_data d = {&f, 1, NULL, 0, true, false, NULL};
     struct view_state st = {0};
     struct stage g = stage(64, 5, COLOURS_NONE, GLYPHS_ASCII);
     show(&g, "heatmap", &d, &st);
-    expect(&g, "      <BOS>  When   _Mara  _and   _Tobin \\n     \\xe2\\~ \\u732b\n"
+    expect(&g, "pos>  <BOS>  When   _Mara  _and   _Tobin \\n     \\xe2\\~ \\u732b\n"
                "final  2.00+  2.25*  2.50*  2.75#  3.00#  3.25%  3.50%  3.75@\n"
                "L2      .00.   .25.   .50:   .75:  1.00-  1.25-  1.50=  1.75=\n"
                "L1    -2.00+ -1.75= -1.50= -1.25- -1.00-  -.75:  -.50:  -.25.\n"
@@ -139,7 +139,7 @@ static void bars_grow_from_a_centre_line(void **state)
         .rank = 1,
         .axes = {{"component", AXIS_COMPONENT, 5, names}}};
     field_from_values(&f, &v);
-    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_data d = {&f, 1, NULL, 0, true, false, NULL};
     struct view_state st = {0};
     struct stage g = stage(34, 5, COLOURS_16, GLYPHS_BLOCK);
     show(&g, "bars", &d, &st);
@@ -147,7 +147,7 @@ static void bars_grow_from_a_centre_line(void **state)
                "L2H0   −1.60 ██████┃\n"
                "L4_mlp +0.88       ┃███▎\n"
                "embed  −0.10      ▐┃\n"
-               "bias       –       ┃\n");
+               "bias       –       ┃×\n");
     assert_string_equal(g.readout, "embed: −0.10 logits");
     const struct view *bars = view_find("bars");
     assert_true(bars->move(&d, &st, MOVE_UP, 5));
@@ -171,17 +171,17 @@ static void columns_align_on_their_points(void **state)
         .rank = 2,
         .axes = {{"row", AXIS_OTHER, 3, names}, {"col", AXIS_OTHER, 2, NULL}}};
     field_from_values(&f, &v);
-    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_data d = {&f, 1, NULL, 0, true, false, NULL};
     struct view_state st = {0};
     struct stage g = stage(30, 4, COLOURS_NONE, GLYPHS_BLOCK);
     show(&g, "table", &d, &st);
-    expect(&g, "         0       1\n"
+    expect(&g, "row      0       1\n"
                "a     1.50  −20.25\n"
                "bb    0.25    2.00\n"
                "ccc  30.00       –\n");
     st.sorted = true;
     show(&g, "table", &d, &st);
-    expect(&g, "         0       1\n"
+    expect(&g, "row      0       1\n"
                "ccc  30.00       –\n"
                "a     1.50  −20.25\n"
                "bb    0.25    2.00\n");
@@ -198,7 +198,7 @@ static void the_strip_brackets_the_selection(void **state)
     struct field f = {
         .name = "tokens", .look = LOOK_TOKENS, .rank = 1, .axes = {{"pos", AXIS_POS, 8, tokens}}};
     field_from_values(&f, &v);
-    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_data d = {&f, 1, NULL, 0, true, false, NULL};
     struct view_state st = {.at = {2}};
     struct stage g = stage(26, 3, COLOURS_TRUE, GLYPHS_BRAILLE);
     show(&g, "tokens", &d, &st);
@@ -244,7 +244,7 @@ static void only_the_window_is_fetched(void **state)
         .axes = {{"row", AXIS_OTHER, 1000000, NULL}, {"col", AXIS_OTHER, 1000000, NULL}},
         .fetch = fetch_huge,
         .source_data = &h};
-    struct view_data d = {&f, 1, NULL, 0, true, false};
+    struct view_data d = {&f, 1, NULL, 0, true, false, NULL};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         struct view_state st = {.at = {999999, 500000}, .zoom = i ? 0 : 3};
         struct stage g = stage(80, 24, COLOURS_256, GLYPHS_BRAILLE);
@@ -284,7 +284,7 @@ static void nothing_breaks_at_any_size(void **state)
                     f.axes[rank - 1].size = 0;
                 field_from_values(&f, &v);
                 struct mark marks[] = {{AXIS_POS, 3}, {AXIS_HEAD, 1}};
-                struct view_data d = {&f, 1, marks, 2, k % 3 == 0, k % 7 == 0};
+                struct view_data d = {&f, 1, marks, 2, k % 3 == 0, k % 7 == 0, NULL};
                 struct view_state st = {.at = {99, -3, 5, 7}, .zoom = k % 4, .numbers = k % 8 == 1};
                 struct stage g = stage(sizes[k % 7][0], sizes[k % 7][1],
                     (enum colour_mode)(k / 7 % 4), (enum glyphs)(k / 28 % 3));

@@ -1,0 +1,103 @@
+#include "views/ticks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WORD_MIN 6 /* columns below which words say nothing */
+
+int64_t tick_step(int64_t step)
+{
+    int64_t ten = 1;
+    while (ten * 10 <= step)
+        ten *= 10;
+    return step < 2 * ten ? 2 * ten : step < 5 * ten ? 5 * ten : 10 * ten;
+}
+
+/* The text of a tick in at most `most` columns, clipped by whole clusters. */
+static int tick_text(struct tick *t, const struct tick_axis *x, bool word, int most)
+{
+    if (word)
+        label_show(t->text, x->a, t->index, x->glyphs);
+    else
+        snprintf(t->text, sizeof t->text, "%lld", (long long)t->index);
+    t->w = text_columns(t->text);
+    if (t->w > most && word)
+        t->w = label_clip(t->text, most, x->glyphs);
+    return t->w <= most ? t->w : 0;
+}
+
+static bool is_free(const struct tick *out, int n, const struct tick *t)
+{
+    for (int i = 0; i < n; i++)
+        if (t->x < out[i].x + out[i].w + 1 && out[i].x < t->x + t->w + 1)
+            return false;
+    return true;
+}
+
+int ticks_of_axis(struct tick out[TICKS_MAX], const struct tick_axis *x)
+{
+    bool word = x->a->labels && x->cell_w >= WORD_MIN;
+    int64_t last = x->first + (x->n - 1) * x->step, every = 1;
+    char number[32];
+    if (x->n < 1 || !(x->cell_w > 0))
+        return 0;
+    int n = 0, widest = snprintf(number, sizeof number, "%lld", (long long)last) + 1;
+    /* Numbers stand at multiples of a round step that is wide enough for the longest of them. */
+    while (!word && (double)every * x->cell_w < widest)
+        every = tick_step(every);
+    int64_t stride = every * x->step;
+    for (int64_t pass = 0; pass < 2; pass++)
+        for (int64_t k = 0; k < x->n && n < TICKS_MAX; k++) {
+            struct tick t = {.index = x->first + k * x->step, .x = (int)((double)k * x->cell_w)};
+            bool chosen = pass ? word || (t.index / x->step) % every == 0
+                               : x->always >= t.index && x->always < t.index + x->step;
+            if (x->step == 1 && pass && !word)
+                chosen = t.index % stride == 0;
+            if (t.x >= x->w)
+                break;
+            if (!chosen || !tick_text(&t, x, word, word ? (int)x->cell_w - 1 : x->w - t.x))
+                continue;
+            if (is_free(out, n, &t))
+                out[n++] = t;
+        }
+    return n;
+}
+
+static int decades(double *out, int most, double lo, double hi)
+{
+    int first = (int)ceil(log10(lo) - 1e-9), last = (int)floor(log10(hi) + 1e-9), n = 0;
+    int every = 1;
+    while ((last - first) / every + 1 > most)
+        every++;
+    for (int p = first; p <= last && n < most; p += every)
+        out[n++] = pow(10, p);
+    return n;
+}
+
+int ticks_of_values(double *out, int most, double lo, double hi, bool is_log)
+{
+    int n = 0;
+    if (most < 1 || !(hi > lo) || !isfinite(hi) || !isfinite(lo))
+        return 0;
+    if (is_log && lo > 0 && (n = decades(out, most, lo, hi)) >= 2)
+        return n;
+    double span = hi / 2 - lo / 2, rough = 2 * (span / most);
+    double ten = pow(10, floor(log10(rough))), step = ten;
+    static const double round[] = {1, 2, 5, 10, 20};
+    if (!(ten > 0) || !isfinite(ten))
+        return 0;
+    for (size_t i = 0; i < sizeof round / sizeof *round; i++) {
+        step = ten * round[i];
+        double count = floor(hi / step + 1e-9) - ceil(lo / step - 1e-9) + 1;
+        if (count <= most)
+            break;
+    }
+    double k = ceil(lo / step - 1e-9);
+    for (n = 0; n < most && (k + n) * step <= hi + step * 1e-9; n++) {
+        out[n] = (k + n) * step;
+        if (fabs(out[n]) < step * 1e-9)
+            out[n] = 0;
+    }
+    return n;
+}
