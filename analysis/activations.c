@@ -35,6 +35,21 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return sites_write(out, ctx->state, &ctx->model->cfg, in, &r, e);
 }
 
+/* The result is a copy of what the pass keeps. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    struct arena scratch = {0};
+    struct plan p;
+    struct err e;
+    int64_t offset[2] = {0, n};
+    struct batch b = {NULL, offset, 1};
+    const struct config *cfg = &ctx->model->cfg;
+    if (!plan_init(&p, cfg, &scratch, &e) &&
+        !sites_select(&p, cfg, args_text(ctx->args, "filter"), &e))
+        out->keep_bytes = plan_estimate(&p, cfg, &b).keep_bytes;
+    arena_release(&scratch);
+}
+
 const struct analysis analysis_activations = {
     .id = "activations",
     .title = "activations by hook name",
@@ -45,4 +60,5 @@ const struct analysis analysis_activations = {
     .plan = plan,
     .begin = begin,
     .each = each,
+    .cost = cost,
 };

@@ -34,8 +34,9 @@ struct ctx {
     bool folded;          /* the weights view asked for: folded, else raw */
     progress_fn progress; /* of the current each(); a non-zero answer cancels */
     void *progress_arg;
-    size_t max_bytes;
-    void *state; /* the analysis' own, between begin and end */
+    size_t max_bytes;      /* of the whole run */
+    struct budget *budget; /* what is left of it: passes of the analysis' own go on it */
+    void *state;           /* the analysis' own, between begin and end */
 };
 
 /* The activations of one input, whatever they come from. */
@@ -62,6 +63,9 @@ struct analysis {
     int (*each)(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
         struct err *e);
     int (*end)(struct ctx *ctx, struct run *out, struct err *e);
+    /* What each() takes for an input of n tokens beside the shared pass: keep_bytes of result,
+     * scratch_bytes while it works, flops. NULL: next to nothing. */
+    void (*cost)(struct estimate *out, const struct ctx *ctx, int64_t n);
 };
 
 extern const struct analysis *const analyses[]; /* generated from analysis/meson.build */
@@ -82,9 +86,13 @@ struct job {
     bool prepend_bos;
     uint64_t seed;
     struct pool *pool;
-    size_t max_bytes;
+    size_t max_bytes;   /* activations, scratch and a report in memory together; 0: no limit */
+    int64_t group_rows; /* tokens a pass, at most, unless one input is longer; 0: 4096 */
     progress_fn progress;
     void *progress_arg;
+    /* Told before anything is computed what the run will take; may be NULL. */
+    void (*expect)(void *arg, const struct estimate *est);
+    void *expect_arg;
 };
 /* Adds one run per analysis to the report. Inputs pass through in groups that fit max_bytes; one
  * forward pass serves every analysis. After ERR_CANCEL what is finished is valid. */

@@ -36,6 +36,12 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return 0;
 }
 
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    out->keep_bytes = 4 * (uint64_t)cfg->n_layer * (uint64_t)cfg->n_head * (uint64_t)(n * n);
+}
+
 const struct analysis analysis_attention = {
     .id = "attention",
     .title = "attention patterns",
@@ -45,4 +51,5 @@ const struct analysis analysis_attention = {
     .source = "Vaswani et al. 2017, eq. 1",
     .plan = plan,
     .each = each,
+    .cost = cost,
 };

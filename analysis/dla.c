@@ -398,6 +398,17 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return rc;
 }
 
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    double C = cfg->d_model, F = cfg->d_mlp, L = cfg->n_layer, V = (double)cfg->vocab;
+    int n_split = args_get(ctx->args, "neurons")->n_list;
+    (void)n;
+    out->keep_bytes = (uint64_t)(8 * (L * cfg->n_head + L + n_split * F + 16));
+    out->scratch_bytes = (uint64_t)(4 * (V + (L + 4) * C + 2 * n_split * F)) + out->keep_bytes;
+    out->flops = 2 * (C * V + L * C * C + n_split * C * F);
+}
+
 static int end(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct dla *d = ctx->state;
@@ -419,4 +430,5 @@ const struct analysis analysis_dla = {
     .begin = begin,
     .each = each,
     .end = end,
+    .cost = cost,
 };

@@ -105,7 +105,7 @@ static int run_forward(struct trace *t, struct stage *stage, const struct plan *
         .pool = ctx->pool,
         .progress = on_stage,
         .progress_arg = stage,
-        .max_bytes = ctx->max_bytes};
+        .budget = ctx->budget};
     return forward(t, ctx->params, &b, &o, e);
 }
 
@@ -199,7 +199,8 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         .edits = ctx->edits,
         .pool = ctx->pool,
         .progress = on_stage,
-        .progress_arg = &back};
+        .progress_arg = &back,
+        .budget = ctx->budget};
     int rc = aim(&at, answers, ctx, in, &t, e);
     if (!rc)
         rc = backward(&dt, &value, ctx->params, &t, &m, &o, e);
@@ -242,6 +243,34 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     return 0;
 }
 
+/* A pass of its own that keeps what the way back needs, the way back, and the gradients. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    struct arena scratch = {0};
+    struct plan forward, want;
+    struct err e;
+    int64_t offset[2] = {0, n};
+    struct batch b = {NULL, offset, 1};
+    const struct config *cfg = &ctx->model->cfg;
+    double C = cfg->d_model, F = cfg->d_mlp, V = (double)cfg->vocab, T = (double)n;
+    if (!plan_init(&forward, cfg, &scratch, &e) && !plan_init(&want, cfg, &scratch, &e) &&
+        !sites_select(&want, cfg, args_text(ctx->args, "filter"), &e)) {
+        backward_plan(&forward, cfg);
+        forward.logits =
+            strcmp(args_text(ctx->args, "metric"), "loss") != 0 ? LOGITS_ALL : LOGITS_NONE;
+        struct estimate there = plan_estimate(&forward, cfg, &b);
+        out->keep_bytes = plan_estimate(&want, cfg, &b).keep_bytes;
+        /* Gradients of one layer, attention of one input head by head, a chunk of logits. */
+        double chunk = T * V < (double)(8 << 20) ? T * V : 16 * V + (double)(8 << 20);
+        double back = 4 * (T * (16 * C + 3 * F) + 5 * cfg->n_head * T * T + chunk);
+        out->scratch_bytes =
+            there.keep_bytes + out->keep_bytes +
+            (there.scratch_bytes > (uint64_t)back ? there.scratch_bytes : (uint64_t)back);
+        out->flops = 3 * there.flops;
+    }
+    arena_release(&scratch);
+}
+
 const struct analysis analysis_gradients = {
     .id = "gradients",
     .title = "gradients of a metric",
@@ -254,4 +283,5 @@ const struct analysis analysis_gradients = {
     .begin = begin,
     .each = each,
     .end = end,
+    .cost = cost,
 };

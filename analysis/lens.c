@@ -163,6 +163,24 @@ static int write(const struct lens *s, struct run *out, struct arena *a, struct 
     return 0;
 }
 
+/* Enough rows for the product to run at full speed, few enough to keep the logits small. */
+static int64_t chunk_of(int64_t n_rows, int64_t n)
+{
+    int64_t most = 256 / n_rows > 1 ? 256 / n_rows : 1;
+    return most < n ? most : n;
+}
+
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    int64_t k = args_int(ctx->args, "top"), C = cfg->d_model, V = cfg->vocab;
+    int64_t rows = cfg->n_layer + 1, cells = rows * n, chunk = chunk_of(rows, n);
+    k = k < V ? k : V;
+    out->keep_bytes = (uint64_t)(4 * cells * (2 * k + 4));
+    out->scratch_bytes = out->keep_bytes + (uint64_t)(4 * chunk * (rows * (C + V) + 1)) + 4096;
+    out->flops = 2.0 * (double)cells * (double)C * (double)V;
+}
+
 static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
     struct err *e)
 {
@@ -173,9 +191,7 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         .target = *(int64_t *)ctx->state,
         .k = (int)(k < cfg->vocab ? k : cfg->vocab),
         .n_rows = cfg->n_layer + 1};
-    /* Enough rows for the product to run at full speed, few enough to keep the logits small. */
-    int64_t per_chunk = 256 / s.n_rows > 1 ? 256 / s.n_rows : 1;
-    per_chunk = per_chunk < in->n ? per_chunk : in->n;
+    int64_t per_chunk = chunk_of(s.n_rows, in->n);
     s.stream = arena_array(ctx->arena, (size_t)s.n_rows, sizeof *s.stream, e);
     int rc = s.stream ? allocate(&s, per_chunk, ctx->arena, e) : ERR_LIMIT;
     for (int l = 0; l < s.n_rows && !rc; l++)
@@ -201,4 +217,5 @@ const struct analysis analysis_lens = {
     .plan = plan,
     .begin = begin,
     .each = each,
+    .cost = cost,
 };

@@ -81,6 +81,12 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return rc;
 }
 
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    out->keep_bytes = 4 * (uint64_t)n * (uint64_t)(ctx->model->cfg.vocab + 1);
+    out->scratch_bytes = 4 * (uint64_t)n;
+}
+
 const struct analysis analysis_logits = {
     .id = "logits",
     .title = "next-token logits",
@@ -90,4 +96,5 @@ const struct analysis analysis_logits = {
     .source = "Radford et al. 2019",
     .plan = plan,
     .each = each,
+    .cost = cost,
 };

@@ -19,7 +19,10 @@ struct pipeline {
     struct task *tasks;
     struct plan plan;
     struct edits edits;
-    struct batch all; /* every input */
+    struct batch all;     /* every input */
+    struct budget budget; /* of everything the run takes, the report in memory included */
+    bool in_memory;       /* the report */
+    size_t results;       /* its bytes when it was last looked at */
     struct arena arena;
     /* Progress, in rows: a forward pass counts every row once, each analysis once more. */
     double done, span, total;
@@ -120,14 +123,28 @@ static int on_progress(void *arg, double done, double total)
     return pl->job->progress(pl->job->progress_arg, pl->done + pl->span * done / total, pl->total);
 }
 
+static int on_resolve(void *arg, double done, double total)
+{
+    struct pipeline *pl = arg;
+    (void)done, (void)total;
+    return pl->job->progress && pl->job->progress(pl->job->progress_arg, 0, 1);
+}
+
+/* Values of mean and resample edits, from passes over the inputs that count as part of the start. */
+static int resolve(struct pipeline *pl, struct err *e)
+{
+    const struct job *job = pl->job;
+    struct forward_opts how = {
+        .pool = job->pool, .progress = on_resolve, .progress_arg = pl, .budget = &pl->budget};
+    return edits_resolve(&pl->edits, job->edits, job->model->params, &pl->all, &how, &pl->arena, e);
+}
+
+/* The plan of all analyses together: nothing is computed here. */
 static int prepare(struct pipeline *pl, struct err *e)
 {
     const struct job *job = pl->job;
     if (plan_init(&pl->plan, &job->model->cfg, &pl->arena, e) ||
-        whole_batch(&pl->all, job, &pl->arena, e) ||
-        edits_resolve(
-            &pl->edits, job->edits, job->model->params, &pl->all, job->pool, &pl->arena, e) ||
-        edits_check(&pl->edits, &pl->all, false, e))
+        whole_batch(&pl->all, job, &pl->arena, e))
         return e->code;
     pl->total = (double)pl->all.offset[pl->all.n] * (job->n + 1);
     pl->tasks = arena_zalloc(&pl->arena, (size_t)job->n * sizeof *pl->tasks, e);
@@ -149,11 +166,109 @@ static int prepare(struct pipeline *pl, struct err *e)
             .folded = is_folded(job, t->a),
             .progress = on_progress,
             .progress_arg = pl,
-            .max_bytes = job->max_bytes};
+            .max_bytes = job->max_bytes,
+            .budget = &pl->budget};
         if (t->a->plan && t->a->plan(&pl->plan, &t->ctx, e))
             return e->code;
     }
     return 0;
+}
+
+/* What inputs [first, first + n) take: the pass they share and the hungriest analysis. */
+static int group_estimate(
+    struct estimate *out, const struct pipeline *pl, int first, int n, struct err *e)
+{
+    const struct job *job = pl->job;
+    struct forward_opts o = {.plan = &pl->plan, .edits = pl->edits.n ? &pl->edits : NULL};
+    struct batch b = {NULL, pl->all.offset + first, n};
+    *out = (struct estimate){0};
+    if (!plan_is_empty(&pl->plan) && forward_estimate(out, &o, &job->model->cfg, &b, e))
+        return e->code;
+    uint64_t keep = out->keep_bytes, most = keep + out->scratch_bytes;
+    for (int i = first; i < first + n; i++)
+        for (int k = 0; k < job->n; k++) {
+            struct estimate own = {0};
+            if (job->list[k]->cost)
+                job->list[k]->cost(&own, &pl->tasks[k].ctx, job->inputs[i].n);
+            most = keep + own.scratch_bytes > most ? keep + own.scratch_bytes : most;
+            out->flops += own.flops;
+            out->result_bytes += pl->in_memory ? own.keep_bytes : 0;
+        }
+    out->keep_bytes = keep;
+    out->scratch_bytes = most - keep;
+    return 0;
+}
+
+static int64_t group_rows(const struct job *job)
+{
+    return job->group_rows ? job->group_rows : GROUP_ROWS;
+}
+
+/* How many of the inputs from `first` on fit one pass; at least one, or ERR_LIMIT with the number. */
+static int group_size(
+    int *out, struct estimate *est, const struct pipeline *pl, int first, struct err *e)
+{
+    const struct job *job = pl->job;
+    int64_t rows = 0;
+    struct estimate next;
+    *out = 0;
+    while (first + *out < job->n_inputs &&
+           (!*out || rows + job->inputs[first + *out].n <= group_rows(job))) {
+        rows += job->inputs[first + *out].n;
+        if (group_estimate(&next, pl, first, *out + 1, e))
+            return e->code;
+        uint64_t bytes = next.keep_bytes + next.scratch_bytes;
+        if (bytes > budget_left(&pl->budget)) {
+            if (*out)
+                break;
+            return err_set(e, ERR_LIMIT,
+                "input %d (%lld tokens) needs %.4g MB of activations and scratch, %.4g MB are left "
+                "of --max-mem; raise it, shorten the input or ask for fewer analyses at once",
+                job->inputs[first].index, (long long)job->inputs[first].n, (double)bytes / 1e6,
+                (double)budget_left(&pl->budget) / 1e6);
+        }
+        *est = next;
+        ++*out;
+    }
+    return 0;
+}
+
+/* The whole run before it begins: the largest group, all results that stay in memory, all work. */
+static int expect(struct pipeline *pl, struct err *e)
+{
+    const struct job *job = pl->job;
+    struct estimate all = {0}, one = {0};
+    for (int first = 0, n = 0; first < job->n_inputs; first += n) {
+        if (group_size(&n, &one, pl, first, e))
+            return e->code;
+        all.result_bytes += one.result_bytes;
+        all.flops += one.flops;
+        if (one.keep_bytes + one.scratch_bytes > all.keep_bytes + all.scratch_bytes) {
+            all.keep_bytes = one.keep_bytes;
+            all.scratch_bytes = one.scratch_bytes;
+        }
+    }
+    uint64_t bytes = all.keep_bytes + all.scratch_bytes + all.result_bytes;
+    if (bytes > budget_left(&pl->budget))
+        return err_set(e, ERR_LIMIT,
+            "this run needs %.4g MB: %.4g MB of activations and scratch, %.4g MB of results in "
+            "memory; %.4g MB are left of --max-mem: raise it, or write to a file with -o FILE.h5",
+            (double)bytes / 1e6, (double)(all.keep_bytes + all.scratch_bytes) / 1e6,
+            (double)all.result_bytes / 1e6, (double)budget_left(&pl->budget) / 1e6);
+    if (job->expect)
+        job->expect(job->expect_arg, &all);
+    return 0;
+}
+
+/* What the report in memory has grown to is no longer there for the next pass. */
+static void take_results(struct pipeline *pl)
+{
+    size_t now = report_memory(pl->out), grown = now > pl->results ? now - pl->results : 0;
+    if (!pl->budget.limit)
+        return;
+    pl->budget.limit = pl->budget.limit > grown ? pl->budget.limit - grown : 1;
+    pl->results = now;
+    report_set_limit(pl->out, now + budget_left(&pl->budget));
 }
 
 static int open_runs(struct pipeline *pl, struct err *e)
@@ -166,32 +281,6 @@ static int open_runs(struct pipeline *pl, struct err *e)
         if (describe(pl, t, e) || (t->a->begin && t->a->begin(&t->ctx, t->run, e)))
             return e->code;
     }
-    return 0;
-}
-
-/* How many of the inputs from `first` on fit one pass; at least one, or ERR_LIMIT with the number. */
-static int group_size(int *out, const struct pipeline *pl, int first, struct err *e)
-{
-    const struct job *job = pl->job;
-    int64_t rows = 0;
-    int n = 0;
-    while (first + n < job->n_inputs && (!n || rows + job->inputs[first + n].n <= GROUP_ROWS)) {
-        rows += job->inputs[first + n].n;
-        struct batch b = {NULL, pl->all.offset + first, n + 1};
-        struct estimate est = plan_estimate(&pl->plan, &job->model->cfg, &b);
-        uint64_t bytes = est.keep_bytes + est.scratch_bytes;
-        if (job->max_bytes && bytes > job->max_bytes) {
-            if (n)
-                break;
-            return err_set(e, ERR_LIMIT,
-                "input %d (%lld tokens) needs %.4g MB of activations, the limit is %.4g MB; raise "
-                "--max-mem or ask for fewer analyses at once",
-                job->inputs[first].index, (long long)job->inputs[first].n, (double)bytes / 1e6,
-                (double)job->max_bytes / 1e6);
-        }
-        n++;
-    }
-    *out = n;
     return 0;
 }
 
@@ -214,6 +303,7 @@ static int run_input(
         arena_rewind(&pl->arena, mark);
         if (rc)
             return rc;
+        take_results(pl);
         if (end_stage(pl, e))
             return e->code;
     }
@@ -223,7 +313,7 @@ static int run_input(
 static int run_group(struct pipeline *pl, int first, int n, struct err *e)
 {
     const struct job *job = pl->job;
-    struct arena arena = {0};
+    struct arena arena = {.budget = &pl->budget};
     struct job some = *job;
     some.inputs += first;
     some.n_inputs = n;
@@ -238,7 +328,7 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
             .pool = job->pool,
             .progress = on_progress,
             .progress_arg = pl,
-            .max_bytes = job->max_bytes};
+            .budget = &pl->budget};
         rc = forward(&t, job->model->params, &b, &o, e);
     }
     if (!rc)
@@ -252,10 +342,13 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
 
 static int run_all(struct pipeline *pl, struct err *e)
 {
-    if (prepare(pl, e) || open_runs(pl, e))
+    struct estimate est;
+    pl->edits = pl->job->edits ? *pl->job->edits : (struct edits){0};
+    if (prepare(pl, e) || expect(pl, e) || resolve(pl, e) ||
+        edits_check(&pl->edits, &pl->all, false, e) || open_runs(pl, e))
         return e->code;
     for (int first = 0, n = 0; first < pl->job->n_inputs; first += n)
-        if (group_size(&n, pl, first, e) || run_group(pl, first, n, e))
+        if (group_size(&n, &est, pl, first, e) || run_group(pl, first, n, e))
             return e->code;
     for (int i = 0; i < pl->job->n; i++)
         if (pl->tasks[i].a->end && pl->tasks[i].a->end(&pl->tasks[i].ctx, pl->tasks[i].run, e))
@@ -265,9 +358,15 @@ static int run_all(struct pipeline *pl, struct err *e)
 
 int job_run(struct report *out, const struct job *job, struct err *e)
 {
-    struct pipeline pl = {.job = job, .out = out};
+    struct pipeline pl = {.job = job,
+        .out = out,
+        .budget = {.limit = job->max_bytes},
+        .in_memory = report_is_in_memory(out),
+        .results = report_memory(out)};
     struct err last = {0};
     e->code = 0;
+    pl.arena.budget = &pl.budget;
+    report_set_limit(out, job->max_bytes ? pl.results + job->max_bytes : 0);
     int rc = run_all(&pl, e);
     const char *status = rc == ERR_CANCEL ? "cancelled" : rc ? "failed" : "complete";
     for (int i = 0; pl.tasks && i < job->n; i++)
@@ -276,6 +375,7 @@ int job_run(struct report *out, const struct job *job, struct err *e)
             *e = last;
             rc = last.code;
         }
+    report_set_limit(out, 0);
     arena_release(&pl.arena);
     return rc;
 }

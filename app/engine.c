@@ -153,12 +153,16 @@ static int best_last(int64_t *out, struct answer *a, struct worker *w, const str
     struct batch b = {in->tokens, offset, 1};
     struct edits resolved;
     struct trace t = {0};
+    size_t max_bytes;
+    if (session_budget(&max_bytes, w->command, a->model, e))
+        return e->code;
     const struct params *p = a->model->params;
-    int rc = edits_resolve(&resolved, edits, p, &b, w->session->pool, &a->arena, e);
+    struct forward_opts o = {
+        .pool = w->session->pool, .progress = progress, .progress_arg = w, .max_bytes = max_bytes};
+    int rc = edits_resolve(&resolved, edits, p, &b, &o, &a->arena, e);
     if (rc)
         return rc;
-    struct forward_opts o = {
-        .edits = &resolved, .pool = w->session->pool, .progress = progress, .progress_arg = w};
+    o.edits = &resolved;
     rc = forward(&t, p, &b, &o, e);
     if (rc)
         return rc;
@@ -195,6 +199,9 @@ static int run(struct answer *a, struct worker *w, const struct analysis *const 
     const struct args *args, int n, const struct input *in, const struct edits *edits, bool bos,
     struct err *e)
 {
+    size_t max_bytes;
+    if (session_budget(&max_bytes, w->command, a->model, e))
+        return e->code;
     struct job job = {.model = a->model,
         .list = list,
         .args = args,
@@ -205,7 +212,7 @@ static int run(struct answer *a, struct worker *w, const struct analysis *const 
         .prepend_bos = bos,
         .pool = w->session->pool,
         .seed = (uint64_t)args_int(&w->command->args, "seed"),
-        .max_bytes = (size_t)args_int(&w->command->args, "max-mem"),
+        .max_bytes = max_bytes,
         .progress = progress,
         .progress_arg = w};
     int rc = job_run(a->report, &job, e);

@@ -6,6 +6,7 @@
 #include "app/desk.h"
 #include "app/help.h"
 #include "model/core/machine.h"
+#include "model/ops.h"
 
 void session_init(struct session *s)
 {
@@ -75,6 +76,35 @@ int session_run(struct session *s, char *const *words, int n, struct err *e)
         rc = err_set(e, ERR_OUTPUT, "standard output could not be written; is the disk full?");
     arena_release(&arena);
     return rc;
+}
+
+int session_budget(size_t *out, const struct command *c, const struct model *m, struct err *e)
+{
+    uint64_t most = (uint64_t)args_int(&c->args, "max-mem"), own = params_full_bytes(m->params);
+    if (own >= most)
+        return err_set(e, ERR_LIMIT,
+            "the weights of %s alone take %.4g MB, --max-mem is %.4g MB; raise it", m->name,
+            (double)own / 1e6, (double)most / 1e6);
+    *out = (size_t)(most - own);
+    return 0;
+}
+
+#define SHARE_OF_PEAK 0.4 /* of what products of matrices reach, until a run has been timed */
+#define LEAST_FLOPS 2e9   /* shorter runs say little about the speed */
+
+double session_seconds(struct session *s, double flops)
+{
+    if (s->rate <= 0 && flops < LEAST_FLOPS)
+        return 0;
+    if (s->rate <= 0)
+        s->rate = SHARE_OF_PEAK * 1e9 * ops_peak_gflops(s->pool);
+    return s->rate > 0 ? flops / s->rate : 0;
+}
+
+void session_took(struct session *s, double flops, double seconds)
+{
+    if (flops >= LEAST_FLOPS && seconds > 0)
+        s->rate = flops / seconds;
 }
 
 int session_pool(struct pool **out, struct session *s, const struct command *c, struct err *e)

@@ -31,6 +31,7 @@ struct session {
     uint64_t opened;       /* grows whenever the model or the pool is replaced */
     struct model *model;   /* the last one opened, kept for the next command */
     char model_name[1024]; /* as asked for */
+    double rate;           /* arithmetic of its runs, FLOP/s; 0: not known yet */
     struct report *report; /* of a batch: every run adds to it; NULL: each command has its own */
     const struct args
         *outer; /* of a batch or the workbench, whose commands these are; NULL: none */
@@ -49,6 +50,13 @@ int session_run(struct session *s, char *const *words, int n, struct err *e);
 /* Borrowed from the session: what -t and -m of the command ask for. */
 int session_pool(struct pool **out, struct session *s, const struct command *c, struct err *e);
 int session_model(struct model **out, struct session *s, const struct command *c, struct err *e);
+/* What --max-mem leaves for activations, scratch and results beside the model's weights; ERR_LIMIT
+ * with the numbers where that is nothing. */
+int session_budget(size_t *out, const struct command *c, const struct model *m, struct err *e);
+/* How long so much arithmetic is likely to take, from what runs of this process took or from the
+ * machine's peak; session_took tells it. */
+double session_seconds(struct session *s, double flops);
+void session_took(struct session *s, double flops, double seconds);
 /* A note on standard error, "sonde: ...", unless --quiet. */
 void session_note(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

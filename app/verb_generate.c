@@ -48,6 +48,13 @@ static int each(void *arg, const struct step *step)
     return p->was_stopped;
 }
 
+/* Within the pass of a token. */
+static int on_pass(void *arg, double done, double total)
+{
+    const struct printer *p = arg;
+    return progress_quiet(&p->s->progress, (double)p->n + done / total, (double)p->max_new);
+}
+
 static void json_list(struct js_out *w, const char *key, const struct generation *g, int what)
 {
     js_out_key(w, key);
@@ -119,7 +126,7 @@ static struct sampling sampling_of(const struct command *c)
 }
 
 static int generate_one(struct session *s, const struct command *c, const struct model *m,
-    const struct input *in, const struct edits *edits, struct err *e)
+    const struct input *in, const struct edits *edits, size_t max_bytes, struct err *e)
 {
     struct arena arena = {0};
     int64_t max_new = args_int(&c->args, "max-new-tokens");
@@ -130,7 +137,8 @@ static int generate_one(struct session *s, const struct command *c, const struct
         .is_json = args_bool(&c->args, "json"),
         .is_terminal = isatty(fileno(s->out)),
         .max_new = max_new};
-    struct generation g = {.n_prompt = in->n};
+    struct generation g = {
+        .n_prompt = in->n, .progress = on_pass, .progress_arg = &p, .max_bytes = max_bytes};
     g.tokens = arena_array(&arena, (size_t)(in->n + max_new), sizeof *g.tokens, e);
     g.steps = arena_array(&arena, (size_t)max_new, sizeof *g.steps, e);
     if (!g.tokens || !g.steps) {
@@ -157,7 +165,7 @@ static int generate_one(struct session *s, const struct command *c, const struct
 
 /* Mean and resample edits take their values from the prompts themselves. */
 static int resolve(struct edits *edits, const struct inputs *in, const struct model *m,
-    struct session *s, struct arena *arena, struct err *e)
+    struct session *s, size_t max_bytes, struct arena *arena, struct err *e)
 {
     int64_t total = 0, *offset = arena_array(arena, (size_t)in->n + 1, sizeof *offset, e);
     if (!offset)
@@ -174,7 +182,11 @@ static int resolve(struct edits *edits, const struct inputs *in, const struct mo
         memcpy(tokens + offset[i], in->list[i].tokens, (size_t)in->list[i].n * sizeof *tokens);
     struct batch reference = {tokens, offset, in->n};
     struct edits typed = *edits;
-    return edits_resolve(edits, &typed, m->params, &reference, s->pool, arena, e);
+    struct forward_opts how = {.pool = s->pool,
+        .progress = progress_quiet,
+        .progress_arg = &s->progress,
+        .max_bytes = max_bytes};
+    return edits_resolve(edits, &typed, m->params, &reference, &how, arena, e);
 }
 
 static int run(struct session *s, const struct command *c, struct err *e)
@@ -183,15 +195,18 @@ static int run(struct session *s, const struct command *c, struct err *e)
     struct model *m;
     struct inputs in;
     struct edits edits;
+    size_t max_bytes = 0;
     int rc = session_model(&m, s, c, e);
+    if (!rc)
+        rc = session_budget(&max_bytes, c, m, e);
     if (!rc)
         rc = inputs_load(&in, s, c, m, arena, e);
     if (!rc)
         rc = edits_load(&edits, c, m, arena, e);
     if (!rc && edits.n)
-        rc = resolve(&edits, &in, m, s, arena, e);
+        rc = resolve(&edits, &in, m, s, max_bytes, arena, e);
     for (int i = 0; !rc && i < in.n; i++)
-        rc = generate_one(s, c, m, &in.list[i], &edits, e);
+        rc = generate_one(s, c, m, &in.list[i], &edits, max_bytes, e);
     return rc;
 }
 

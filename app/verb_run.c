@@ -6,6 +6,7 @@
 #include "app/pairs_in.h"
 #include "app/show.h"
 #include "app/signals.h"
+#include "model/core/machine.h"
 
 /* Adds the inputs to the document; their numbers there name the groups of their blocks. */
 static int add_inputs(
@@ -32,11 +33,36 @@ static int add_inputs(
     return 0;
 }
 
+#define SLICE_ROWS 512 /* of a pass in the workbench: its questions wait for one layer of it */
+#define LONG_RUN 5.0   /* seconds from which a run says beforehand what it takes */
+
+struct expected {
+    struct session *s;
+    const struct inputs *in;
+    struct job_cost cost;
+};
+
+static void on_expect(void *arg, const struct estimate *est)
+{
+    struct expected *x = arg;
+    double bytes = (double)(est->keep_bytes + est->scratch_bytes + est->result_bytes);
+    x->cost = (struct job_cost){bytes, est->flops, session_seconds(x->s, est->flops)};
+    if (x->s->watch)
+        x->s->watch->cost(x->s->watch->arg, &x->cost);
+    else if (x->cost.seconds >= LONG_RUN)
+        session_note(x->s, "%d input%s: %.4g MB beside the model, %.4g GFLOP, about %.0f s",
+            x->in->n, x->in->n == 1 ? "" : "s", bytes / 1e6, est->flops / 1e9, x->cost.seconds);
+}
+
 static int run_job(struct report *r, struct session *s, const struct command *c, struct model *m,
     struct inputs *in, const struct pairs *pairs, const struct edits *edits, struct arena *arena,
     struct err *e)
 {
-    int rc = add_inputs(r, in, m, arena, e);
+    size_t max_bytes = 0;
+    struct expected expected = {.s = s, .in = in};
+    int rc = session_budget(&max_bytes, c, m, e);
+    if (!rc)
+        rc = add_inputs(r, in, m, arena, e);
     if (rc)
         return rc;
     char what[64];
@@ -54,11 +80,17 @@ static int run_job(struct report *r, struct session *s, const struct command *c,
         .prepend_bos = args_bool(&c->args, "prepend-bos"),
         .seed = (uint64_t)args_int(&c->args, "seed"),
         .pool = s->pool,
-        .max_bytes = (size_t)args_int(&c->args, "max-mem"),
+        .max_bytes = max_bytes,
+        .group_rows = s->watch ? SLICE_ROWS : 0,
         .progress = progress_step,
-        .progress_arg = &s->progress};
+        .progress_arg = &s->progress,
+        .expect = on_expect,
+        .expect_arg = &expected};
+    double began = machine_seconds();
     rc = job_run(r, &job, e);
     progress_end(&s->progress);
+    if (!rc)
+        session_took(s, expected.cost.flops, machine_seconds() - began);
     return rc;
 }
 

@@ -380,12 +380,16 @@ int backward(struct trace *out, double *value, const struct params *p, const str
         .out = out,
         .rows = t->rows,
         .e = e ? e : &local};
+    struct budget own = {.limit = o->max_bytes};
     b.e->code = 0;
+    out->arena.budget = b.scratch.budget = b.temp.budget = o->budget ? o->budget : &own;
     b.is_frozen = o->frozen_ln || o->frozen;
     int rc = run(&b, value);
     arena_release(&b.scratch);
     arena_release(&b.temp);
     if (rc)
         trace_release(out);
+    else if (!o->budget)
+        arena_leave(&out->arena);
     return rc;
 }

@@ -17,6 +17,8 @@ struct backward_opts {
     struct pool *pool;
     progress_fn progress;
     void *progress_arg;
+    size_t max_bytes; /* as in forward_opts, beside the forward trace */
+    struct budget *budget;
 };
 
 /* What the forward pass must keep for backward to run. */

@@ -118,7 +118,8 @@ static int finish(struct edit *ed, struct source *s, struct arena *arena, struct
 
 /* Runs reference input k and lets every edit that wants it take its values. */
 static int visit(struct source *src, const struct edit *list, int n, const struct params *p,
-    const struct batch *reference, int k, struct pool *pool, struct arena *arena, struct err *e)
+    const struct batch *reference, int k, const struct forward_opts *how, struct arena *arena,
+    struct err *e)
 {
     struct arena scratch = {0};
     struct plan plan;
@@ -132,7 +133,12 @@ static int visit(struct source *src, const struct edit *list, int n, const struc
     if (!rc && wanted) {
         int64_t offset[2] = {0, reference->offset[k + 1] - reference->offset[k]};
         struct batch one = {reference->tokens + reference->offset[k], offset, 1};
-        struct forward_opts o = {.plan = &plan, .pool = pool};
+        struct forward_opts o = {.plan = &plan,
+            .pool = how->pool,
+            .progress = how->progress,
+            .progress_arg = how->progress_arg,
+            .max_bytes = how->max_bytes,
+            .budget = how->budget};
         rc = forward(&t, p, &one, &o, e);
     }
     for (int i = 0; i < n && !rc && wanted; i++) {
@@ -148,7 +154,8 @@ static int visit(struct source *src, const struct edit *list, int n, const struc
 }
 
 int edits_resolve(struct edits *out, const struct edits *in, const struct params *p,
-    const struct batch *reference, struct pool *pool, struct arena *arena, struct err *e)
+    const struct batch *reference, const struct forward_opts *how, struct arena *arena,
+    struct err *e)
 {
     *out = (struct edits){0};
     if (!in || !in->n)
@@ -159,7 +166,7 @@ int edits_resolve(struct edits *out, const struct edits *in, const struct params
         return ERR_LIMIT;
     memcpy(list, in->list, (size_t)in->n * sizeof *list);
     for (int k = 0; k < reference->n; k++)
-        if (visit(src, list, in->n, p, reference, k, pool, arena, e))
+        if (visit(src, list, in->n, p, reference, k, how, arena, e))
             return e->code;
     for (int i = 0; i < in->n; i++)
         if (needs_values(&list[i]) && finish(&list[i], &src[i], arena, e))

@@ -376,7 +376,7 @@ static int progress(const struct pass *f, int done)
     return 0;
 }
 
-static void mark_touched(struct pass *f)
+void pass_mark_touched(struct pass *f)
 {
     if (f->o->edits)
         edits_mark(f->touched, f->o->edits, f->cfg->n_layer);
@@ -388,17 +388,22 @@ static void mark_touched(struct pass *f)
     }
 }
 
-/* Everything kept and the scratch in a piece each: whole huge pages, used again by the next run. */
+/* Everything kept and the scratch in a piece each: whole huge pages, used again by the next run. What
+ * does not fit is refused before anything is computed. */
 static int reserve(struct pass *f, const struct batch *b)
 {
-    struct plan last = {.n_layer = f->cfg->n_layer, .logits = LOGITS_LAST};
-    if (!f->plan)
-        last.keep = arena_zalloc(&f->scratch, (size_t)SITE_COUNT * (size_t)f->cfg->n_layer, f->e);
-    if (!f->plan && !last.keep)
-        return ERR_LIMIT;
-    struct estimate est = plan_estimate(f->plan ? f->plan : &last, f->cfg, b);
-    uint64_t slots = (uint64_t)SITE_COUNT * (uint64_t)f->cfg->n_layer * (uint64_t)(b->n + 1);
-    est.keep_bytes += 64 * slots;
+    struct estimate est = pass_estimate(f, b);
+    struct budget *budget = f->scratch.budget;
+    size_t left = budget_left(budget);
+    /* What is taken already is part of the estimate. */
+    left = left > SIZE_MAX - f->scratch.used ? left : left + f->scratch.used;
+    if (est.keep_bytes > left || est.scratch_bytes > left - est.keep_bytes)
+        return err_set(f->e, ERR_LIMIT,
+            "a pass over %lld tokens needs %.4g MB for what it keeps and %.4g MB beside it, %.4g "
+            "MB "
+            "are left of the limit; raise --max-mem, or run fewer tokens or analyses at once",
+            (long long)f->rows, (double)est.keep_bytes / 1e6, (double)est.scratch_bytes / 1e6,
+            (double)left / 1e6);
     if (est.keep_bytes > RESERVE_FROM && arena_reserve(&f->t->arena, est.keep_bytes, f->e))
         return ERR_LIMIT;
     if (est.scratch_bytes > RESERVE_FROM && arena_reserve(&f->scratch, est.scratch_bytes, f->e))
@@ -417,14 +422,12 @@ static int run(struct pass *f, const struct batch *b)
             (long long)kv->capacity);
     if (f->o->edits && edits_check(f->o->edits, b, kv || f->o->is_part, f->e))
         return f->e->code;
-    if (copy_batch(f->t, b, f->e))
-        return ERR_LIMIT;
-    f->rows = f->t->rows;
+    f->rows = b->offset[b->n];
     f->touched = arena_zalloc(&f->scratch, (size_t)SITE_COUNT * (size_t)f->cfg->n_layer, f->e);
     if (!f->touched)
         return ERR_LIMIT;
-    mark_touched(f);
-    if (reserve(f, b) || allocate_kept(f))
+    pass_mark_touched(f);
+    if (reserve(f, b) || copy_batch(f->t, b, f->e) || allocate_kept(f))
         return f->e->code;
     float *resid = pass_place(f, SITE_RESID_PRE, 0);
     if (!resid)
@@ -449,12 +452,16 @@ int forward(struct trace *out, const struct params *p, const struct batch *b,
     *out = (struct trace){.cfg = &p->cfg};
     struct pass f = {
         .p = p, .cfg = &p->cfg, .o = o, .plan = o->plan, .t = out, .e = e ? e : &local};
+    struct budget own = {.limit = o->max_bytes};
     f.e->code = 0;
-    out->arena.limit = f.scratch.limit = o->max_bytes;
+    out->arena.budget = f.scratch.budget = o->budget ? o->budget : &own;
     int rc = run(&f, b);
+    out->scratch_peak = f.scratch.peak;
     arena_release(&f.scratch);
     if (rc)
         trace_release(out);
+    else if (!o->budget)
+        arena_leave(&out->arena);
     return rc;
 }
 

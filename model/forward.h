@@ -41,7 +41,8 @@ struct forward_opts {
     struct pool *pool;
     progress_fn progress;
     void *progress_arg;
-    size_t max_bytes; /* refuse before allocating more than this; 0: no limit */
+    size_t max_bytes; /* the pass alone, kept and scratch, takes no more than this; 0: no limit */
+    struct budget *budget; /* shared with others: what is kept stays on it; NULL: none */
 };
 
 /* Runs the model on a packed batch. ids and lengths are checked against the vocabulary and n_ctx.
@@ -49,10 +50,16 @@ struct forward_opts {
 int forward(struct trace *out, const struct params *p, const struct batch *b,
     const struct forward_opts *o, struct err *e);
 
-/* Turns mean and resample edits into values: runs the reference inputs once, unedited. `mean` is
- * over all positions of all reference inputs. Edits are copied into the arena. */
+/* What such a pass would take; o->max_bytes is not looked at. */
+int forward_estimate(struct estimate *out, const struct forward_opts *o, const struct config *cfg,
+    const struct batch *b, struct err *e);
+
+/* Turns mean and resample edits into values: runs the reference inputs once, unedited, with the pool,
+ * progress and limits of `how`. `mean` is over all positions of all reference inputs. Edits are
+ * copied into the arena. */
 int edits_resolve(struct edits *out, const struct edits *in, const struct params *p,
-    const struct batch *reference, struct pool *pool, struct arena *arena, struct err *e);
+    const struct batch *reference, const struct forward_opts *how, struct arena *arena,
+    struct err *e);
 /* ERR_USAGE for an edit without values, and for one that touches no position of the batch: that is a
  * mistake in it, unless the batch is a part and the position stands elsewhere. */
 int edits_check(const struct edits *eds, const struct batch *b, bool is_part, struct err *e);

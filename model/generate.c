@@ -45,6 +45,7 @@ struct generator {
     struct kv_cache kv;
     bool use_cache;
     struct pool *pool;
+    struct budget budget;
 };
 
 /* The logits row after g->n tokens: the whole text again, or only what the cache has not seen. */
@@ -56,7 +57,10 @@ static int next_logits(struct trace *t, struct generator *s, struct err *e)
     struct forward_opts o = {.edits = s->edits.n ? &s->edits : NULL,
         .kv = s->use_cache ? &s->kv : NULL,
         .is_part = true,
-        .pool = s->pool};
+        .pool = s->pool,
+        .progress = s->g->progress,
+        .progress_arg = s->g->progress_arg,
+        .budget = &s->budget};
     return forward(t, s->p, &b, &o, e);
 }
 
@@ -94,6 +98,8 @@ int generate(struct generation *g, const struct params *p, int64_t max_new, int6
     struct arena arena = {0};
     struct generator gen = {.g = g, .p = p, .use_cache = use_cache, .pool = pool};
     int64_t room = p->cfg.n_ctx - g->n_prompt;
+    gen.budget.limit = g->max_bytes;
+    arena.budget = &gen.budget;
     g->n = g->n_prompt;
     g->context_full = false;
     int rc = fix_edits(&gen.edits, edits, g->n_prompt, &arena, e);

@@ -32,6 +32,10 @@ struct generation {
     int64_t n_prompt, n;
     struct step *steps; /* [max_new], may be NULL */
     bool context_full;
+    /* Within the pass of a token; limits as in forward_opts. */
+    progress_fn progress;
+    void *progress_arg;
+    size_t max_bytes;
 };
 
 /* Continues g->tokens[0..n_prompt). Edits address absolute positions; a negative position is fixed

@@ -24,6 +24,7 @@ struct params_store {
     struct param_arrays *master; /* NULL for a file */
     struct panel *panel;         /* [4 L + 1] */
     atomic_bool *ready;          /* [4 L + 1]; set after the panel is complete */
+    uint64_t full;               /* bytes when every panel is packed */
 };
 
 static int panel_index(const struct config *cfg, enum matrix m, int layer)
@@ -131,6 +132,7 @@ static int reserve_panels(struct params *p, struct err *e)
             struct panel w = panel_of(&slot, p, (enum matrix)m, l);
             total += panel_bytes(w.dtype, w.k, w.n) + 64;
         }
+    p->store->full = p->store->arena.used + total;
     return arena_reserve(&p->store->arena, total, e);
 }
 
@@ -203,6 +205,12 @@ uint64_t params_bytes(const struct params *p)
     uint64_t n = p->store->arena.used;
     pthread_mutex_unlock(&p->store->lock);
     return n;
+}
+
+uint64_t params_full_bytes(const struct params *p)
+{
+    uint64_t now = params_bytes(p);
+    return now > p->store->full ? now : p->store->full;
 }
 
 /* ---- life ---- */

@@ -52,7 +52,8 @@ const struct panel *params_panel(const struct params *p, enum matrix m, int laye
 int params_pack_all(const struct params *p, struct err *e);
 /* Row `token` of wte [C], widened. Thread-safe anywhere. */
 int params_embed(float *out, const struct params *p, int64_t token, struct err *e);
-uint64_t params_bytes(const struct params *p); /* resident now */
+uint64_t params_bytes(const struct params *p);      /* resident now */
+uint64_t params_full_bytes(const struct params *p); /* when every matrix is packed */
 /* Names tensors of the file that the model does not use (as transformers, it runs without them). */
 int params_check(
     char *note, size_t n, const struct config *cfg, const struct weights *w, struct err *e);

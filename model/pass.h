@@ -19,6 +19,8 @@ struct pass {
     struct err *e;
 };
 
+void pass_mark_touched(struct pass *f); /* from its edits and hooks */
+struct estimate pass_estimate(const struct pass *f, const struct batch *b);
 bool pass_keeps(const struct pass *f, enum site s, int layer);
 bool pass_touched(const struct pass *f, enum site s, int layer);
 /* Where the values of a site go: the trace if they are kept, else scratch shared by all layers. */

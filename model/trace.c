@@ -44,39 +44,6 @@ void plan_merge(struct plan *p, const struct plan *other)
         p->logits = other->logits;
 }
 
-/* Sum of T and of T^2 over the inputs of a batch. */
-static void batch_sums(double *rows, double *squares, const struct batch *b)
-{
-    *rows = *squares = 0;
-    for (int i = 0; i < b->n; i++) {
-        double t = (double)(b->offset[i + 1] - b->offset[i]);
-        *rows += t;
-        *squares += t * t;
-    }
-}
-
-struct estimate plan_estimate(const struct plan *p, const struct config *cfg, const struct batch *b)
-{
-    struct estimate est = {0};
-    double rows, squares, C = cfg->d_model, F = cfg->d_mlp, L = cfg->n_layer, keep = 0;
-    batch_sums(&rows, &squares, b);
-    for (int s = 0; s < SITE_COUNT; s++)
-        for (int l = 0; l < (site_info((enum site)s)->per_layer ? cfg->n_layer : 1); l++)
-            if (plan_keeps(p, (enum site)s, l))
-                keep += (double)site_width((enum site)s, cfg) *
-                        (site_is_square((enum site)s) ? squares : rows);
-    /* resid_post of a layer is resid_pre of the next. */
-    for (int l = 0; l + 1 < cfg->n_layer; l++)
-        if (plan_keeps(p, SITE_RESID_POST, l) && plan_keeps(p, SITE_RESID_PRE, l + 1))
-            keep -= C * rows;
-    double logit_rows = p->logits == LOGITS_ALL ? rows : p->logits == LOGITS_LAST ? b->n : 0;
-    est.keep_bytes = (uint64_t)(4 * (keep + logit_rows * (double)cfg->vocab));
-    est.scratch_bytes = (uint64_t)(4 * rows * (7 * C + F));
-    est.flops = 2 * rows * L * (4 * C * C + 2 * C * F) + 2 * squares * C * L +
-                2 * logit_rows * C * (double)cfg->vocab;
-    return est;
-}
-
 const float *trace_site(const struct trace *t, enum site s, int layer, int input)
 {
     const float *x = t->site[slot(t->cfg->n_layer, s, layer)];

@@ -35,9 +35,11 @@ bool plan_keeps(const struct plan *p, enum site s, int layer);
 bool plan_is_empty(const struct plan *p); /* no site, no logits: no pass is needed */
 void plan_merge(struct plan *p, const struct plan *other);
 
-/* Before a run: bytes of what is kept and of scratch, floating-point operations. */
+/* Before a run: bytes of what is kept and of scratch, at least what it takes and at most a few
+ * kilobytes more; floating-point operations. forward_estimate also knows edits and hooks. */
 struct estimate {
     uint64_t keep_bytes, scratch_bytes;
+    uint64_t result_bytes; /* of a run whose report stays in memory; a pass has none */
     double flops;
 };
 struct estimate plan_estimate(
@@ -53,6 +55,7 @@ struct trace {
     float ***square;    /* [SITE_COUNT * L][n]: [H, T, T], NULL: not kept */
     float *logits;      /* [rows or n, V], NULL: not kept */
     enum logits_want logits_kept;
+    size_t scratch_peak; /* bytes the pass took beside it */
     struct arena arena;
 };
 

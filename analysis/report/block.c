@@ -299,11 +299,18 @@ static int write_memory(
     if (!b->data) {
         size_t bytes = (size_t)total * dtype_bytes(b->spec.dtype);
         /* Fresh zero pages cost nothing until they are written. */
+        struct report *r = b->run->report;
+        if (r->limit && bytes + r->values + r->arena.used > r->limit)
+            return err_set(e, ERR_LIMIT,
+                "%s: %.1f MB more in memory would exceed --max-mem; raise it, or give -o FILE.h5, "
+                "which writes straight to disk",
+                b->path, (double)bytes / 1e6);
         b->data = calloc(1, bytes ? bytes : 1);
         if (!b->data)
             return err_set(e, ERR_LIMIT,
                 "%s: out of memory (%.1f MB); give -o FILE.h5, which writes straight to disk",
                 b->path, (double)bytes / 1e6);
+        r->values += bytes;
         if (n < total)
             fill_missing(b->data, b->spec.dtype, total);
     }

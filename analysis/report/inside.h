@@ -76,6 +76,7 @@ struct report {
     struct label_list *lists;
     int n_lists, cap_lists;
     struct report_file *file; /* NULL: in memory */
+    size_t values, limit;     /* bytes of blocks in memory; the most the document may hold */
 };
 
 /* report.c: constructors that the reader uses too; the caller holds the lock or is alone. */

@@ -252,6 +252,26 @@ int report_flush(struct report *r, struct err *e)
     return report_unlock(r, file_flush(r, e));
 }
 
+bool report_is_in_memory(const struct report *r)
+{
+    return !r->path;
+}
+
+size_t report_memory(const struct report *r)
+{
+    report_lock(r, false);
+    size_t bytes = r->arena.used + r->values;
+    report_unlock(r, 0);
+    return bytes;
+}
+
+void report_set_limit(struct report *r, size_t bytes)
+{
+    report_lock(r, true);
+    r->limit = bytes;
+    report_unlock(r, 0);
+}
+
 void report_abandon(struct report **r)
 {
     struct report *it = *r;

@@ -26,6 +26,11 @@ int report_close(struct report **r, struct err *e);
  * of a run or an input and every few slices; for slow writers to call. */
 int report_flush(struct report *r, struct err *e);
 void report_abandon(struct report **r);
+bool report_is_in_memory(const struct report *r);
+/* Bytes the document holds in memory, and the most it may: a block that would exceed them is refused
+ * before it is allocated. 0: no limit. */
+size_t report_memory(const struct report *r);
+void report_set_limit(struct report *r, size_t bytes);
 
 struct report_info {
     const char *command, *kernel_set, *tool_version;

@@ -94,7 +94,36 @@ void arena_trim(void)
     pthread_mutex_unlock(&spare.lock);
 }
 
-static struct arena_chunk *chunk_create(size_t size)
+size_t budget_left(const struct budget *b)
+{
+    return !b || !b->limit ? SIZE_MAX : b->used < b->limit ? b->limit - b->used : 0;
+}
+
+static void budget_add(struct budget *b, size_t bytes)
+{
+    if (!b)
+        return;
+    b->used += bytes;
+    b->peak = b->peak > b->used ? b->peak : b->used;
+}
+
+static int over(struct err *e, size_t bytes, size_t limit)
+{
+    return err_set(e, ERR_LIMIT, "%.1f MB more would exceed the limit of %.1f MB; raise --max-mem",
+        (double)bytes / 1e6, (double)limit / 1e6);
+}
+
+/* Spares are resident: they go when they and what is asked for do not fit together. */
+static void spare_make_room(const struct budget *b, size_t bytes)
+{
+    pthread_mutex_lock(&spare.lock);
+    bool is_tight = b && b->limit && spare.bytes > budget_left(b) - bytes;
+    pthread_mutex_unlock(&spare.lock);
+    if (is_tight)
+        arena_trim();
+}
+
+static struct arena_chunk *chunk_create(size_t size, const struct budget *b)
 {
     struct arena_chunk *c;
     if (size + ALIGN >= HUGE) {
@@ -105,6 +134,7 @@ static struct arena_chunk *chunk_create(size_t size)
             c->is_zero = false;
             return c;
         }
+        spare_make_room(b, size);
         c = map_huge(bytes);
         if (!c)
             return NULL;
@@ -146,12 +176,15 @@ void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
         return NULL;
     }
     if (a->limit && (need > a->limit || a->used > a->limit - need)) {
-        err_set(e, ERR_LIMIT, "%.1f MB more would exceed the limit of %.1f MB; raise --max-mem",
-            (double)need / 1e6, (double)a->limit / 1e6);
+        over(e, need, a->limit);
+        return NULL;
+    }
+    if (need > budget_left(a->budget)) {
+        over(e, need, a->budget->limit);
         return NULL;
     }
     if (!a->head || a->head->size - a->head->used < need) {
-        struct arena_chunk *c = chunk_create(need > CHUNK / 2 ? need : CHUNK);
+        struct arena_chunk *c = chunk_create(need > CHUNK / 2 ? need : CHUNK, a->budget);
         if (!c) {
             err_set(e, ERR_LIMIT, "out of memory (%.1f MB)", (double)need / 1e6);
             return NULL;
@@ -162,15 +195,18 @@ void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
     void *p = chunk_data(a->head) + a->head->used;
     a->head->used += need;
     a->used += need;
+    a->peak = a->peak > a->used ? a->peak : a->used;
+    budget_add(a->budget, need);
     return p;
 }
 
 int arena_reserve(struct arena *a, size_t bytes, struct err *e)
 {
     if (a->limit && bytes > a->limit - (a->used < a->limit ? a->used : a->limit))
-        return err_set(e, ERR_LIMIT, "%.1f MB would exceed the limit of %.1f MB; raise --max-mem",
-            (double)bytes / 1e6, (double)a->limit / 1e6);
-    struct arena_chunk *c = bytes > SIZE_MAX - 2 * HUGE ? NULL : chunk_create(bytes);
+        return over(e, bytes, a->limit);
+    if (bytes > budget_left(a->budget))
+        return over(e, bytes, a->budget->limit);
+    struct arena_chunk *c = bytes > SIZE_MAX - 2 * HUGE ? NULL : chunk_create(bytes, a->budget);
     if (!c)
         return err_set(e, ERR_LIMIT, "out of memory (%.1f MB)", (double)bytes / 1e6);
     c->prev = a->head;
@@ -241,11 +277,21 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
         a->head->used = mark.offset;
         a->head->is_zero = false;
     }
+    if (a->budget)
+        a->budget->used -= a->used - mark.used;
     a->used = mark.used;
+}
+
+void arena_leave(struct arena *a)
+{
+    if (a->budget)
+        a->budget->used -= a->used;
+    a->budget = NULL;
 }
 
 void arena_release(struct arena *a)
 {
     arena_rewind(a, (struct arena_mark){0});
     a->count = 0;
+    a->peak = 0;
 }

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "model/core/rng.h"
 #include "model/model.h"
 #include "model/ref64.h"
 
@@ -203,7 +204,7 @@ static double edited(const struct model *m, const struct prompts *p, const char 
     struct edit ed;
     struct edits list = {&ed, 1}, ready;
     if (edit_parse(&ed, text, &m->cfg, &a, &e) ||
-        edits_resolve(&ready, &list, m->params, &b, two, &a, &e))
+        edits_resolve(&ready, &list, m->params, &b, &(struct forward_opts){.pool = two}, &a, &e))
         fail_msg("%s: %s", text, e.msg);
     run(&plain, m, &b, &(struct forward_opts){.plan = &plan, .pool = two});
     run(&other, m, &b, &(struct forward_opts){.plan = &plan, .edits = &ready, .pool = two});
@@ -380,6 +381,60 @@ static void bad_input_is_refused(void **state)
     model_release(&m);
 }
 
+/* What a pass takes is what was said before it: never more, and hardly less. */
+static void the_estimate_is_what_a_pass_takes(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {NULL, "L0H0=zero", "L1H0.pattern=zero",
+        "L0.attn_scores@1=scale:0.5", "L1.q_input=scale:0.5", "L0.attn_in=scale:0.5",
+        "L1H0.result=zero", "L0_mlp=zero", "L1.pre[3]=zero", "L1.resid_pre@0=zero",
+        "L0.attn_out=zero", "L1.mlp_in=scale:2", "L0H0.k=zero"};
+    static const char *const models[] = {"small", "prime"};
+    for (size_t k = 0; k < 2; k++) {
+        struct model *m = open_variant(models[k]);
+        struct prompts p;
+        make_prompts(&p, &m->cfg);
+        struct rng rng;
+        rng_init(&rng, 11, 0);
+        for (int round = 0; round < 200; round++) {
+            struct arena a = {0};
+            struct plan plan;
+            struct edit ed;
+            struct edits list = {&ed, 1};
+            struct trace t;
+            const char *text = edits[rng_below(&rng, sizeof edits / sizeof *edits)];
+            assert_int_equal(plan_init(&plan, &m->cfg, &a, &e), 0);
+            for (uint64_t i = rng_below(&rng, 12); i > 0; i--)
+                plan_keep(&plan, (enum site)rng_below(&rng, SITE_COUNT),
+                    (int)rng_below(&rng, (uint64_t)m->cfg.n_layer + 1) - 1);
+            plan.logits = (enum logits_want)rng_below(&rng, 3);
+            if (text && edit_parse(&ed, text, &m->cfg, &a, &e))
+                fail_msg("%s", e.msg);
+            struct batch b = {p.tokens, p.offset, 1 + (int)rng_below(&rng, 3)};
+            struct forward_opts o = {.plan = &plan, .edits = text ? &list : NULL, .pool = two};
+            struct estimate est;
+            assert_int_equal(forward_estimate(&est, &o, &m->cfg, &b, &e), 0);
+            run(&t, m, &b, &o);
+            uint64_t slack = 64 * (uint64_t)SITE_COUNT * (uint64_t)m->cfg.n_layer * 6 + 16384;
+            if (t.arena.peak > est.keep_bytes || t.arena.peak + slack < est.keep_bytes)
+                fail_msg("%s: kept %zu, said %zu", text, t.arena.peak, (size_t)est.keep_bytes);
+            if (t.scratch_peak > est.scratch_bytes || t.scratch_peak + slack < est.scratch_bytes)
+                fail_msg(
+                    "%s: scratch %zu, said %zu", text, t.scratch_peak, (size_t)est.scratch_bytes);
+            /* Exactly that much is enough, and what is kept and the scratch share one limit. */
+            size_t need = (size_t)(est.keep_bytes + est.scratch_bytes);
+            trace_release(&t);
+            o.max_bytes = need;
+            run(&t, m, &b, &o);
+            trace_release(&t);
+            o.max_bytes = need - 1;
+            assert_int_equal(forward(&t, m->params, &b, &o, &e), ERR_LIMIT);
+            arena_release(&a);
+        }
+        model_release(&m);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -404,6 +459,7 @@ int main(void)
         cmocka_unit_test(edits_know_their_positions_in_chunks),
         cmocka_unit_test(zero_head_is_its_result_taken_out),
         cmocka_unit_test(bad_input_is_refused),
+        cmocka_unit_test(the_estimate_is_what_a_pass_takes),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
