@@ -15,6 +15,9 @@ typedef void (*dsyevd_fn)(const char *jobz, const char *uplo, const int *n, doub
 typedef void (*dgesdd_fn)(const char *jobz, const int *m, const int *n, double *a, const int *lda,
     double *s, double *u, const int *ldu, double *vt, const int *ldvt, double *work,
     const int *lwork, int *iwork, int *info, size_t);
+typedef void (*dgeev_fn)(const char *jobvl, const char *jobvr, const int *n, double *a,
+    const int *lda, double *wr, double *wi, double *vl, const int *ldvl, double *vr,
+    const int *ldvr, double *work, const int *lwork, int *info, size_t, size_t);
 typedef void (*dposv_fn)(const char *uplo, const int *n, const int *nrhs, double *a, const int *lda,
     double *b, const int *ldb, int *info, size_t);
 typedef void (*dgesv_fn)(const int *n, const int *nrhs, double *a, const int *lda, int *ipiv,
@@ -28,6 +31,7 @@ static struct {
     __typeof__(&openblas_get_corename) get_corename;
     dsyevd_fn dsyevd;
     dgesdd_fn dgesdd;
+    dgeev_fn dgeev;
     dposv_fn dposv;
     dgesv_fn dgesv;
 } blas;
@@ -68,7 +72,8 @@ static void load(void)
     } symbols[] = {{"cblas_sgemm", &blas.sgemm}, {"cblas_dgemm", &blas.dgemm},
         {"cblas_dsyrk", &blas.dsyrk}, {"openblas_set_num_threads", &blas.set_num_threads},
         {"openblas_get_corename", &blas.get_corename}, {"dsyevd_", &blas.dsyevd},
-        {"dgesdd_", &blas.dgesdd}, {"dposv_", &blas.dposv}, {"dgesv_", &blas.dgesv}};
+        {"dgesdd_", &blas.dgesdd}, {"dgeev_", &blas.dgeev}, {"dposv_", &blas.dposv},
+        {"dgesv_", &blas.dgesv}};
     for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
         void *p = dlsym(lib, symbols[i].name);
         if (!p) {
@@ -181,6 +186,29 @@ int linalg_eigh(double *w, double *a, int64_t n, struct err *e)
     }
     free(work);
     free(iwork);
+    return rc;
+}
+
+/* Row-major a is column-major a^T: the same eigenvalues. */
+int linalg_eigenvalues(double *re, double *im, double *a, int64_t n, struct err *e)
+{
+    int rc = check_sizes(n, n, 0, e);
+    if (rc || !n)
+        return rc;
+    int order = (int)n, one = 1, lwork = -1, info = 0;
+    double query, none = 0;
+    blas.dgeev(
+        "N", "N", &order, a, &order, re, im, &none, &one, &none, &one, &query, &lwork, &info, 1, 1);
+    lwork = (int)query;
+    double *work = malloc((size_t)lwork * sizeof *work);
+    if (!work)
+        return out_of_memory(e, n);
+    blas.dgeev(
+        "N", "N", &order, a, &order, re, im, &none, &one, &none, &one, work, &lwork, &info, 1, 1);
+    if (info)
+        rc = err_set(e, ERR_INPUT, "eigenvalues of a %lld x %lld matrix did not converge",
+            (long long)n, (long long)n);
+    free(work);
     return rc;
 }
 

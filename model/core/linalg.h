@@ -31,6 +31,8 @@ int linalg_gram(double *c, const double *a, int64_t m, int64_t n, struct err *e)
 /* Eigenvalues ascending w [n] and eigenvectors in the columns of a [n, n] (in: symmetric, out:
  * vectors). */
 int linalg_eigh(double *w, double *a, int64_t n, struct err *e);
+/* Eigenvalues re + i im [n] of a general matrix a [n, n], which is destroyed; in LAPACK's order. */
+int linalg_eigenvalues(double *re, double *im, double *a, int64_t n, struct err *e);
 /* Thin SVD a [m, n] = u [m, r] diag(s [r]) vt [r, n], r = min(m, n); a is destroyed. */
 int linalg_svd(double *u, double *s, double *vt, double *a, int64_t m, int64_t n, struct err *e);
 /* Solves a x = b for symmetric positive definite a [n, n] (overwritten), b [n, m] becomes x. */
