@@ -57,7 +57,7 @@ struct heads {
     double *mean, *m2; /* [DETECTORS * L * H] over inputs, Welford */
     int64_t *count;
     float *copying; /* [L, H] */
-    struct block *per_input;
+    struct block *score, *se, *per_input;
     int next;
 };
 
@@ -308,26 +308,19 @@ static int copying(struct heads *h, struct ctx *ctx, struct run *out, struct err
     return 0;
 }
 
-static int begin(struct ctx *ctx, struct run *out, struct err *e)
+static int declare(struct heads *h, const struct ctx *ctx, struct run *out, struct err *e)
 {
-    const struct config *cfg = &ctx->model->cfg;
-    struct heads *h = arena_zalloc(ctx->arena, sizeof *h, e);
-    if (!h)
-        return ERR_LIMIT;
-    ctx->state = h;
-    h->is_abs = !strcmp(args_text(ctx->args, "error-measure"), "abs");
-    h->no_bos = args_bool(ctx->args, "exclude-bos");
-    h->no_self = args_bool(ctx->args, "exclude-current-token");
-    if (allocate(h, ctx, e) || copying(h, ctx, out, e) || repeated(ctx, out, e))
+    struct block_spec s = spec("score", &ctx->model->cfg, DETECTORS);
+    s.long_name = "how well each head's pattern fits the detector, mean over inputs; copying is "
+                  "of the weights alone";
+    if (run_block(&h->score, out, &s, e) || ctx->n_inputs < 2)
         return e->code;
-    int64_t k = args_int(ctx->args, "svd");
-    if (args_bool(ctx->args, "composition") && heads_composition(ctx, out, ctx->seed, e))
+    s.name = "score_se";
+    s.long_name = "standard error of the mean over inputs";
+    s.is_signed = false;
+    if (run_block(&h->se, out, &s, e))
         return e->code;
-    if (k && heads_singular(ctx, out, k, e))
-        return e->code;
-    if (ctx->n_inputs < 2)
-        return 0;
-    struct block_spec s = spec("input_score", cfg, DETECTORS);
+    s = spec("input_score", &ctx->model->cfg, DETECTORS);
     memmove(s.axes + 1, s.axes, 3 * sizeof *s.axes);
     s.axes[0] = (struct axis){"input", AXIS_INPUT, ctx->n_inputs, NULL};
     s.rank = 4;
@@ -336,32 +329,41 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     return run_block(&h->per_input, out, &s, e);
 }
 
+static int begin(struct ctx *ctx, struct run *out, struct err *e)
+{
+    struct heads *h = arena_zalloc(ctx->arena, sizeof *h, e);
+    if (!h)
+        return ERR_LIMIT;
+    ctx->state = h;
+    h->is_abs = !strcmp(args_text(ctx->args, "error-measure"), "abs");
+    h->no_bos = args_bool(ctx->args, "exclude-bos");
+    h->no_self = args_bool(ctx->args, "exclude-current-token");
+    if (allocate(h, ctx, e) || declare(h, ctx, out, e) || repeated(ctx, out, e) ||
+        copying(h, ctx, out, e))
+        return e->code;
+    int64_t k = args_int(ctx->args, "svd");
+    if (args_bool(ctx->args, "composition") && heads_composition(ctx, out, ctx->seed, e))
+        return e->code;
+    return k ? heads_singular(ctx, out, k, e) : 0;
+}
+
 static int end(struct ctx *ctx, struct run *out, struct err *e)
 {
+    (void)out;
     const struct heads *h = ctx->state;
-    const struct config *cfg = &ctx->model->cfg;
-    int64_t n = (int64_t)DETECTORS * cfg->n_layer * cfg->n_head;
+    int64_t n = (int64_t)DETECTORS * ctx->model->cfg.n_layer * ctx->model->cfg.n_head;
     float *x = arena_array(ctx->arena, (size_t)n, sizeof *x, e);
     if (!x)
         return ERR_LIMIT;
-    struct block_spec s = spec("score", cfg, DETECTORS);
-    struct block *b;
-    s.long_name = "how well each head's pattern fits the detector, mean over inputs; copying is "
-                  "of the weights alone";
     for (int64_t i = 0; i < n; i++)
         x[i] = h->count[i] ? (float)h->mean[i] : NAN;
-    if (run_block(&b, out, &s, e) || block_set(b, x, e))
+    if (block_set(h->score, x, e) || !h->se)
         return e->code;
-    if (ctx->n_inputs < 2)
-        return 0;
-    s.name = "score_se";
-    s.long_name = "standard error of the mean over inputs";
-    s.is_signed = false;
     for (int64_t i = 0; i < n; i++) {
         double c = (double)h->count[i];
         x[i] = c > 1 ? (float)sqrt(h->m2[i] / (c - 1) / c) : NAN;
     }
-    return run_block(&b, out, &s, e) || block_set(b, x, e) ? e->code : 0;
+    return block_set(h->se, x, e);
 }
 
 const struct analysis analysis_heads = {

@@ -11,6 +11,7 @@
 #include "app/token_grid.h"
 #include "model/core/text.h"
 #include "views/fields.h"
+#include "views/show.h"
 #include "views/view.h"
 
 #define WIDTH 100
@@ -119,7 +120,7 @@ static void draw_best(struct view_state *st, const struct field *f)
 static int rows_wanted(const struct view_data *d, const struct view_state *st)
 {
     const struct field *f = &d->fields[0];
-    if (f->look == LOOK_LINES || f->look == LOOK_CONTOUR)
+    if (d->n == 1 && (f->look == LOOK_LINES || f->look == LOOK_CONTOUR))
         return PLOT_ROWS;
     int axis = st->has_axes ? st->row_axis : f->rank >= 2 ? f->rank - 2 : 0;
     int64_t n = f->rank ? f->axes[axis].size : 1;
@@ -158,7 +159,7 @@ static int draw(
     const struct show *how, const struct view_data *d, struct arena *frame, struct err *e)
 {
     const struct field *f = &d->fields[0];
-    const struct view *v = view_for(f);
+    const struct view *v = d->n > 1 ? view_find("table") : view_for(f);
     struct view_state st = {0};
     struct canvas c = {0};
     enum colour_mode mode;
@@ -257,22 +258,17 @@ static double known_rank(double rank)
     return rank < 0 ? NAN : rank;
 }
 
-static int show_block(const struct show *how, const struct block *b, struct err *e)
+static int draw_block(const struct show *how, const struct block *b, struct err *e)
 {
-    const struct block_spec *spec = block_spec(b);
     struct arena frame = {0};
-    int n = spec->n_columns ? spec->n_columns : 1, rc = 0;
-    struct field *fields = arena_zalloc(&frame, (size_t)n * sizeof *fields, e);
-    if (!fields)
-        return ERR_LIMIT;
-    for (int i = 0; i < n && !rc; i++)
-        rc = block_field(&fields[i], b, spec->n_columns ? i : -1, e);
+    struct view_data d;
+    int rc = block_data(&d, b, &frame, e);
+    struct field *fields = rc ? NULL : (struct field *)d.fields;
     struct field_mapped known = {.fn = known_rank};
-    if (!rc && n == 1 && fields->unit && !strcmp(fields->unit, "rank")) {
+    if (!rc && d.n == 1 && fields->unit && !strcmp(fields->unit, "rank")) {
         known.base = *fields;
         field_from_map(fields, &known);
     }
-    struct view_data d = {.fields = fields, .n = n};
     if (!rc) {
         print_title(how->out, b);
         rc = print_best(how, fields, &frame, e);
@@ -333,7 +329,7 @@ static int show_run(const struct show *how, const struct run *run, int *shown, s
         if (!headed)
             fputc('\n', how->out);
         headed = true;
-        int rc = show_block(how, b, e);
+        int rc = draw_block(how, b, e);
         if (rc)
             return rc;
         (*shown)++;

@@ -133,6 +133,22 @@ static void singular_vectors(void **state)
     }
 }
 
+static void eigenvalues(void **state)
+{
+    (void)state;
+    struct err e;
+    /* A turn by 90 degrees twice as long, and a number of its own. */
+    double a[9] = {0, -2, 0, 2, 0, 0, 7, 5, 3}, re[3], im[3], sum = 0, size = 0;
+    assert_int_equal(linalg_eigenvalues(re, im, a, 3, &e), 0);
+    for (int i = 0; i < 3; i++) {
+        sum += re[i];
+        size += hypot(re[i], im[i]);
+    }
+    assert_true(fabs(sum - 3) < 1e-12);
+    assert_true(fabs(size - 7) < 1e-12);
+    assert_int_equal(linalg_eigenvalues(re, im, a, 0, &e), 0);
+}
+
 static void systems(void **state)
 {
     (void)state;
@@ -187,6 +203,7 @@ int main(void)
         cmocka_unit_test(products),
         cmocka_unit_test(eigenvectors),
         cmocka_unit_test(singular_vectors),
+        cmocka_unit_test(eigenvalues),
         cmocka_unit_test(systems),
         cmocka_unit_test(too_large_is_refused),
     };
