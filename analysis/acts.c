@@ -3,6 +3,8 @@
 int acts_get(const float **out, const struct acts *a, enum site s, int layer, struct err *e)
 {
     char name[64];
+    if (a->cache)
+        return acts_cache_get(out, a->cache, s, layer, e);
     bool fits = !site_info(s)->per_layer || (layer >= 0 && layer < a->trace->cfg->n_layer);
     *out = !fits               ? NULL
            : site_is_square(s) ? trace_square(a->trace, s, layer, a->input)
@@ -16,6 +18,8 @@ int acts_get(const float **out, const struct acts *a, enum site s, int layer, st
 
 int acts_logits(const float **out, const struct acts *a, int64_t pos, struct err *e)
 {
+    if (a->cache)
+        return acts_cache_logits(out, a->cache, pos, e);
     *out = trace_logits(a->trace, a->input, pos);
     if (*out)
         return 0;

@@ -8,14 +8,16 @@
 #include "model/forward.h"
 #include "model/model.h"
 
-struct pair; /* analysis/pairs.h */
+struct cache; /* model/cache.h */
+struct pair;  /* analysis/pairs.h */
 
 /* One input of a run. */
 struct input {
     const char *text;      /* as given, NULL for --tokens */
     const int32_t *tokens; /* BOS included if it was prepended */
     int64_t n;
-    int index; /* in the report's /inputs */
+    int index;   /* in the report's /inputs */
+    int64_t row; /* its first in the job's cache */
 };
 
 /* Where an analysis finds what it works on. Filled by run.c; analyses do not know whether the
@@ -81,6 +83,7 @@ struct job {
     const struct input *inputs;
     int n_inputs;
     const struct pair *pairs;  /* NULL, or one for two inputs each */
+    const struct cache *cache; /* activations in place of forward passes; NULL: none, no edits */
     const struct edits *edits; /* as typed; resolved here */
     const char *weights;       /* NULL: each analysis' default; "raw" or "folded" */
     bool prepend_bos;

@@ -91,6 +91,12 @@ static int describe(struct pipeline *pl, struct task *t, struct err *e)
         run_attr_int(t->run, "seed", (int64_t)job->seed, e) ||
         write_params(t->run, t->ctx.args, e) || write_edits(t->run, job->edits, &pl->arena, e))
         return e->code;
+    if (job->cache) {
+        const struct cache_info *i = cache_about(job->cache);
+        if (run_attr_text(t->run, "cache_run_id", i->run_id, e) ||
+            run_attr_text(t->run, "cache_dtype", i->dtype == DT_F16 ? "f16" : "f32", e))
+            return e->code;
+    }
     int first = job->n_inputs ? job->inputs[0].index : 0;
     return run_inputs(t->run, first, first + job->n_inputs, e);
 }
@@ -182,7 +188,9 @@ static int group_estimate(
     struct forward_opts o = {.plan = &pl->plan, .edits = pl->edits.n ? &pl->edits : NULL};
     struct batch b = {NULL, pl->all.offset + first, n};
     *out = (struct estimate){0};
-    if (!plan_is_empty(&pl->plan) && forward_estimate(out, &o, &job->model->cfg, &b, e))
+    if (job->cache) /* what is read, one window at a time */
+        out->keep_bytes = plan_estimate(&pl->plan, &job->model->cfg, &b).keep_bytes;
+    else if (!plan_is_empty(&pl->plan) && forward_estimate(out, &o, &job->model->cfg, &b, e))
         return e->code;
     uint64_t keep = out->keep_bytes, most = keep + out->scratch_bytes;
     for (int i = first; i < first + n; i++)
@@ -201,7 +209,7 @@ static int group_estimate(
 
 static int64_t group_rows(const struct job *job)
 {
-    return job->group_rows ? job->group_rows : GROUP_ROWS;
+    return job->cache ? 1 : job->group_rows ? job->group_rows : GROUP_ROWS;
 }
 
 /* How many of the inputs from `first` on fit one pass; at least one, or ERR_LIMIT with the number. */
@@ -271,6 +279,15 @@ static void take_results(struct pipeline *pl)
     report_set_limit(pl->out, now + budget_left(&pl->budget));
 }
 
+static int check_cache(struct pipeline *pl, struct err *e)
+{
+    const struct job *job = pl->job;
+    if (!job->cache)
+        return 0;
+    int rc = acts_cache_model(job->cache, job->model, e);
+    return rc ? rc : acts_cache_check(job->cache, &pl->plan, job->model, e);
+}
+
 static int open_runs(struct pipeline *pl, struct err *e)
 {
     for (int i = 0; i < pl->job->n; i++) {
@@ -334,9 +351,25 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
     if (!rc)
         rc = end_stage(pl, e);
     for (int i = 0; i < n && !rc; i++)
-        rc = run_input(pl, &some.inputs[i], &(struct acts){&t, i}, e);
+        rc = run_input(pl, &some.inputs[i], &(struct acts){.trace = &t, .input = i}, e);
     trace_release(&t);
     arena_release(&arena);
+    return rc;
+}
+
+/* An input is a window of the cache; what an analysis asks for is read then. */
+static int run_cached(struct pipeline *pl, const struct input *in, struct err *e)
+{
+    const struct job *job = pl->job;
+    struct acts acts = {0};
+    int rc =
+        acts_cache_open(&acts.cache, job->cache, job->model, pl->plan.logits, in, job->pool, e);
+    pl->span = (double)in->n;
+    if (!rc)
+        rc = end_stage(pl, e);
+    if (!rc)
+        rc = run_input(pl, in, &acts, e);
+    acts_cache_release(&acts.cache);
     return rc;
 }
 
@@ -344,10 +377,13 @@ static int run_all(struct pipeline *pl, struct err *e)
 {
     struct estimate est;
     pl->edits = pl->job->edits ? *pl->job->edits : (struct edits){0};
-    if (prepare(pl, e) || expect(pl, e) || resolve(pl, e) ||
+    if (prepare(pl, e) || check_cache(pl, e) || expect(pl, e) || resolve(pl, e) ||
         edits_check(&pl->edits, &pl->all, false, e) || open_runs(pl, e))
         return e->code;
-    for (int first = 0, n = 0; first < pl->job->n_inputs; first += n)
+    for (int i = 0; pl->job->cache && i < pl->job->n_inputs; i++)
+        if (run_cached(pl, &pl->job->inputs[i], e))
+            return e->code;
+    for (int first = 0, n = 0; !pl->job->cache && first < pl->job->n_inputs; first += n)
         if (group_size(&n, &est, pl, first, e) || run_group(pl, first, n, e))
             return e->code;
     for (int i = 0; i < pl->job->n; i++)

@@ -5,6 +5,28 @@
 
 #include "model/core/regex.h"
 
+/* Names without their block, next to what was typed: whole ones where a hook_ was typed, else brief. */
+static int no_match(const char *pattern, struct err *e)
+{
+    const char *names[SITE_COUNT], *near[3] = {"", "", ""};
+    const char *dot = strrchr(pattern, '.'), *word = dot && dot[1] ? dot + 1 : pattern;
+    bool brief = !strstr(word, "hook");
+    enum site s;
+    for (int i = 0; i < SITE_COUNT; i++) {
+        const struct site_info *info = site_info((enum site)i);
+        const char *last = strrchr(info->name, '.');
+        names[i] = brief ? info->brief : last ? last + 1 : info->name;
+    }
+    nearest_names(near, 3, word, names, SITE_COUNT);
+    for (int k = 0; k < 3 && brief; k++)
+        if (site_of_word(&s, near[k], strlen(near[k])))
+            near[k] = site_info(s)->name;
+    return err_set(e, ERR_USAGE,
+        "--filter %.200s is found in no hook's name; near are %s, %s, %s (sonde list hooks shows "
+        "all)",
+        pattern, near[0], near[1], near[2]);
+}
+
 int sites_select(struct plan *plan, const struct config *cfg, const char *pattern, struct err *e)
 {
     struct regex *re = NULL;
@@ -25,8 +47,7 @@ int sites_select(struct plan *plan, const struct config *cfg, const char *patter
             }
         }
     if (!rc && !found)
-        rc = err_set(e, ERR_USAGE,
-            "--filter %s: no hook's name matches; sonde list hooks shows them", pattern);
+        rc = no_match(pattern, e);
     matcher_release(&m);
     regex_release(&re);
     return rc;

@@ -222,7 +222,6 @@ static int make(struct session *s, const struct command *c, struct err *e)
         .resume = args_bool(a, "resume"),
         .overwrite = args_bool(a, "overwrite"),
         .pool = s->pool,
-        .max_bytes = (size_t)args_int(a, "max-mem"),
         .reading = step,
         .progress = step,
         .feed = feed,
@@ -230,7 +229,9 @@ static int make(struct session *s, const struct command *c, struct err *e)
         .arg = &r};
     if (!m.command)
         return ERR_LIMIT;
-    rc = read_window(&m, a, e);
+    rc = session_budget(&m.max_bytes, c, model, e);
+    if (!rc)
+        rc = read_window(&m, a, e);
     if (!rc)
         rc = read_task(&m.task, &m.tasks, args_text(a, "shard"), e);
     if (rc)

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "app/cache_inputs.h"
 #include "app/edits.h"
 #include "app/inputs.h"
 #include "app/output.h"
@@ -54,30 +55,40 @@ static void on_expect(void *arg, const struct estimate *est)
             x->in->n, x->in->n == 1 ? "" : "s", bytes / 1e6, est->flops / 1e9, x->cost.seconds);
 }
 
-static int run_job(struct report *r, struct session *s, const struct command *c, struct model *m,
-    struct inputs *in, const struct pairs *pairs, const struct edits *edits, struct arena *arena,
-    struct err *e)
+/* What a run works on. */
+struct subject {
+    struct model *model;
+    struct inputs in;
+    struct pairs pairs;
+    struct edits edits;
+    struct cache *cache; /* NULL: forward passes */
+};
+
+static int run_job(struct report *r, struct session *s, const struct command *c,
+    struct subject *sub, struct arena *arena, struct err *e)
 {
     size_t max_bytes = 0;
-    struct expected expected = {.s = s, .in = in};
-    int rc = session_budget(&max_bytes, c, m, e);
+    struct expected expected = {.s = s, .in = &sub->in};
+    int rc = session_budget(&max_bytes, c, sub->model, e);
     if (!rc)
-        rc = add_inputs(r, in, m, arena, e);
+        rc = add_inputs(r, &sub->in, sub->model, arena, e);
     if (rc)
         return rc;
     char what[64];
     snprintf(what, sizeof what, "%.60s", c->operands[0]);
     progress_begin(&s->progress, what);
-    struct job job = {.model = m,
+    struct job job = {.model = sub->model,
         .list = c->analyses,
         .args = c->analysis_args,
         .n = c->n_analyses,
-        .inputs = in->list,
-        .n_inputs = in->n,
-        .pairs = pairs->list,
-        .edits = edits,
+        .inputs = sub->in.list,
+        .n_inputs = sub->in.n,
+        .pairs = sub->pairs.list,
+        .cache = sub->cache,
+        .edits = &sub->edits,
         .weights = args_text(&c->args, "weights"),
-        .prepend_bos = args_bool(&c->args, "prepend-bos"),
+        .prepend_bos =
+            sub->cache ? cache_about(sub->cache)->prepend_bos : args_bool(&c->args, "prepend-bos"),
         .seed = (uint64_t)args_int(&c->args, "seed"),
         .pool = s->pool,
         .max_bytes = max_bytes,
@@ -94,50 +105,70 @@ static int run_job(struct report *r, struct session *s, const struct command *c,
     return rc;
 }
 
+static int load(struct subject *sub, struct session *s, const struct command *c,
+    struct arena *arena, struct err *e)
+{
+    int rc = session_model(&sub->model, s, c, e);
+    if (!rc && args_text(&c->args, "cache"))
+        return cache_inputs_load(&sub->cache, &sub->in, c, sub->model, arena, e);
+    if (!rc && args_get(&c->args, "windows")->is_set)
+        return err_set(e, ERR_USAGE, "--windows are those of a cache; give it with -c");
+    if (!rc)
+        rc = pairs_wanted(c) ? pairs_load(&sub->pairs, &sub->in, s, c, sub->model, arena, e)
+                             : inputs_load(&sub->in, s, c, sub->model, arena, e);
+    return rc ? rc : edits_load(&sub->edits, c, sub->model, arena, e);
+}
+
+/* The report that is being made is shown meanwhile. */
+static int run_watched(struct session *s, const struct command *c, struct subject *sub,
+    struct arena *arena, struct err *e)
+{
+    struct report *r = NULL;
+    struct held_report *held = NULL;
+    int rc = output_report(&r, NULL, s, c->text, e);
+    if (rc)
+        return rc;
+    if (held_report_create(&held, r, e)) {
+        report_abandon(&r);
+        return e->code;
+    }
+    s->watch->report(s->watch->arg, held);
+    rc = run_job(r, s, c, sub, arena, e);
+    if (!rc)
+        rc = show_report(s->out, r, c, sub->model, e);
+    held_report_release(&held);
+    return rc;
+}
+
+static int run_subject(struct session *s, const struct command *c, struct subject *sub,
+    struct arena *arena, struct err *e)
+{
+    const char *path = args_text(&c->args, "output");
+    struct report *r = NULL;
+    if (s->report && !path)
+        return run_job(s->report, s, c, sub, arena, e);
+    if (s->watch && !path)
+        return run_watched(s, c, sub, arena, e);
+    int rc = output_report(&r, path, s, c->text, e);
+    if (rc)
+        return rc;
+    rc = run_job(r, s, c, sub, arena, e);
+    if (!rc && !path)
+        rc = show_report(s->out, r, c, sub->model, e);
+    return output_close(&r, path, rc, s, e);
+}
+
 static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct arena *arena = c->args.arena;
-    const char *path = args_text(&c->args, "output");
-    struct model *m;
-    struct inputs in;
-    struct pairs pairs = {0};
-    struct edits edits;
-    int rc = output_check(path, e);
+    struct subject sub = {0};
+    int rc = output_check(args_text(&c->args, "output"), e);
     if (!rc)
-        rc = session_model(&m, s, c, e);
+        rc = load(&sub, s, c, arena, e);
     if (!rc)
-        rc = pairs_wanted(c) ? pairs_load(&pairs, &in, s, c, m, arena, e)
-                             : inputs_load(&in, s, c, m, arena, e);
-    if (!rc)
-        rc = edits_load(&edits, c, m, arena, e);
-    if (rc)
-        return rc;
-    if (s->report && !path)
-        return run_job(s->report, s, c, m, &in, &pairs, &edits, arena, e);
-    struct report *r = NULL;
-    if (s->watch && !path) {
-        struct held_report *held = NULL;
-        rc = output_report(&r, NULL, s, c->text, e);
-        if (rc)
-            return rc;
-        if (held_report_create(&held, r, e)) {
-            report_abandon(&r);
-            return e->code;
-        }
-        s->watch->report(s->watch->arg, held);
-        rc = run_job(r, s, c, m, &in, &pairs, &edits, arena, e);
-        if (!rc)
-            rc = show_report(s->out, r, c, m, e);
-        held_report_release(&held);
-        return rc;
-    }
-    rc = output_report(&r, path, s, c->text, e);
-    if (rc)
-        return rc;
-    rc = run_job(r, s, c, m, &in, &pairs, &edits, arena, e);
-    if (!rc && !path)
-        rc = show_report(s->out, r, c, m, e);
-    return output_close(&r, path, rc, s, e);
+        rc = run_subject(s, c, &sub, arena, e);
+    cache_release(&sub.cache);
+    return rc;
 }
 
 static const struct param params[] = {
@@ -170,6 +201,16 @@ static const struct param params[] = {
         .def = "f32",
         .choices = "f32",
         .help = "arithmetic of the forward pass; long sums are in f64 always"},
+    {.name = "cache",
+        .letter = 'c',
+        .type = PARAM_FILE,
+        .metavar = "ACTS.h5",
+        .help = "read the activations from a cache (sonde cache) in place of a forward pass; its "
+                "windows are the inputs"},
+    {.name = "windows",
+        .type = PARAM_LIST,
+        .metavar = "LIST",
+        .help = "with -c: these windows of the cache, as in 0,3,8-15; all without it"},
 };
 
 const struct verb verb_run = {
@@ -182,7 +223,8 @@ const struct verb verb_run = {
             "is taken.",
     .example = "  sonde run lens -p 'The keys to the cabinet'\n"
                "  sonde run lens,dla -m gpt2 -f prompts.jsonl -o answers.h5 --dla.target ' are'\n"
-               "  sonde run logits -p 'Mara went to' --edit L3H1.z@-1=zero",
+               "  sonde run logits -p 'Mara went to' --edit L3H1.z@-1=zero\n"
+               "  sonde run norms -c acts.h5 --windows 0-9",
     .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_EDIT | FLAGS_SEED | FLAGS_ENGINE | FLAGS_OUTPUT,
     .params = params,
     .n_params = (int)(sizeof params / sizeof *params),

@@ -398,8 +398,13 @@ struct batching {
 static bool fits(const struct work *w, const struct batching *b, int n)
 {
     struct batch batch = {NULL, b->offset, n};
-    struct estimate x = plan_estimate(w->m->plan, &w->m->model->cfg, &batch);
-    return !w->m->max_bytes || IN_FLIGHT * x.keep_bytes + x.scratch_bytes <= w->m->max_bytes;
+    struct forward_opts o = {.plan = w->m->plan};
+    struct estimate x;
+    struct err e;
+    if (!w->m->max_bytes)
+        return true;
+    return !forward_estimate(&x, &o, &w->m->model->cfg, &batch, &e) &&
+           IN_FLIGHT * x.keep_bytes + x.scratch_bytes <= w->m->max_bytes;
 }
 
 /* 1: a group, 0: the shard ends. */
