@@ -94,7 +94,7 @@ static int describe(struct pipeline *pl, struct task *t, struct err *e)
     if (job->cache) {
         const struct cache_info *i = cache_about(job->cache);
         if (run_attr_text(t->run, "cache_run_id", i->run_id, e) ||
-            run_attr_text(t->run, "cache_dtype", i->dtype == DT_F16 ? "f16" : "f32", e))
+            (i->dtype == DT_F16 && run_attr_text(t->run, "cache_dtype", "f16", e)))
             return e->code;
     }
     int first = job->n_inputs ? job->inputs[0].index : 0;

@@ -245,6 +245,12 @@ static int compare_block(
 
 /* ---- runs, attributes and inputs ---- */
 
+/* Where activations came from is no part of the answer. */
+static bool is_origin(const char *name)
+{
+    return !strcmp(name, "cache_run_id");
+}
+
 static int compare_attrs(struct pair *p, const struct run *a, const struct run *b, struct err *e)
 {
     char path[200];
@@ -253,6 +259,8 @@ static int compare_attrs(struct pair *p, const struct run *a, const struct run *
     snprintf(path, sizeof path, "runs/%.100s", run_name(a));
     for (int i = 0; i < run_attrs(a) && !rc; i++) {
         const char *x = run_attr_at(&name, a, i), *y = run_attr(b, name);
+        if (is_origin(name))
+            continue;
         if (y)
             rc = compare_text(p, path, name, x, y, e);
         else
@@ -260,7 +268,7 @@ static int compare_attrs(struct pair *p, const struct run *a, const struct run *
     }
     for (int i = 0; i < run_attrs(b) && !rc; i++) {
         run_attr_at(&name, b, i);
-        if (!run_attr(a, name))
+        if (!run_attr(a, name) && !is_origin(name))
             rc = add_texts(p, DIFF_ONLY_B, path, NULL, name, e);
     }
     return rc;

@@ -4,8 +4,8 @@
 #include "analysis/report/report.h"
 #include "model/core/arena.h"
 
-/* Two reports compared by block, run attribute and input. The attributes `command` and `threads` are
- * left out; with a tolerance also `kernel_set` and `tool_version`. */
+/* Two reports compared by block, run attribute and input. The attributes `command`, `threads` and
+ * `cache_run_id` are left out; with a tolerance also `kernel_set` and `tool_version`. */
 struct diff_options {
     double atol, rtol; /* equal: |a - b| <= atol + rtol |b|, NaN equals NaN */
 };

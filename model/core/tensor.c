@@ -1,6 +1,11 @@
 #include "model/core/tensor.h"
 
+#include <stdbool.h>
 #include <string.h>
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
 
 static const struct {
     const char *name;
@@ -44,7 +49,7 @@ static float f16_widen(uint16_t h)
 {
     uint32_t sign = (uint32_t)(h & 0x8000) << 16, exp = (h >> 10) & 31, man = h & 1023, u;
     if (exp == 31) {
-        u = sign | 0x7f800000 | man << 13;
+        u = sign | 0x7f800000 | (man ? man | 512 : 0) << 13; /* NaN is quiet, as the hardware's */
     } else if (exp) {
         u = sign | (exp + 112) << 23 | man << 13;
     } else {
@@ -65,7 +70,7 @@ static uint16_t f16_narrow(float f)
     uint16_t sign = (uint16_t)((u >> 16) & 0x8000);
     u &= 0x7fffffff;
     if (u > 0x7f800000)
-        return sign | 0x7e00;
+        return sign | 0x7e00 | ((u >> 13) & 1023);
     if (u >= 0x477ff000) /* rounds to 65536 or more */
         return sign | 0x7c00;
     if (u >= 0x38800000) {
@@ -79,6 +84,52 @@ static uint16_t f16_narrow(float f)
     memcpy(&u, &a, 4);
     return sign | (uint16_t)(u - 0x3f000000);
 }
+
+static void widen_plain(float *out, const uint16_t *h, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = f16_widen(h[i]);
+}
+
+static void narrow_plain(uint16_t *h, const float *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        h[i] = f16_narrow(in[i]);
+}
+
+/* The same by the processor's instructions, eight at a time. */
+#ifdef __x86_64__
+
+__attribute__((target("avx,f16c"))) static void widen_f16c(float *out, const uint16_t *h, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(h + i))));
+    widen_plain(out + i, h + i, n - i);
+}
+
+__attribute__((target("avx,f16c"))) static void narrow_f16c(uint16_t *h, const float *in, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(h + i),
+            _mm256_cvtps_ph(_mm256_loadu_ps(in + i), _MM_FROUND_TO_NEAREST_INT));
+    narrow_plain(h + i, in + i, n - i);
+}
+
+static bool has_f16c(void)
+{
+    return __builtin_cpu_supports("avx2"); /* whoever has it has F16C */
+}
+
+#else
+#define widen_f16c widen_plain
+#define narrow_f16c narrow_plain
+static bool has_f16c(void)
+{
+    return false;
+}
+#endif
 
 void tensor_widen(float *out, const void *in, enum dtype from, int64_t n)
 {
@@ -94,8 +145,7 @@ void tensor_widen(float *out, const void *in, enum dtype from, int64_t n)
         }
         return;
     case DT_F16:
-        for (int64_t i = 0; i < n; i++)
-            out[i] = f16_widen(h[i]);
+        (has_f16c() ? widen_f16c : widen_plain)(out, h, n);
         return;
     case DT_F64:
         for (int64_t i = 0; i < n; i++)
@@ -121,8 +171,7 @@ void tensor_narrow(void *out, const float *in, enum dtype to, int64_t n)
         }
         return;
     case DT_F16:
-        for (int64_t i = 0; i < n; i++)
-            h[i] = f16_narrow(in[i]);
+        (has_f16c() ? narrow_f16c : narrow_plain)(h, in, n);
         return;
     default:
         memmove(out, in, (size_t)n * dtype_bytes(to));
