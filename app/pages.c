@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/state.h"
 #include "app/workbench.h"
 
 /* Which panes are on screen and which one has the keys. */
@@ -125,6 +126,59 @@ void workbench_step(struct workbench *wb, int step)
             return;
         }
     }
+}
+
+/* --- Remembering them -------------------------------------------------------------------------- */
+
+/* "layout.5L4H128d": models of one shape share their layouts. */
+static void shape_key(char *buf, size_t n, const struct workbench *wb)
+{
+    const struct config *c = &wb->facts.cfg;
+    snprintf(buf, n, "layout.%dL%dH%dd", c->n_layer, c->n_head, c->d_model);
+}
+
+/* The value is "3; 1 [50 lens | dla]; 4 ..": the one in force, then those that were changed. */
+void layouts_load(struct workbench *wb)
+{
+    struct arena scratch = {0};
+    struct err e;
+    char key[64];
+    shape_key(key, sizeof key, wb);
+    const char *value = wb->remembers ? state_get(key, &scratch) : NULL;
+    int number = value && *value >= '1' && *value <= '9' ? *value - '0' : 0;
+    for (const char *at = value; at && (at = strchr(at, ';'));) {
+        char text[1024];
+        at += 1 + strspn(at + 1, " ");
+        int which = *at - '0';
+        if (which < 1 || which > LAYOUTS)
+            break;
+        at++;
+        snprintf(text, sizeof text, "%.*s", (int)strcspn(at, ";"), at);
+        layout_parse(&wb->layouts[which - 1], text, &e);
+    }
+    if (number)
+        workbench_choose(wb, number);
+    arena_release(&scratch);
+}
+
+void layouts_save(struct workbench *wb)
+{
+    char key[64], value[LAYOUTS * 600], text[512], made[512];
+    struct layout preset;
+    struct err e;
+    if (!wb->remembers || !wb->facts.is_open)
+        return;
+    shape_key(key, sizeof key, wb);
+    size_t at = (size_t)snprintf(value, sizeof value, "%d", wb->layout);
+    for (int i = 0; i < LAYOUTS; i++) {
+        layout_preset(&preset, i + 1);
+        layout_print(made, sizeof made, &preset);
+        layout_print(text, sizeof text, &wb->layouts[i]);
+        if (strcmp(text, made) != 0 && at < sizeof value)
+            at += (size_t)snprintf(value + at, sizeof value - at, "; %d %s", i + 1, text);
+    }
+    /* Nothing changed is nothing to remember. */
+    state_set(key, at > 1 || wb->layout != 1 ? value : NULL, &e);
 }
 
 /* --- Keys and words of layouts ----------------------------------------------------------------- */

@@ -145,6 +145,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
         rc = engine_create(&g, s, c, e);
     if (!rc)
         rc = workbench_init(&wb, g, prompt, true, e);
+    wb.remembers = true;
     if (!rc)
         rc = history_load(wb.history, e);
     if (!rc)
@@ -160,6 +161,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!rc)
         rc = loop(&wb, t, e);
     term_close(&t);
+    layouts_save(&wb);
     if (wb.journal)
         journal_note(wb.journal, &wb, true);
     log = g ? g->log : NULL;

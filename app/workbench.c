@@ -2,6 +2,7 @@
 
 #include "app/history.h"
 #include "app/journal.h"
+#include "app/palette.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -56,6 +57,8 @@ void workbench_release(struct workbench *wb)
     answer_release(&wb->base);
     line_release(&wb->prompt);
     line_release(&wb->line);
+    palette_release(wb);
+    form_release(wb);
     history_release(&wb->history);
     journal_release(&wb->journal);
     for (int i = 0; i < wb->n_edits; i++)
@@ -311,6 +314,7 @@ static void take(struct workbench *wb, struct answer *a)
     }
     pane_errors(wb, a->ask, &e);
     if (a->ask == ASK_MODEL && !e.code) {
+        bool is_first = !*wb->model_name;
         memcpy(wb->model_name, wb->asked_model, sizeof wb->model_name);
         unpin(wb);
         answer_release(&a);
@@ -318,6 +322,8 @@ static void take(struct workbench *wb, struct answer *a)
         answer_release(&wb->dla);
         answer_release(&wb->neurons);
         wb->keeps_base = false;
+        if (is_first && !wb->has_selection)
+            layouts_load(wb);
         workbench_run_prompt(wb);
         return;
     }

@@ -11,8 +11,10 @@
 /* The workbench without a terminal: keys come in, a canvas comes out, the engine is asked. Tests
  * drive it with key scripts; the loop in verb_workbench.c with a person. */
 struct workbench;
+struct form;
 struct history;
 struct journal;
+struct palette;
 
 /* What every pane shares. Choosing it in one shows it in the others. */
 struct selection {
@@ -48,8 +50,10 @@ struct workbench {
     int n_back;
     int layout; /* 1..LAYOUTS */
     struct layout layouts[LAYOUTS];
-    bool is_single;                           /* one pane at a time, for lack of room */
-    const struct overlay *overlay;            /* NULL: none */
+    bool is_single;                /* one pane at a time, for lack of room */
+    const struct overlay *overlay; /* NULL: none */
+    struct palette *palette;       /* what the overlays keep; NULL: not open yet */
+    struct form *form;
     char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */
     enum ask_for input;
     struct line prompt, line;
@@ -59,6 +63,7 @@ struct workbench {
     struct journal *journal;          /* what is done, as a log; NULL: not recorded */
     bool is_replaying, has_selection; /* a log is read: nothing is asked; the selection is chosen */
     bool keeps_base;                  /* the next answer pushes the present one there */
+    bool remembers; /* across sessions, in the state file */
     bool bos, wants_quit, wants_suspend, wants_redraw;
     int help_scroll;
     char *target, *versus; /* as typed or chosen: a text or #ID; NULL: the model's best */
@@ -105,6 +110,9 @@ void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
 struct layout *workbench_layout(struct workbench *wb); /* the one in force */
 void workbench_arranged(struct workbench *wb);         /* it changed: slots get their panes */
 void workbench_choose(struct workbench *wb, int number);
+/* Layouts as they were left for models of this shape; only where `remembers` is set. */
+void layouts_load(struct workbench *wb);
+void layouts_save(struct workbench *wb);
 bool workbench_shows(const struct workbench *wb, int slot);
 void workbench_focus(struct workbench *wb, int slot);
 void workbench_drill(struct workbench *wb, int slot); /* Esc comes back */
