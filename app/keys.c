@@ -84,6 +84,13 @@ int key_find(const char *pane, const char *key)
     return general;
 }
 
+bool key_is_changed(int index)
+{
+    const struct key_row *now = key_row(index);
+    return strcmp(now->key, built_in[index].key) != 0 ||
+           strcmp(now->also, built_in[index].also) != 0;
+}
+
 int key_named(const char *name)
 {
     for (int i = 0; i < N_KEYS; i++)
@@ -106,6 +113,7 @@ static int unknown_action(const char *name, struct err *e)
 int key_bind(const char *name, const char *keys, struct err *e)
 {
     int row = key_named(name);
+    keys += strspn(keys, " ");
     if (row < 0)
         return unknown_action(name, e);
     if (!strcmp(built_in[row].key, "1-9"))

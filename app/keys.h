@@ -33,6 +33,7 @@ int key_named(const char *name); /* -1: no such action */
 /* Binds other keys: "]", or two as in "] Right", "" for none. The text must outlive the process' use
  * of keys. ERR_USAGE names the nearest action, or the action of the same pane that has the key. */
 int key_bind(const char *name, const char *keys, struct err *e);
+bool key_is_changed(int index);
 void key_reset(void); /* the bindings of keys.def */
 
 #endif

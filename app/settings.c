@@ -7,6 +7,7 @@
 
 #include "app/command.h"
 #include "app/flags.h"
+#include "app/keys.h"
 #include "app/words.h"
 #include "model/core/stream.h"
 
@@ -66,6 +67,54 @@ static const struct param *find(const char *scope, const char *name)
     return p;
 }
 
+/* "threads", "lens.top", "key.next-head": every name a line can begin with. */
+static int all_names(const char **out, int max, struct arena *arena)
+{
+    struct err e;
+    int n = 0;
+    for (int s = -1; s < FLAG_SETS; s++) {
+        const struct flag_table *t = s < 0 ? &general_flags : flag_set_at(s);
+        for (int i = 0; i < t->n && n < max; i++)
+            if (is_setting(&t->params[i]))
+                out[n++] = t->params[i].name;
+    }
+    for (int v = 0; v < n_verbs + n_analyses; v++) {
+        const struct verb *verb = v < n_verbs ? verbs[v] : NULL;
+        const struct analysis *a = verb ? NULL : analyses[v - n_verbs];
+        const struct param *table = verb ? verb->params : a->params;
+        int rows = verb ? verb->n_params : a->n_params;
+        for (int i = 0; i < rows && n + 1 < max; i++) {
+            if (!is_setting(&table[i]))
+                continue;
+            out[n++] = table[i].name;
+            out[n] = arena_printf(arena, &e, "%s.%s", verb ? verb->name : a->id, table[i].name);
+            n += out[n] != NULL;
+        }
+    }
+    for (int i = 0; i < key_count() && n < max; i++) {
+        out[n] = arena_printf(arena, &e, "key.%s", key_row(i)->name);
+        n += out[n] != NULL;
+    }
+    return n;
+}
+
+static int unknown(const char *scope, const char *name, int line, struct err *e)
+{
+    enum { MOST = 2000 };
+    struct arena scratch = {0};
+    const char *near[1] = {""}, **names = arena_array(&scratch, MOST, sizeof *names, e);
+    char whole[128];
+    if (!names)
+        return ERR_LIMIT;
+    snprintf(whole, sizeof whole, "%s%s%s", scope ? scope : "", scope ? "." : "", name);
+    nearest_names(near, 1, whole, names, all_names(names, MOST, &scratch));
+    int rc =
+        err_set(e, ERR_INPUT, "%s:%d: no setting %s; the nearest is %s (sonde config lists all)",
+            settings.path, line, whole, near[0]);
+    arena_release(&scratch);
+    return rc;
+}
+
 static int add(char *const *words, int n, int line, struct err *e)
 {
     if (n != 2)
@@ -78,9 +127,16 @@ static int add(char *const *words, int n, int line, struct err *e)
         s.scope = words[0];
         s.name = dot + 1;
     }
+    if (s.scope && !strcmp(s.scope, "key")) {
+        if (key_named(s.name) < 0)
+            return unknown(s.scope, s.name, line, e);
+        int rc = key_bind(s.name, s.value, e);
+        if (rc)
+            err_prefix(e, "%s:%d", settings.path, line);
+        return rc;
+    }
     if (!find(s.scope, s.name))
-        return err_set(e, ERR_INPUT, "%s:%d: no setting %s%s%s; sonde config lists all",
-            settings.path, line, s.scope ? s.scope : "", s.scope ? "." : "", s.name);
+        return unknown(s.scope, s.name, line, e);
     if (settings.n == settings.room) {
         int room = settings.room ? 2 * settings.room : 16;
         struct setting *grown = arena_array(&settings.arena, (size_t)room, sizeof *grown, e);
@@ -180,6 +236,24 @@ static void print_table(
     }
 }
 
+/* Two keys at most an action, in quotes; those that differ from the built-in ones are in force. */
+static void print_keys(FILE *out)
+{
+    fputs("\n# keys of the workbench: one or two, \"\" for none\n", out);
+    for (int i = 0; i < key_count(); i++) {
+        const struct key_row *k = key_row(i);
+        if (!strcmp(k->key, "1-9"))
+            continue;
+        fprintf(
+            out, "# %s: %s\n%skey.%s \"", k->pane, k->help, key_is_changed(i) ? "" : "#", k->name);
+        for (int part = 0; part < 2; part++)
+            for (const char *c = part ? k->also : k->key; *c; c++)
+                fprintf(out, "%s%s%c", part && c == k->also ? " " : "",
+                    *c == '"' || *c == '\\' ? "\\" : "", *c);
+        fputs("\"\n", out);
+    }
+}
+
 void settings_print(FILE *out)
 {
     fprintf(out,
@@ -193,4 +267,5 @@ void settings_print(FILE *out)
     for (int i = 0; i < n_analyses; i++)
         print_table(
             out, analyses[i]->title, analyses[i]->id, analyses[i]->params, analyses[i]->n_params);
+    print_keys(out);
 }

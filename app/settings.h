@@ -7,7 +7,8 @@
 
 /* The configuration file: other defaults for flags, one `name value` a line in the words of the
  * command language. `threads 4` holds wherever the flag exists; `lens.top 10` and `generate.top-k 40`
- * for one analysis or command. $SONDE_CONFIG, else sonde/config under $XDG_CONFIG_HOME or ~/.config; no
+ * for one analysis or command,
+ * `key.next-head "] Right"` binds keys of the workbench. $SONDE_CONFIG, else sonde/config under $XDG_CONFIG_HOME or ~/.config; no
  * file is no error. */
 int settings_load(struct err *e);
 void settings_release(void);
