@@ -112,7 +112,7 @@ open(f'{TMP}/junk.h5', 'wb').write(b'\x89HDF\r\n\x1a\n' + os.urandom(500))
 bad(3, 'junk.h5', 'show', 'junk.h5')
 open(f'{TMP}/bad.jsonl', 'w').write('{"text": "a"}\n{"nothing": 1}\n')
 bad(3, 'bad.jsonl:2', 'run', 'lens', '-f', 'bad.jsonl')
-bad(4, '--max-mem', 'run', 'logits', '-p', TEXT, '--max-mem', '10K')
+bad(4, '--max-mem', 'run', 'logits', '-p', TEXT, '--max-mem', '1M')
 bad(5, '/no/such/folder', 'run', 'lens', '-p', TEXT, '-o', '/no/such/folder/x.h5')
 bad(2, 'is in every layer', 'run', 'lens', '-p', TEXT, '--edit', 'resid_post=zero')
 

@@ -154,7 +154,11 @@ struct bench {
 static void bench_open(struct bench *b, int w, int h)
 {
     struct err e;
-    *b = (struct bench){.fake = {.base = {fake_ask, fake_cancel, fake_take, fake_state, -1}}};
+    *b = (struct bench){.fake = {.base = {.ask = fake_ask,
+                                     .cancel = fake_cancel,
+                                     .take = fake_take,
+                                     .state = fake_state,
+                                     .wake_fd = -1}}};
     assert_int_equal(workbench_init(&b->wb, &b->fake.base, "When Mara gave", true, &e), 0);
     assert_int_equal(canvas_init(&b->c, w, h, &e), 0);
     b->c.mode = COLOURS_NONE;
