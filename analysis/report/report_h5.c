@@ -201,6 +201,8 @@ int file_flush(struct report *r, struct err *e)
             rc = write_rows(f->open[i], e);
     if (!rc && H5Fflush(f->file, H5F_SCOPE_LOCAL) < 0)
         rc = h5_fail(e, ERR_OUTPUT, "cannot write %s", r->path);
+    if (!rc)
+        rc = h5_forget_metadata(f->file, e);
     f->writes = 0;
     f->bytes = 0;
     return rc;

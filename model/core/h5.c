@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the default chunk cache: larger ones would thrash it */
-#define FIELD_RANK 8                   /* the most axes of a dataset */
+#define FORGET_BYTES ((size_t)512 << 10)
+#define FIELD_RANK 8 /* the most axes of a dataset */
 
 _Static_assert(sizeof(hid_t) == sizeof(int64_t), "handles are passed as int64_t");
 _Static_assert(sizeof(haddr_t) == sizeof(uint64_t), "addresses are passed as uint64_t");
@@ -208,6 +209,29 @@ static int create_file(
     return *file < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write %s", path) : 0;
 }
 
+/* A flush walks over every entry of the cache, clean ones too: with all that was ever written in it,
+ * a report of many inputs would take time that grows with their square. The cache makes room when
+ * something new comes in, so its limit is lowered for the time of one short-lived group. */
+int h5_forget_metadata(int64_t file, struct err *e)
+{
+    H5_SCOPE;
+    H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+    size_t size = 0;
+    if (H5Fget_mdc_size(file, NULL, NULL, &size, NULL) < 0 || size < FORGET_BYTES ||
+        H5Fget_mdc_config(file, &cache) < 0)
+        return 0;
+    H5AC_cache_config_t small = cache;
+    small.set_initial_size = cache.set_initial_size = true;
+    small.initial_size = small.min_size = small.max_size = FORGET_BYTES / 8;
+    if (H5Fset_mdc_config(file, &small) < 0)
+        return 0;
+    H5_AUTO hid_t group = H5Gcreate_anon(file, H5P_DEFAULT, H5P_DEFAULT);
+    bool failed = group < 0;
+    if (H5Fset_mdc_config(file, &cache) < 0 || failed)
+        return h5_fail(e, ERR_OUTPUT, "cannot write");
+    return 0;
+}
+
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
 {
     return create_file(file, path, aligned, H5F_LIBVER_V18, e);
@@ -258,7 +282,10 @@ static hid_t data_props(const struct h5_shape *s, hid_t type, int64_t total)
     H5Pset_attr_phase_change(p, 200, 100);
     if (s->fill)
         H5Pset_fill_value(p, type, s->fill);
-    if (s->rank && (total > 0 || s->grow)) {
+    /* A list of strings has no checksum that chunks could carry, and their index would be many times
+     * what the strings take. */
+    bool is_list = !s->grow && s->rank && H5Tis_variable_str(type) > 0;
+    if (s->rank && !is_list && (total > 0 || s->grow)) {
         hsize_t dim[FIELD_RANK];
         if (s->grow)
             chunk[0] = s->grow;
@@ -271,7 +298,7 @@ static hid_t data_props(const struct h5_shape *s, hid_t type, int64_t total)
         H5Pset_chunk(p, s->rank, dim);
         if (H5Tis_variable_str(type) <= 0)
             H5Pset_fletcher32(p);
-    } else if (total > 0) {
+    } else if (total > 0 && !is_list) {
         H5Pset_layout(p, H5D_COMPACT);
     }
     return p;

@@ -31,6 +31,8 @@ bool h5_dtype(enum dtype *out, int64_t type); /* false: not a number sonde knows
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e);
 /* The same where virtual datasets are to go, which need the 1.10 form. */
 int h5_create_virtual(int64_t *file, const char *path, struct err *e);
+/* Right after a flush: lets go of the metadata that lie in memory, so that the next one is short. */
+int h5_forget_metadata(int64_t file, struct err *e);
 int h5_open(int64_t *file, const char *path, struct err *e);
 bool h5_is_checked(
     const char *path); /* of a format whose metadata have checksums, as h5_create's */
