@@ -320,7 +320,7 @@ static int declare(struct heads *h, const struct ctx *ctx, struct run *out, stru
     s.is_signed = false;
     if (run_block(&h->se, out, &s, e))
         return e->code;
-    s = spec("input_score", &ctx->model->cfg, DETECTORS);
+    s = spec("score_by_input", &ctx->model->cfg, DETECTORS);
     memmove(s.axes + 1, s.axes, 3 * sizeof *s.axes);
     s.axes[0] = (struct axis){"input", AXIS_INPUT, ctx->n_inputs, NULL};
     s.rank = 4;

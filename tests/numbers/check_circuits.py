@@ -68,6 +68,22 @@ def heads(name, want):
           True)
 
 
+def saliency(name, want):
+    common = ["--tokens", ",".join(map(str, want["ids"])), "--target", f"#{want['answer']}",
+              "--versus", f"#{want['wrong']}", "--tolerance", "0"]
+    scale = max(np.abs(want["grad_x_input"]).max(), abs(want["metric"]))
+    for w in want["paths"]:
+        g = run(name, "saliency", *common, "--baseline", w["baseline"], "--rule", w["rule"],
+                "--steps", str(w["steps"]))["saliency"]
+        what = f"saliency {w['baseline']} {w['rule']}"
+        close(name, f"{what}: integrated gradients", g["integrated_gradients"][0], w["value"], 1e-5 * scale)
+        close(name, f"{what}: completeness", g["completeness_error"], w["error"], 2e-5 * scale)
+        close(name, f"{what}: baseline metric", g["baseline_metric"], w["base"], 1e-5 * scale)
+    close(name, "gradient x input", g["grad_x_input"][0], want["grad_x_input"], 1e-5 * scale)
+    close(name, "gradient norm", g["grad_norm"][0], want["grad_norm"], 1e-5, True)
+    close(name, "saliency metric", g["metric"], want["metric"], 1e-5 * scale)
+
+
 for name, parts in json.load(open(path)).items():
     for part, want in parts.items():
         globals()[part](name, want)

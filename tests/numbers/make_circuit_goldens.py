@@ -62,13 +62,69 @@ def heads(hf, ids):
     return out
 
 
+def raw(hf):
+    """The same model unprocessed, with per-head inputs and results as hooks."""
+    c = hf.config
+    cfg = tl.HookedTransformerConfig(
+        n_layers=c.n_layer, d_model=c.n_embd, n_ctx=c.n_positions, n_heads=c.n_head,
+        d_head=c.n_embd // c.n_head, d_mlp=c.n_inner or 4 * c.n_embd, d_vocab=c.vocab_size,
+        act_fn=c.activation_function, eps=c.layer_norm_epsilon, normalization_type="LN",
+        use_attn_result=True, use_split_qkv_input=True, use_hook_mlp_in=True, dtype=torch.float64)
+    model = tl.HookedTransformer(cfg)
+    state = convert_gpt2_weights(hf, cfg)
+    if not c.tie_word_embeddings:
+        state["unembed.W_U"] = hf.lm_head.weight.T
+    model.load_and_process_state_dict(state, fold_ln=False, center_writing_weights=False,
+                                      center_unembed=False, fold_value_biases=False)
+    return model.double()
+
+
+def gradient(model, ids, e, a, b, pos=-1):
+    """logit(a) - logit(b) and its gradient by the token embeddings e [T, C]."""
+    leaf = e.clone().requires_grad_()
+    with torch.enable_grad():
+        z = model.run_with_hooks(torch.tensor([ids]),
+                                 fwd_hooks=[("hook_embed", lambda x, hook: leaf[None])])[0, pos]
+        m = z[a] - z[b]
+        return float(m.detach()), torch.autograd.grad(m, leaf)[0]
+
+
+def saliency(hf, ids):
+    model = raw(hf)
+    a, b, token = 1, 2, 3
+    e = model.W_E[torch.tensor(ids)]
+    value, g = gradient(model, ids, e, a, b)
+    out = {"ids": ids, "answer": a, "wrong": b, "token": token, "metric": value,
+           "grad_x_input": rounded((e * g).sum(-1)), "grad_norm": rounded(g.norm(dim=-1)), "paths": []}
+    for base, e0 in (("zero", torch.zeros_like(e)), ("mean", model.W_E.mean(0).expand_as(e)),
+                     (f"#{token}", model.W_E[token].expand_as(e))):
+        m0, _ = gradient(model, ids, e0, a, b)
+        for rule, n in (("gauss_legendre", 5), ("trapezoid", 4), ("midpoint", 7), ("left", 3),
+                        ("right", 3)):
+            if rule == "gauss_legendre":
+                t, w = np.polynomial.legendre.leggauss(n)
+                t, w = (t + 1) / 2, w / 2
+            elif rule == "trapezoid":
+                t, w = np.linspace(0, 1, n + 1), np.full(n + 1, 1 / n)
+                w[0] = w[-1] = 0.5 / n
+            else:
+                t = (np.arange(n) + {"midpoint": 0.5, "left": 0, "right": 1}[rule]) / n
+                w = np.full(n, 1 / n)
+            sum_g = sum(wk * gradient(model, ids, e0 + tk * (e - e0), a, b)[1] for tk, wk in zip(t, w))
+            ig = ((e - e0) * sum_g).sum(-1)
+            out["paths"].append({"baseline": base, "rule": rule, "steps": n, "value": rounded(ig),
+                                 "base": m0, "error": float(ig.sum() - (value - m0))})
+    return out
+
+
 def main():
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     out = {}
     for name in VARIANTS:
         hf = load(os.path.join(sys.argv[1], name)).double()
-        out[name] = {"heads": heads(hf, repeated(hf.config))}
+        ids = repeated(hf.config)
+        out[name] = {"heads": heads(hf, ids), "saliency": saliency(hf, ids)}
     with open(sys.argv[2], "w") as f:
         json.dump(out, f, separators=(",", ":"))
         f.write("\n")
