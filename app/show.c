@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "app/records.h"
 #include "app/token_grid.h"
 #include "model/core/text.h"
 #include "views/fields.h"
@@ -262,6 +263,10 @@ static int draw_block(const struct show *how, const struct block *b, struct err 
 {
     struct arena frame = {0};
     struct view_data d;
+    if (records_is(b)) {
+        print_title(how->out, b);
+        return records_print(how->out, b, choose_glyphs(how), e);
+    }
     int rc = block_data(&d, b, &frame, e);
     struct field *fields = rc ? NULL : (struct field *)d.fields;
     struct field_mapped known = {.fn = known_rank};
