@@ -270,11 +270,7 @@ void act_command(struct workbench *wb, const struct key *k)
 void act_search(struct workbench *wb, const struct key *k)
 {
     (void)k;
-    if (focused(wb)->class->search_axis < 0)
-        workbench_say(
-            wb, false, "nothing to search in this pane; try the tokens, lens or DLA pane");
-    else
-        open_line(wb, INPUT_SEARCH, "");
+    open_line(wb, INPUT_SEARCH, "");
 }
 
 void act_help(struct workbench *wb, const struct key *k)
@@ -349,14 +345,6 @@ void act_repeat(struct workbench *wb, const struct key *k)
     } else {
         workbench_say(wb, false, "no command to repeat; : types one");
     }
-}
-
-void act_copy(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    free(wb->copied);
-    wb->copied = strdup(focused(wb)->readout);
-    workbench_say(wb, false, "copied: %s", focused(wb)->readout);
 }
 
 void act_redraw(struct workbench *wb, const struct key *k)

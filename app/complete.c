@@ -37,6 +37,18 @@ static void add(struct choices *c, const char *word)
         c->list[c->n++] = copy;
 }
 
+/* "a|b|c" */
+static void from_list(struct choices *c, const char *list)
+{
+    char word[64];
+    while (list && *list) {
+        size_t n = strcspn(list, "|");
+        snprintf(word, sizeof word, "%.*s", (int)n, list);
+        add(c, word);
+        list += n + (list[n] == '|');
+    }
+}
+
 /* --- What an argument can be: a row of `sources` ----------------------------------------------- */
 
 static void add_model(void *arg, const char *name, const char *path)
@@ -79,6 +91,11 @@ static void switches(struct choices *c)
 {
     add(c, "on");
     add(c, "off");
+}
+
+static void copies(struct choices *c)
+{
+    from_list(c, "readout|cell|row|pane");
 }
 
 static void heads(struct choices *c)
@@ -197,28 +214,16 @@ static void dataset_names(struct choices *c)
 static const struct {
     const char *name;
     void (*list)(struct choices *c);
-} sources[] = {{"model", models}, {"switch", switches}, {"edit", edits}, {"token", tokens},
-    {"head", heads}, {"layout", layouts}, {"pane", panes}, {"split", splits}, {"view", all_views},
-    {"theme", all_themes}, {"setting", settings}, {"file", files}, {"analysis", analyses_list},
-    {"dataset", dataset_names}, {"session", sessions}};
+} sources[] = {{"model", models}, {"switch", switches}, {"copy", copies}, {"edit", edits},
+    {"token", tokens}, {"head", heads}, {"layout", layouts}, {"pane", panes}, {"split", splits},
+    {"view", all_views}, {"theme", all_themes}, {"setting", settings}, {"file", files},
+    {"analysis", analyses_list}, {"dataset", dataset_names}, {"session", sessions}};
 
 static void from_source(struct choices *c, const char *name)
 {
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
         if (!strcmp(sources[i].name, name))
             sources[i].list(c);
-}
-
-/* "a|b|c" */
-static void from_list(struct choices *c, const char *list)
-{
-    char word[64];
-    while (list && *list) {
-        size_t n = strcspn(list, "|");
-        snprintf(word, sizeof word, "%.*s", (int)n, list);
-        add(c, word);
-        list += n + (list[n] == '|');
-    }
 }
 
 /* --- Flags of a verb --------------------------------------------------------------------------- */

@@ -627,7 +627,7 @@ const struct pane_class pane_text = {
     .empty = "run a command with :",
     .data = text_data,
     .heading = text_heading,
-    .search_axis = -1,
+    .search_axis = 0,
 };
 
 const struct pane_class *pane_class(int kind)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "model/core/machine.h"
 #include "model/core/text.h"
 
 #define PASTE_MAX (1 << 20)
@@ -25,11 +26,16 @@ struct term {
     enum glyphs glyphs;
     const struct theme *theme;
     char *paste;
+    bool has_mouse;
+    double focused_at; /* when the window got the focus: the click that did it is not meant */
 };
 
 /* Bracketed paste, mouse, alternate screen and cursor as they were; attributes off. */
-static const char reset_text[] = "\x1b[?2004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[0m\x1b[?25h"
-                                 "\x1b[?1l\x1b>\x1b[?1049l";
+static const char reset_text[] =
+    "\x1b[?2004l\x1b[?1004l\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[0m\x1b[?25h"
+    "\x1b[?1l\x1b>\x1b[?1049l";
+/* Bracketed paste, and word of the window's focus. */
+static const char set_text[] = "\x1b[?2004h\x1b[?1004h", unset_text[] = "\x1b[?2004l\x1b[?1004l";
 static struct termios saved;
 static volatile sig_atomic_t is_raw, wants_stop, wants_suspend;
 
@@ -111,6 +117,10 @@ static void define_keys(void)
     define_key("\x1b[201~", KEY_MAX + 2);
     define_key("\x1b[1;5D", KEY_MAX + 3);
     define_key("\x1b[1;5C", KEY_MAX + 4);
+    define_key("\x1b[1;5A", KEY_MAX + 5);
+    define_key("\x1b[1;5B", KEY_MAX + 6);
+    define_key("\x1b[I", KEY_MAX + 7);
+    define_key("\x1b[O", KEY_MAX + 8);
 }
 
 int term_open(struct term **out, const struct term_opts *o, struct err *e)
@@ -152,14 +162,12 @@ int term_open(struct term **out, const struct term_opts *o, struct err *e)
     nonl();
     keypad(stdscr, TRUE);
     nodelay(stdscr, TRUE);
-    if (!o->no_mouse) {
-        mousemask(BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED, NULL);
-        mouseinterval(0);
-    }
+    mouseinterval(0);
+    term_mouse(t, !o->no_mouse);
     define_keys();
     is_raw = 1;
     catch_signals();
-    send("\x1b[?2004h");
+    send(set_text);
     t->is_stale = true;
     if (canvas_init(&t->shown, COLS, LINES, e)) {
         term_close(&t);
@@ -173,13 +181,20 @@ void term_close(struct term **t)
 {
     if (!*t)
         return;
-    send("\x1b[?2004l");
+    send(unset_text);
     endwin();
     is_raw = 0;
     canvas_release(&(*t)->shown);
     free((*t)->paste);
     free(*t);
     *t = NULL;
+}
+
+void term_mouse(struct term *t, bool on)
+{
+    if (t->has_mouse != on)
+        mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+    t->has_mouse = on;
 }
 
 void term_size(const struct term *t, int *w, int *h)
@@ -207,7 +222,7 @@ void term_redraw(struct term *t)
 
 void term_suspend(struct term *t)
 {
-    send("\x1b[?2004l");
+    send(unset_text);
     endwin();
     is_raw = 0;
     struct sigaction dfl = {.sa_handler = SIG_DFL}, old;
@@ -217,7 +232,7 @@ void term_suspend(struct term *t)
     sigaction(SIGTSTP, &old, NULL);
     is_raw = 1;
     refresh();
-    send("\x1b[?2004h");
+    send(set_text);
     term_redraw(t);
 }
 
@@ -257,10 +272,14 @@ static void read_paste(struct key *k, struct term *t)
     k->paste = t->paste ? t->paste : "";
 }
 
-static bool read_mouse(struct key *k)
+#define FOCUS_CLICK 0.25 /* seconds between the focus and its click */
+
+static bool read_mouse(struct key *k, const struct term *t)
 {
     MEVENT m;
     if (getmouse(&m) != OK)
+        return false;
+    if (m.bstate & BUTTON1_PRESSED && machine_seconds() - t->focused_at < FOCUS_CLICK)
         return false;
     k->x = m.x;
     k->y = m.y;
@@ -276,13 +295,17 @@ static const struct {
 } specials[] = {{KEY_LEFT, "Left"}, {KEY_RIGHT, "Right"}, {KEY_UP, "Up"}, {KEY_DOWN, "Down"},
     {KEY_HOME, "Home"}, {KEY_END, "End"}, {KEY_PPAGE, "PgUp"}, {KEY_NPAGE, "PgDn"},
     {KEY_BTAB, "Shift-Tab"}, {KEY_ENTER, "Enter"}, {KEY_BACKSPACE, "Backspace"}, {KEY_DC, "Delete"},
-    {KEY_MAX + 3, "Ctrl-Left"}, {KEY_MAX + 4, "Ctrl-Right"}, {KEY_RESIZE, "Resize"},
-    {KEY_SLEFT, "Left"}, {KEY_SRIGHT, "Right"}};
+    {KEY_MAX + 3, "Ctrl-Left"}, {KEY_MAX + 4, "Ctrl-Right"}, {KEY_MAX + 5, "Ctrl-Up"},
+    {KEY_MAX + 6, "Ctrl-Down"}, {KEY_RESIZE, "Resize"}, {KEY_SLEFT, "Left"}, {KEY_SRIGHT, "Right"}};
 
 static bool name_special(struct key *k, struct term *t, int code)
 {
     if (code == KEY_MOUSE)
-        return read_mouse(k);
+        return read_mouse(k, t);
+    if (code == KEY_MAX + 7 || code == KEY_MAX + 8) {
+        t->focused_at = code == KEY_MAX + 7 ? machine_seconds() : t->focused_at;
+        return false;
+    }
     if (code == KEY_MAX + 1) {
         read_paste(k, t);
         return true;

@@ -23,6 +23,7 @@ struct key {
 
 int term_open(struct term **out, const struct term_opts *o, struct err *e);
 void term_close(struct term **t);
+void term_mouse(struct term *t, bool on);
 void term_size(const struct term *t, int *w, int *h);
 enum colour_mode term_colours(const struct term *t);
 enum glyphs term_glyphs(const struct term *t);

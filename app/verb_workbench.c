@@ -31,6 +31,7 @@ static int loop(struct workbench *wb, struct term *t, struct err *e)
             break;
         c.mode = wb->theme->mono ? COLOURS_NONE : term_colours(t);
         c.glyphs = wb->has_glyphs && wb->glyphs < term_glyphs(t) ? wb->glyphs : term_glyphs(t);
+        term_mouse(t, wb->has_mouse);
         workbench_draw(wb, &c);
         term_draw(t, &c, wb->cursor_x, wb->cursor_y);
         wb->engine->state(wb->engine, &s);
