@@ -273,12 +273,6 @@ void act_search(struct workbench *wb, const struct key *k)
     open_line(wb, INPUT_SEARCH, "");
 }
 
-void act_help(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    workbench_help(wb);
-}
-
 void act_export(struct workbench *wb, const struct key *k)
 {
     (void)k;

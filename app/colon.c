@@ -196,12 +196,6 @@ void colon_shot(struct workbench *wb, const char *arg)
     export_screen(wb, arg);
 }
 
-void colon_keys(struct workbench *wb, const char *arg)
-{
-    (void)arg;
-    workbench_help(wb);
-}
-
 /* Reopens an earlier session: what it showed is undone by nothing, so the present one is kept in its
  * own log. */
 void colon_session(struct workbench *wb, const char *arg)

@@ -172,6 +172,13 @@ static void all_views(struct choices *c)
         add(c, views[i]->id);
 }
 
+static void subjects(struct choices *c)
+{
+    for (int i = 0; i < n_analyses; i++)
+        add(c, analyses[i]->id);
+    all_views(c);
+}
+
 static void all_themes(struct choices *c)
 {
     for (int i = 0; i < n_themes; i++)
@@ -217,7 +224,8 @@ static const struct {
 } sources[] = {{"model", models}, {"switch", switches}, {"copy", copies}, {"edit", edits},
     {"token", tokens}, {"head", heads}, {"layout", layouts}, {"pane", panes}, {"split", splits},
     {"view", all_views}, {"theme", all_themes}, {"setting", settings}, {"file", files},
-    {"analysis", analyses_list}, {"dataset", dataset_names}, {"session", sessions}};
+    {"analysis", analyses_list}, {"dataset", dataset_names}, {"session", sessions},
+    {"subject", subjects}};
 
 static void from_source(struct choices *c, const char *name)
 {

@@ -111,14 +111,17 @@ static void draw(struct workbench *wb, struct canvas *c)
 {
     struct form *f = wb->form;
     int w = wb->w - 6 < 100 ? wb->w - 6 : 100, h = wb->h - 4;
-    int want = f->a->n_params + 13;
+    int want = f->a->n_params + 15;
     struct rect box = {(wb->w - w) / 2, 2, w, want < h ? want : h};
     char title[128], facts[256] = "";
     struct arena scratch = {0};
     snprintf(title, sizeof title, "%s: %s", f->a->id, f->a->title);
     canvas_fill(c, (struct rect){box.x - 1, box.y, w + 2, box.h}, (struct style){0}, " ");
     struct rect in = canvas_frame(c, box, title, true), old = canvas_clip(c, in);
-    int y = draw_text(c, in, 0, STYLE(DIM), f->a->help ? f->a->help : "") + 1;
+    int y = draw_text(c, in, 0, STYLE(DIM), f->a->help ? f->a->help : "");
+    if (f->a->source)
+        y = draw_text(c, in, y, STYLE(DIM), f->a->source);
+    y++;
     int below = 5;
     f->rows = in.h - y - below > 1 ? in.h - y - below : 1;
     if (f->at < f->top)

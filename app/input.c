@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "app/history.h"
+#include "app/tour.h"
 #include "app/workbench.h"
 
 /* Where keys and clicks go: to what lies over the panes, to the line being typed, to the pane, to the
@@ -170,19 +171,8 @@ static void to_pane(struct workbench *wb, const struct key *k)
         workbench_say(wb, false, "%s does nothing here; ? lists the keys", k->name);
 }
 
-void workbench_key(struct workbench *wb, const struct key *k)
+static void dispatch(struct workbench *wb, const struct key *k)
 {
-    if (!strcmp(k->name, "Stop") || !strcmp(k->name, "Ctrl-C")) {
-        wb->wants_quit = true;
-        return;
-    }
-    if (!strcmp(k->name, "Resize") || !strcmp(k->name, "Wake"))
-        return;
-    if (!strcmp(k->name, "Ctrl-Z")) {
-        wb->wants_suspend = true;
-        return;
-    }
-    wb->message[0] = '\0';
     if (wb->overlay) {
         wb->overlay->key(wb, k);
     } else if (!strcmp(k->name, "Mouse") || !strncmp(k->name, "Wheel", 5)) {
@@ -201,4 +191,23 @@ void workbench_key(struct workbench *wb, const struct key *k)
     } else {
         to_pane(wb, k);
     }
+}
+
+void workbench_key(struct workbench *wb, const struct key *k)
+{
+    if (!strcmp(k->name, "Stop") || !strcmp(k->name, "Ctrl-C")) {
+        wb->wants_quit = true;
+        return;
+    }
+    if (!strcmp(k->name, "Resize") || !strcmp(k->name, "Wake"))
+        return;
+    if (!strcmp(k->name, "Ctrl-Z")) {
+        wb->wants_suspend = true;
+        return;
+    }
+    wb->message[0] = '\0';
+    if (tour_takes(wb, k))
+        return;
+    dispatch(wb, k);
+    tour_after(wb, k);
 }

@@ -50,6 +50,11 @@ void option_mouse(struct workbench *wb, const struct param_value *v)
     wb->has_mouse = v->b;
 }
 
+void option_tour(struct workbench *wb, const struct param_value *v)
+{
+    wb->wants_tour = v->b;
+}
+
 /* Decided when the session begins. */
 void option_record(struct workbench *wb, const struct param_value *v)
 {

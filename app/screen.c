@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/tour.h"
 #include "app/workbench.h"
 #include "model/core/machine.h"
 #include "model/core/text.h"
@@ -351,108 +352,6 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
     }
 }
 
-/* Lines of the help, drawn from `skip` on; returns how many there are. */
-struct pager {
-    struct canvas *c;
-    struct rect in;
-    int line, skip;
-};
-
-static int pager_row(struct pager *p)
-{
-    int y = p->line++ - p->skip;
-    return y >= 0 && y < p->in.h ? p->in.y + y : -1;
-}
-
-static void pager_text(struct pager *p, struct style s, const char *text)
-{
-    struct rect r = {p->in.x, p->in.y + p->line - p->skip, p->in.w, INT16_MAX};
-    p->line += screen_wrapped(p->c, r, s, text);
-}
-
-static void pager_keys(struct pager *p, const char *pane, bool is_own)
-{
-    for (int i = 0; i < key_count(); i++) {
-        const struct key_row *k = key_row(i);
-        bool any = !strcmp(k->pane, "any");
-        if (any == is_own || !key_in_pane(k, pane))
-            continue;
-        if (any && key_find(pane, k->key) != i)
-            continue;
-        int y = pager_row(p);
-        if (y < 0)
-            continue;
-        int x = p->in.x + 3;
-        x += canvas_text(p->c, x, y, -1, STYLE(KEY), k->key);
-        if (*k->also) {
-            x += canvas_text(p->c, x, y, -1, STYLE(DIM), ", ");
-            canvas_text(p->c, x, y, -1, STYLE(KEY), k->also);
-        }
-        canvas_text(p->c, p->in.x + 22, y, p->in.w - 24, STYLE(TEXT), k->help);
-    }
-}
-
-static void help_key(struct workbench *wb, const struct key *k)
-{
-    if (!strcmp(k->name, "j") || !strcmp(k->name, "Down") || !strcmp(k->name, "WheelDown"))
-        wb->help_scroll++;
-    else if (!strcmp(k->name, "k") || !strcmp(k->name, "Up") || !strcmp(k->name, "WheelUp"))
-        wb->help_scroll -= wb->help_scroll > 0;
-    else if (!strcmp(k->name, "PgDn") || !strcmp(k->name, "Space"))
-        wb->help_scroll += wb->h / 2;
-    else if (!strcmp(k->name, "PgUp"))
-        wb->help_scroll = wb->help_scroll > wb->h / 2 ? wb->help_scroll - wb->h / 2 : 0;
-    else
-        wb->overlay = NULL;
-}
-
-static void draw_help(struct workbench *wb, struct canvas *c)
-{
-    const struct pane *pane = &wb->panes[wb->focus];
-    int w = wb->w - 8 < 92 ? wb->w - 8 : 92, h = wb->h - 4;
-    struct rect r = {(wb->w - w) / 2, 2, w, h};
-    char title[96];
-    snprintf(
-        title, sizeof title, "help: %s (any other key closes, j and k scroll)", pane->class->name);
-    canvas_fill(c, r, (struct style){0}, " ");
-    struct rect in = canvas_frame(c, r, title, true), old = canvas_clip(c, in);
-    struct pager p = {c, in, 0, wb->help_scroll};
-    const struct analysis *a = pane->class->analysis ? analysis_find(pane->class->analysis) : NULL;
-    if (a) {
-        pager_text(&p, STYLE(STRONG), a->title);
-        pager_text(&p, STYLE(TEXT), a->help);
-        if (a->source)
-            pager_text(&p, STYLE(DIM), a->source);
-        pager_row(&p);
-    }
-    if (pane->view) {
-        pager_text(&p, STYLE(STRONG), pane->view->title);
-        pager_text(&p, STYLE(TEXT), pane->view->help);
-        pager_row(&p);
-    }
-    pager_text(&p, STYLE(STRONG), "keys of this pane");
-    pager_keys(&p, pane->class->name, true);
-    pager_row(&p);
-    pager_text(&p, STYLE(STRONG), "keys everywhere");
-    pager_keys(&p, pane->class->name, false);
-    pager_row(&p);
-    pager_text(&p, STYLE(DIM),
-        "In a line being typed: arrows, Home, End, Ctrl-A E U K W, Ctrl-arrows; Up and Down walk "
-        "through earlier commands; Esc leaves it.");
-    c->clip = old;
-    int most = p.line > in.h ? p.line - in.h : 0;
-    if (wb->help_scroll > most)
-        wb->help_scroll = most;
-}
-
-static const struct overlay help = {draw_help, help_key};
-
-void workbench_help(struct workbench *wb)
-{
-    wb->overlay = &help;
-    wb->help_scroll = 0;
-}
-
 static int strip_columns(const struct workbench *wb)
 {
     int columns = 0;
@@ -497,4 +396,6 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
     draw_footer(wb, c, l.footer);
     if (wb->overlay)
         wb->overlay->draw(wb, c);
+    else if (wb->tour)
+        tour_draw(wb, c);
 }

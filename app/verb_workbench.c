@@ -11,6 +11,7 @@
 #include "app/output.h"
 #include "app/session.h"
 #include "app/term.h"
+#include "app/tour.h"
 #include "app/workbench.h"
 
 /* Keys that wait are all taken before the screen is drawn again: a held arrow must not lag. */
@@ -159,6 +160,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
             .no_mouse = !wb.has_mouse};
         rc = term_open(&t, &opts, e);
     }
+    if (!rc)
+        tour_first(&wb);
     if (!rc)
         rc = loop(&wb, t, e);
     term_close(&t);

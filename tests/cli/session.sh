@@ -13,7 +13,8 @@ tm() { tmux -u -L "$socket" -f /dev/null "$@" 2>/dev/null; }
 tmp=$(mktemp -d)
 trap 'tm kill-server 2>/dev/null; rm -rf "$tmp"' EXIT
 command -v tmux >/dev/null || { echo "no tmux here: 0 passed, 1 failed"; exit 1; }
-export XDG_STATE_HOME=$tmp/state SONDE_CONFIG=/dev/null
+echo 'tour false' >"$tmp/config"
+export XDG_STATE_HOME=$tmp/state SONDE_CONFIG=$tmp/config
 
 screen() { tm capture-pane -p; }
 wait_for() {

@@ -11,6 +11,8 @@ socket=sonde-test-$$
 passed=0 failed=0
 tm() { tmux -u -L "$socket" -f /dev/null "$@"; }
 tmp=$(mktemp -d)
+echo 'tour false' >"$tmp/config"
+export XDG_STATE_HOME=$tmp/state SONDE_CONFIG=$tmp/config
 trap 'tm kill-server 2>/dev/null; rm -rf "$tmp"' EXIT
 command -v tmux >/dev/null || { echo "no tmux here: 0 passed, 1 failed"; exit 1; }
 

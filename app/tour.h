@@ -1,0 +1,19 @@
+#ifndef SONDE_APP_TOUR_H
+#define SONDE_APP_TOUR_H
+
+#include <stdbool.h>
+
+struct workbench;
+struct canvas;
+struct key;
+
+/* Five keys in a minute: shown on the first start, once. Keys do what they always do; the tour watches
+ * for the one it asks for. */
+void tour_start(struct workbench *wb);
+void tour_first(struct workbench *wb); /* unless it has been seen, as the state file knows */
+/* Before the workbench takes the key: true where it was the tour's own (Esc leaves it). */
+bool tour_takes(struct workbench *wb, const struct key *k);
+void tour_after(struct workbench *wb, const struct key *k);
+void tour_draw(struct workbench *wb, struct canvas *c);
+
+#endif
