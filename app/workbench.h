@@ -63,7 +63,7 @@ struct workbench {
     struct journal *journal;          /* what is done, as a log; NULL: not recorded */
     bool is_replaying, has_selection; /* a log is read: nothing is asked; the selection is chosen */
     bool keeps_base;                  /* the next answer pushes the present one there */
-    bool wants_tour, remembers;                   /* across sessions, in the state file */
+    bool wants_tour, remembers;       /* across sessions, in the state file */
     bool bos, wants_quit, wants_suspend, wants_redraw;
     int help_scroll;
     char subject[32];      /* of the help; "": the pane */
