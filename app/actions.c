@@ -310,7 +310,12 @@ void act_back(struct workbench *wb, const struct key *k)
     else if (focused(wb)->n_hits)
         for (int i = 0; i < PANE_SLOTS; i++)
             wb->panes[i].n_hits = 0;
-    else
+    else if (wb->n_back || wb->zoomed != SLOT_NONE)
+        workbench_back(wb);
+    else if (s.has_job) {
+        wb->engine->cancel(wb->engine);
+        workbench_say(wb, false, "%s: it stops at the end of its slice", s.job.name);
+    } else
         workbench_back(wb);
 }
 

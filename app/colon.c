@@ -310,7 +310,7 @@ static void run_verb(struct workbench *wb, const char *line)
         wb->asked[ASK_COMMAND] = q.serial;
         if (b.data && !b.failed)
             wb->engine->ask(wb->engine, &q);
-        workbench_say(wb, false, "running %s; Esc cancels", c.verb->name);
+        workbench_say(wb, false, "running %s; J lists the jobs", c.verb->name);
     }
     buf_release(&b);
     arena_release(&arena);

@@ -298,7 +298,17 @@ static void draw_status(struct workbench *wb, struct canvas *c, struct rect r)
     else if (s.is_busy)
         snprintf(right, sizeof right, "%llu MB %s %s", (unsigned long long)mb, dot,
             s.ask == ASK_MODEL ? "opening the model" : "computing");
-    else
+    else if (s.has_job) {
+        char behind[32] = "";
+        double to_go = job_seconds_left(&s.job);
+        if (s.n_waiting)
+            snprintf(behind, sizeof behind, ", %d more", s.n_waiting);
+        snprintf(right, sizeof right, "%llu MB %s job %.0f %%%s", (unsigned long long)mb, dot,
+            s.job.total > 0 ? 100 * s.job.done / s.job.total : 0, behind);
+        if (to_go < 360000)
+            snprintf(right, sizeof right, "%llu MB %s job %.0f %%, %.0f s left%s",
+                (unsigned long long)mb, dot, 100 * s.job.done / s.job.total, to_go, behind);
+    } else
         snprintf(right, sizeof right, "%llu MB %s %.0f ms %s ready", (unsigned long long)mb, dot,
             wb->ready_ms, dot);
     int w = canvas_columns(c, right), free_w = r.w - x - canvas_columns(c, left) - 2;

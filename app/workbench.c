@@ -368,6 +368,23 @@ static void take(struct workbench *wb, struct answer *a)
     }
 }
 
+bool workbench_show_job(struct workbench *wb, uint64_t id)
+{
+    char *text = wb->engine->jobs ? jobs_text(wb->engine->jobs, id) : NULL;
+    struct answer *a = text ? calloc(1, sizeof *a) : NULL;
+    struct err e;
+    if (a) {
+        a->ask = ASK_COMMAND;
+        a->job = id;
+        a->text = arena_strdup(&a->arena, text, &e);
+        keep(&wb->text, a);
+        wb->panes[PANE_TEXT].st = (struct view_state){0};
+        workbench_drill(wb, PANE_TEXT);
+    }
+    free(text);
+    return a;
+}
+
 bool workbench_poll(struct workbench *wb)
 {
     bool any = false;

@@ -127,6 +127,9 @@ void workbench_clamp(struct workbench *wb);    /* brings it into what is there *
 void workbench_remember(struct workbench *wb); /* a snapshot for undo; what was undone is gone */
 void undo_release(struct workbench *wb);
 void workbench_run_prompt(struct workbench *wb);
+/* Opens what a job has made: its report, or its text; false: nothing. */
+bool workbench_show_job(struct workbench *wb, uint64_t id);
+double job_seconds_left(const struct job_view *j); /* NaN: not known */
 bool workbench_has(const struct workbench *wb, enum ask ask);
 const struct answer *workbench_answer(const struct workbench *wb, enum ask ask);
 int workbench_marks(const struct workbench *wb, const struct pane *p, struct mark *out, int max);
