@@ -12,7 +12,7 @@ static struct pane *focused(struct workbench *wb)
     return &wb->panes[wb->focus];
 }
 
-static void open_line(struct workbench *wb, enum ask_for what, const char *text)
+void workbench_line(struct workbench *wb, enum ask_for what, const char *text)
 {
     wb->input = what;
     history_rest(wb->history);
@@ -264,13 +264,13 @@ void act_drill_in(struct workbench *wb, const struct key *k)
 void act_command(struct workbench *wb, const struct key *k)
 {
     (void)k;
-    open_line(wb, INPUT_COMMAND, "");
+    workbench_line(wb, INPUT_COMMAND, "");
 }
 
 void act_search(struct workbench *wb, const struct key *k)
 {
     (void)k;
-    open_line(wb, INPUT_SEARCH, "");
+    workbench_line(wb, INPUT_SEARCH, "");
 }
 
 void act_export(struct workbench *wb, const struct key *k)
@@ -282,7 +282,7 @@ void act_export(struct workbench *wb, const struct key *k)
         return;
     }
     snprintf(name, sizeof name, "%s.svg", focused(wb)->class->name);
-    open_line(wb, INPUT_EXPORT, name);
+    workbench_line(wb, INPUT_EXPORT, name);
 }
 
 void act_quit(struct workbench *wb, const struct key *k)

@@ -352,12 +352,23 @@ static int check_operands(const struct command *c, struct err *e)
     return 0;
 }
 
+static bool is_document(const char *word)
+{
+    const char *dot = strrchr(word, '.');
+    return dot && (!strcmp(dot, ".h5") || !strcmp(dot, ".hdf5") || !strcmp(dot, ".part"));
+}
+
 int command_parse(
     struct command *out, char *const *words, int n, struct arena *arena, struct err *e)
 {
     struct command c = {0};
     int verb_at = first_operand(words, 0, n);
     c.verb = verb_find(verb_at < n ? words[verb_at] : "workbench");
+    /* `sonde FILE.h5`: the file is an operand, the verb goes without saying. */
+    if (!c.verb && is_document(words[verb_at])) {
+        c.verb = verb_find("browse");
+        verb_at = -1;
+    }
     if (!c.verb || (verb_at < n && c.verb->is_hidden))
         return unknown_verb(verb_at < n ? words[verb_at] : "", arena, e);
     int rc = build_args(&c.args, c.verb, arena, e);

@@ -161,9 +161,13 @@ void export_pane(struct workbench *wb, const char *path)
     struct err e = {0};
     const char *dot = strrchr(path, '.');
     int rc;
+    if (p->class->paper)
+        p->class->paper(wb, p, true);
     pane_data(wb, p, &d, marks);
     if (!d.n) {
         workbench_say(wb, true, "this pane is empty: nothing to write");
+        if (p->class->paper)
+            p->class->paper(wb, p, false);
         return;
     }
     if (dot && !strcmp(dot, ".svg"))
@@ -176,6 +180,8 @@ void export_pane(struct workbench *wb, const char *path)
         rc = write_txt(&b, wb, p, &e);
     else
         rc = err_set(&e, ERR_USAGE, "%s: the name must end in .svg, .csv, .npy or .txt", path);
+    if (p->class->paper)
+        p->class->paper(wb, p, false);
     if (!rc)
         rc = write_file(path, &b, &e);
     if (rc)

@@ -329,10 +329,12 @@ void layout_arrange(struct places *out, const struct layout *l, int w, int h, in
     out->footer = (struct rect){0, h - 1, w, 1};
     if (out->is_too_small)
         return;
+    bool has_strips = token_columns >= 0;
     int lines = w > 0 ? (token_columns + w - 1) / w : 1;
     int most = h >= 40 ? 4 : h >= 28 ? 2 : 1;
     lines = lines < 1 ? 1 : lines > most ? most : lines;
-    struct rect body = {0, 4 + lines, w, h - 5 - lines};
+    int top = has_strips ? 4 + lines : 1;
+    struct rect body = {0, top, w, h - 1 - top};
     bool is_page = zoomed >= 0 && zoomed != PANE_PROMPT && zoomed != PANE_TOKENS;
     int main = focus == PANE_PROMPT || focus == PANE_TOKENS ? layout_first(l) : focus;
     if (!is_page)
@@ -341,6 +343,8 @@ void layout_arrange(struct places *out, const struct layout *l, int w, int h, in
         memset(out->panes, 0, sizeof out->panes);
         out->panes[is_page ? zoomed : main] = body;
     }
+    if (!has_strips)
+        return;
     out->panes[PANE_PROMPT] = (struct rect){0, 1, w, 3};
     out->panes[PANE_TOKENS] = (struct rect){0, 4, w, lines};
 }

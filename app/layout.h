@@ -60,7 +60,8 @@ struct places {
     bool is_too_small, is_single; /* single: one pane at a time, for lack of room */
     struct rect status, footer, panes[PANE_SLOTS];
 };
-/* focus decides what a single pane is; zoomed: the pane alone, SLOT_NONE: none. */
+/* focus decides what a single pane is; zoomed: the pane alone, SLOT_NONE: none. token_columns < 0: no
+ * prompt and no tokens above the panes. */
 void layout_arrange(struct places *out, const struct layout *l, int w, int h, int token_columns,
     int focus, int zoomed);
 

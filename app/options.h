@@ -18,6 +18,9 @@ enum {
     OPTION_COUNT
 };
 extern const struct param option_params[OPTION_COUNT];
+/* Those of the verbs that open the workbench: the settings first. */
+#define WORKBENCH_PARAMS (OPTION_COUNT + 3)
+extern const struct param workbench_params[WORKBENCH_PARAMS];
 /* Puts every setting of the command line and the configuration into force. */
 void options_apply(struct workbench *wb, const struct args *args);
 

@@ -8,7 +8,7 @@
 
 struct layout *workbench_layout(struct workbench *wb)
 {
-    return &wb->layouts[wb->layout - 1];
+    return wb->in_documents ? &wb->documents : &wb->layouts[wb->layout - 1];
 }
 
 bool pane_is_focused(const struct workbench *wb, const struct pane *p)
@@ -23,7 +23,9 @@ static bool is_strip(int slot)
 
 bool workbench_shows(const struct workbench *wb, int slot)
 {
-    return is_strip(slot) || layout_leaf(&wb->layouts[wb->layout - 1], slot) >= 0;
+    if (is_strip(slot))
+        return !wb->in_documents;
+    return layout_leaf(wb->in_documents ? &wb->documents : &wb->layouts[wb->layout - 1], slot) >= 0;
 }
 
 /* A slot takes another kind: nothing of the old one stays. */
@@ -66,6 +68,7 @@ void workbench_arranged(struct workbench *wb)
 void workbench_choose(struct workbench *wb, int number)
 {
     wb->layout = number;
+    wb->in_documents = false;
     wb->zoomed = SLOT_NONE;
     wb->n_back = 0;
     workbench_arranged(wb);
@@ -121,7 +124,7 @@ void workbench_step(struct workbench *wb, int step)
 {
     for (int i = 1; i <= PANE_SLOTS; i++) {
         int slot = (wb->focus + i * step + PANE_SLOTS * 2) % PANE_SLOTS;
-        if (is_strip(slot) || takes_turns(wb, slot)) {
+        if ((is_strip(slot) && !wb->in_documents) || takes_turns(wb, slot)) {
             workbench_focus(wb, slot);
             return;
         }

@@ -27,6 +27,8 @@ struct pane {
     struct field field;
     struct field_mapped map;
     struct field_values values;
+    const struct field *many; /* several fields of one shape in place of `field`; NULL: none */
+    int n_many;
 };
 
 /* A kind of pane is this descriptor, `const struct pane_class pane_NAME` in any file of app/, and a row
@@ -51,6 +53,10 @@ struct pane_class {
     /* Keys come here before the key table; true: taken. x and y of a mouse key are the canvas'. */
     bool (*key)(struct workbench *wb, struct pane *p, const struct key *k);
     void (*open)(struct workbench *wb, struct pane *p); /* it comes on screen: asks for its data */
+    /* Searches by itself; direction 0: a new pattern, else the next hit that way. */
+    void (*search)(struct workbench *wb, struct pane *p, const char *pattern, int direction);
+    /* Before and after a drawing for a file: its data is then what is on screen, nothing more. */
+    void (*paper)(struct workbench *wb, struct pane *p, bool begins);
 };
 #define PANE(id, name) extern const struct pane_class pane_##name;
 #include "app/panes.def"

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/browse.h"
 #include "app/tour.h"
 #include "app/workbench.h"
 #include "model/core/machine.h"
@@ -22,7 +23,9 @@ void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct
         return;
     if (p->class->follow)
         p->class->follow(wb, p);
-    d->n = 1;
+    d->n = p->many ? p->n_many : 1;
+    if (p->many)
+        d->fields = p->many;
     d->n_marks = workbench_marks(wb, p, marks, PANE_HITS + 8);
     d->is_focused = wb->focus == p->slot;
 }
@@ -376,6 +379,8 @@ static int strip_columns(const struct workbench *wb)
 void workbench_draw(struct workbench *wb, struct canvas *c)
 {
     struct places l;
+    if (wb->browse)
+        io_frame(wb->browse->io, wb->browse->wait);
     wb->canvas = c;
     wb->w = c->w;
     wb->h = c->h;
@@ -383,8 +388,8 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
     c->theme = wb->theme;
     arena_release(&wb->frame);
     canvas_clear(c);
-    layout_arrange(
-        &l, workbench_layout(wb), c->w, c->h, strip_columns(wb), wb->main_focus, wb->zoomed);
+    layout_arrange(&l, workbench_layout(wb), c->w, c->h, wb->in_documents ? -1 : strip_columns(wb),
+        wb->main_focus, wb->zoomed);
     if (l.is_too_small) {
         bool narrow = c->w < 26;
         canvas_textf(c, 0, 0, c->w, STYLE(WARN),

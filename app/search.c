@@ -86,6 +86,11 @@ static struct pane *searched(struct workbench *wb)
 void search_set(struct workbench *wb, const char *pattern)
 {
     struct err e;
+    struct pane *own = &wb->panes[wb->focus];
+    if (own->class->search) {
+        own->class->search(wb, own, pattern, 0);
+        return;
+    }
     wb->inverted = pattern[0] == '!';
     pattern += wb->inverted;
     regex_release(&wb->pattern);
@@ -106,6 +111,11 @@ void search_next(struct workbench *wb, int direction)
     struct view_data d;
     struct mark marks[PANE_HITS + 8];
     struct hunt h;
+    struct pane *own = &wb->panes[wb->focus];
+    if (own->class->search) {
+        own->class->search(wb, own, NULL, direction);
+        return;
+    }
     if (!wb->pattern) {
         workbench_say(wb, false, "nothing searched yet; / begins");
         return;

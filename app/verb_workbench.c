@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/browse.h"
 #include "app/history.h"
 #include "app/inputs.h"
 #include "app/journal.h"
@@ -125,12 +126,13 @@ static int set_up(struct workbench *wb, const struct command *c, struct err *e)
     }
     for (int i = 0; i < edits->n_texts; i++)
         workbench_edit(wb, edits->texts[i]);
-    workbench_open(
-        wb, resume && !model->is_set && *wb->asked_model ? wb->asked_model : model->text);
+    if (!c->n_operands || model->is_set)
+        workbench_open(
+            wb, resume && !model->is_set && *wb->asked_model ? wb->asked_model : model->text);
     return 0;
 }
 
-static int run(struct session *s, const struct command *c, struct err *e)
+int workbench_run(struct session *s, const struct command *c, struct err *e)
 {
     struct engine *g = NULL;
     struct term *t = NULL;
@@ -160,6 +162,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
             .no_mouse = !wb.has_mouse};
         rc = term_open(&t, &opts, e);
     }
+    if (!rc && c->n_operands)
+        browse_open(&wb, c->operands[0], c->n_operands > 1 ? c->operands[1] : NULL);
     if (!rc)
         tour_first(&wb);
     if (!rc)
@@ -175,7 +179,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
     return output_close(&report, args_text(&c->args, "output"), rc, s, e);
 }
 
-static const struct param params[] = {
+const struct param workbench_params[WORKBENCH_PARAMS] = {
 #define OPTION(n, t, d, c, h) {.name = #n, .type = t, .def = d, .choices = c, .help = h},
 #include "app/options.def"
 #undef OPTION
@@ -194,8 +198,8 @@ const struct verb verb_workbench = {
     .name = "workbench",
     .brief = "open the workbench",
     .sets = FLAGS_MODEL | FLAGS_INPUT | FLAGS_ENGINE | FLAGS_EDIT | FLAGS_SEED | FLAGS_OUTPUT,
-    .params = params,
-    .n_params = (int)(sizeof params / sizeof *params),
+    .params = workbench_params,
+    .n_params = WORKBENCH_PARAMS,
     .is_hidden = true,
-    .run = run,
+    .run = workbench_run,
 };

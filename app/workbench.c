@@ -1,5 +1,6 @@
 #include "app/workbench.h"
 
+#include "app/browse.h"
 #include "app/history.h"
 #include "app/journal.h"
 #include "app/palette.h"
@@ -50,6 +51,7 @@ int workbench_init(
 
 void workbench_release(struct workbench *wb)
 {
+    browse_release(&wb->browse);
     answer_release(&wb->lens);
     answer_release(&wb->dla);
     answer_release(&wb->neurons);
@@ -390,6 +392,8 @@ bool workbench_poll(struct workbench *wb)
     bool any = false;
     for (struct answer *a; (a = wb->engine->take(wb->engine)); any = true)
         take(wb, a);
+    if (wb->browse)
+        any |= browse_poll(wb);
     return any;
 }
 

@@ -50,6 +50,9 @@ struct workbench {
     int n_back;
     int layout; /* 1..LAYOUTS */
     struct layout layouts[LAYOUTS];
+    bool in_documents; /* the documents are on screen instead, in a layout of their own */
+    struct layout documents;
+    struct browse *browse;         /* NULL: none was opened yet */
     bool is_single;                /* one pane at a time, for lack of room */
     const struct overlay *overlay; /* NULL: none */
     struct palette *palette;       /* what the overlays keep; NULL: not open yet */
@@ -103,6 +106,10 @@ void workbench_key(struct workbench *wb, const struct key *k);
 /* Takes what the engine has; whether anything changed. */
 bool workbench_poll(struct workbench *wb);
 void workbench_draw(struct workbench *wb, struct canvas *c);
+struct session;
+struct command;
+/* The verb: on a terminal until the person leaves. Operands: a file to browse, a dataset in it. */
+int workbench_run(struct session *s, const struct command *c, struct err *e);
 
 /* Between the files of the workbench. */
 void workbench_ask(struct workbench *wb, enum ask ask);
@@ -121,6 +128,8 @@ void workbench_drill(struct workbench *wb, int slot); /* Esc comes back */
 void workbench_back(struct workbench *wb);
 void workbench_step(struct workbench *wb, int step); /* Tab, Shift-Tab */
 void workbench_help(struct workbench *wb);
+void workbench_line(
+    struct workbench *wb, enum ask_for what, const char *text); /* asks for a line */
 void workbench_move(struct workbench *wb, enum view_move m);
 void workbench_selected(struct workbench *wb); /* the selection changed */
 void workbench_clamp(struct workbench *wb);    /* brings it into what is there */

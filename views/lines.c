@@ -71,7 +71,7 @@ static const char *curve_name(char buf[LABEL_MAX], const struct curves *c, int k
     const struct field *f = &c->d->fields[c->is_multi ? k : 0];
     if (c->is_multi || c->x_axis == c->st->row_axis)
         snprintf(buf, LABEL_MAX, "%s", f->name ? f->name : "");
-    else if (!f->axes[c->st->row_axis].labels)
+    else if (!axis_has_labels(&f->axes[c->st->row_axis]))
         snprintf(
             buf, LABEL_MAX, "%s %lld", f->axes[c->st->row_axis].name, (long long)(c->first + k));
     else

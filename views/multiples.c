@@ -122,7 +122,7 @@ static int multiples_draw(const struct screen *s, const struct view_data *d, str
                              : is_marked(d, f->axes[p.axis].kind, i) ? STYLE(MARK)
                              : is_at                                 ? STYLE(STRONG)
                                                                      : STYLE(LABEL);
-        if (f->axes[p.axis].labels)
+        if (axis_has_labels(&f->axes[p.axis]))
             canvas_text(c, x, y, p.w - 1, style, label_show(label, &f->axes[p.axis], i, c->glyphs));
         else
             canvas_textf(c, x, y, p.w - 1, style, "%c%lld",

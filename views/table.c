@@ -70,7 +70,7 @@ static int column_values(double **out, const struct grid *g, int64_t col, int64_
 
 static bool is_text(const struct field *f)
 {
-    return f->look == LOOK_TEXT && f->rank == 1 && f->axes[0].labels;
+    return f->look == LOOK_TEXT && f->rank == 1 && axis_has_labels(&f->axes[0]);
 }
 
 static int sort_rows(struct grid *g, struct arena *frame, struct err *e)

@@ -37,7 +37,7 @@ static bool is_free(const struct tick *out, int n, const struct tick *t)
 
 int ticks_of_axis(struct tick out[TICKS_MAX], const struct tick_axis *x)
 {
-    bool word = x->a->labels && x->cell_w >= WORD_MIN;
+    bool word = axis_has_labels(x->a) && x->cell_w >= WORD_MIN;
     int64_t last = x->first + (x->n - 1) * x->step, every = 1;
     char number[32];
     if (x->n < 1 || !(x->cell_w > 0))

@@ -356,7 +356,7 @@ static int put_coordinate(char *out, size_t n, const struct axis *a, int64_t i, 
 {
     char label[LABEL_MAX];
     label_show(label, a, i, g);
-    if (!a->labels)
+    if (!axis_has_labels(a))
         return snprintf(out, n, "%s %lld", a->name ? a->name : "index", (long long)i);
     if (a->kind == AXIS_POS || a->kind == AXIS_VOCAB)
         return snprintf(out, n, "%s(%lld)", label, (long long)i);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "analysis/report/report.h"
+#include "analysis/report/values.h"
 #include "model/core/arena.h"
 #include "model/core/h5.h"
 
@@ -39,7 +40,8 @@ struct block {
     int64_t rows, cap;             /* of a table */
     struct file_block *file;       /* on disk */
     bool is_texts;                 /* on disk: a list of strings, shown as a table of one column */
-    atomic_bool labelled;          /* labels are loaded, or there is nothing to load */
+    bool is_plain;        /* on disk: contiguous, so that no metadata stand between values */
+    atomic_bool labelled; /* labels are loaded, or there is nothing to load */
 };
 
 struct run {
@@ -122,8 +124,6 @@ int64_t file_data(struct block *b, struct err *e);
 void file_block_free(struct block *b);
 void file_run_free(struct run *run);
 
-/* The shortest text that reads back as the same number, in the C locale; integers without a point. */
-void exact_number(char *buf, size_t n, double value, enum dtype t);
 const char *report_word(struct report *r, const char *s, struct err *e); /* a kept copy */
 void report_lock(const struct report *r, bool to_write);
 int report_unlock(const struct report *r, int rc); /* returns rc */
@@ -133,8 +133,7 @@ int report_refuse_readonly(const struct report *r, struct err *e);
 int file_open(struct report *r, struct err *e);
 void file_load_labels(struct block *b);
 
-/* probe.c: whether a file can be read at all. */
-int report_probe(const char *path, struct err *e);
+/* probe.c */
 int report_open_trusted(struct report **out, const char *path, struct err *e); /* unprobed */
 
 /* fetch.c */
@@ -146,10 +145,6 @@ struct piece {
 };
 bool piece_next(struct piece *p, const struct block_spec *s);
 #define PIECE ((int64_t)256 * 1024) /* the most values of a piece */
-/* One value as exact_number writes it, exact for 64-bit integers too. */
-void exact_value(char *buf, size_t n, const void *value, enum dtype t);
-/* Widens n values that lie `step` values apart. */
-void values_widen(double *out, const void *in, enum dtype t, int64_t n, int64_t step);
 int block_fetch(const struct field *f, double *out, const struct window *w,
     enum field_reduce reduce, struct err *e);
 

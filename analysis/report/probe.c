@@ -26,22 +26,31 @@ static void look_at(struct block *b, void *values)
         for (int k = 0; k < s->n_columns && r * s->n_columns < MOST_VALUES; k++)
             if (block_cell(&c, b, r, k, &e))
                 return;
-    while (!s->n_columns && seen < MOST_VALUES && piece_next(&p, s)) {
+    int64_t most = b->is_plain ? 1 : MOST_VALUES;
+    while (!s->n_columns && seen < most && piece_next(&p, s)) {
         if (block_read(values, b, p.start, p.count, &e))
             return;
         seen += p.n;
     }
 }
 
-/* In the child: answers with one byte if it lives, and ends without running what the parent has set
- * up for its own end. */
-static void go_through(const char *path, int answer)
+static void look_at_report(const char *path)
 {
-    static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM, SIGTERM, SIGINT};
-    struct rlimit none = {0, 0};
     struct report *r;
     struct err e;
     void *values = malloc((size_t)PIECE * 8);
+    if (values && !report_open_trusted(&r, path, &e))
+        for (int i = 0; i < report_runs(r); i++)
+            for (int k = 0; k < run_blocks(report_run(r, i)); k++)
+                look_at(run_block_at(report_run(r, i), k), values);
+}
+
+/* In the child: answers with one byte if it lives, and ends without running what the parent has set
+ * up for its own end. */
+static void go_through(const char *path, void (*look)(const char *path), int answer)
+{
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGALRM, SIGTERM, SIGINT};
+    struct rlimit none = {0, 0};
     int null = open("/dev/null", O_RDWR);
     for (int i = 0; i < 3 && null >= 0; i++)
         dup2(null, i);
@@ -50,15 +59,12 @@ static void go_through(const char *path, int answer)
     setrlimit(RLIMIT_CORE, &none);
     alarm(SECONDS);
     h5_after_fork();
-    if (values && !report_open_trusted(&r, path, &e))
-        for (int i = 0; i < report_runs(r); i++)
-            for (int k = 0; k < run_blocks(report_run(r, i)); k++)
-                look_at(run_block_at(report_run(r, i), k), values);
+    look(path);
     (void)!write(answer, "", 1);
     kill(getpid(), SIGKILL);
 }
 
-int report_probe(const char *path, struct err *e)
+int report_probe(const char *path, void (*look)(const char *path), struct err *e)
 {
     int ends[2], status = 0;
     char byte;
@@ -66,8 +72,12 @@ int report_probe(const char *path, struct err *e)
     pid_t child;
     if (pipe2(ends, O_CLOEXEC))
         return 0;
-    if (!(child = fork()))
-        go_through(path, ends[1]);
+    {
+        H5_SCOPE; /* no other thread may be inside libhdf5 while its state is copied */
+        child = fork();
+    }
+    if (!child)
+        go_through(path, look ? look : look_at_report, ends[1]);
     close(ends[1]);
     do
         got = child > 0 ? read(ends[0], &byte, 1) : 1;

@@ -20,6 +20,10 @@ int report_create(struct report **out, const char *path, struct err *e); /* NULL
 /* To read. Other people's HDF5 files open too: their datasets are the blocks of a run named "". */
 int report_open(struct report **out, const char *path, struct err *e);
 bool report_is_foreign(const struct report *r);
+/* Whether libhdf5 survives a file: a child goes through it first, as report_open or by `look` (which
+ * runs in the child and must not return values). Nothing to do where the metadata have checksums and
+ * the file is ours. */
+int report_probe(const char *path, void (*look)(const char *path), struct err *e);
 /* Flushes and renames .part to the real name; an abandoned report leaves its .part readable. */
 int report_close(struct report **r, struct err *e);
 /* What is written so far is readable in .part even if the process dies. Happens by itself at the end

@@ -133,6 +133,7 @@ static int read_spec(struct block_spec *s, bool *known, struct h5_info *info, st
         return rc;
     bool table = info->kind == H5_TABLE || info->kind == H5_TEXTS;
     const char *why = info->kind == H5_STRANGE      ? info->why
+                      : info->layout == H5_VIRTUAL  ? "values in other files"
                       : table && info->rank > 1     ? "a table of several dimensions"
                       : info->rank > FIELD_MAX_RANK ? "more than 6 axes"
                                                     : NULL;
@@ -175,6 +176,7 @@ static int read_block(struct run *run, struct reader *rd, const char *path, cons
         return rc ? err_prefix(e, "%s: %s", rd->r->path, path), rc : 0;
     b->labelled = s.n_columns > 0 || !h5_has(data, "DIMENSION_LIST");
     b->is_texts = info.kind == H5_TEXTS;
+    b->is_plain = info.layout == H5_CONTIGUOUS || info.layout == H5_COMPACT;
     b->rows = s.n_columns ? s.axes[0].size : 0;
     return file_block_new(b, e);
 }
@@ -484,7 +486,7 @@ static int read_root(struct reader *rd, struct err *e)
         return err_set(e, ERR_INPUT,
             "%s is a report of version %" PRId64 "; this sonde reads version %d: use a newer one",
             r->path, version, SCHEMA_VERSION);
-    if (r->foreign && !r->trusted && (rc = report_probe(r->path, e)))
+    if (r->foreign && !r->trusted && (rc = report_probe(r->path, NULL, e)))
         return rc;
     if (r->foreign) {
         rc = report_new_run(&run, r, "", schema, e);
@@ -503,7 +505,7 @@ int file_open(struct report *r, struct err *e)
     int rc = file_new(r, e);
     /* What sonde writes has checksums from the superblock on; the rest is looked through first. */
     if (!rc && !r->trusted && !h5_is_checked(r->path)) {
-        rc = report_probe(r->path, e);
+        rc = report_probe(r->path, NULL, e);
         r->trusted = true;
     }
     if (!rc)

@@ -65,8 +65,15 @@ int reduce_find(const char *name)
     return -1;
 }
 
+bool axis_has_labels(const struct axis *a)
+{
+    return a->labels || a->label;
+}
+
 const char *axis_label(const struct axis *a, int64_t i, char *buf, size_t n)
 {
+    if (a->label && i >= 0 && i < a->size)
+        return a->label(a, i, buf, n);
     if (a->labels && i >= 0 && i < a->size)
         return a->labels[i];
     snprintf(buf, n, "%lld", (long long)i);

@@ -53,6 +53,9 @@ struct axis {
     enum axis_kind kind;
     int64_t size;
     const char *const *labels; /* [size], or NULL: the index itself */
+    /* Labels too many to hold at once: gives one, in buf if need be. NULL: `labels` has them. */
+    const char *(*label)(const struct axis *a, int64_t i, char *buf, size_t n);
+    void *label_data; /* the owner's */
 };
 
 /* A window of a field: start, count and stride along each axis. */
@@ -102,6 +105,7 @@ const char *reduce_name(enum field_reduce r);
 const char *reduce_help(enum field_reduce r);
 int reduce_find(const char *name); /* negative: no such reduction */
 /* The label of index i along an axis, or the number itself, written to buf. */
+bool axis_has_labels(const struct axis *a);
 const char *axis_label(const struct axis *a, int64_t i, char *buf, size_t n);
 /* The window that covers the whole field with stride 1. */
 struct window field_all(const struct field *f);

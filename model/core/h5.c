@@ -9,7 +9,7 @@
 
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the default chunk cache: larger ones would thrash it */
 #define FORGET_BYTES ((size_t)512 << 10)
-#define FIELD_RANK 8 /* the most axes of a dataset */
+#define FIELD_RANK 32 /* the most axes of a dataset: HDF5's own limit */
 
 _Static_assert(sizeof(hid_t) == sizeof(int64_t), "handles are passed as int64_t");
 _Static_assert(sizeof(haddr_t) == sizeof(uint64_t), "addresses are passed as uint64_t");

@@ -81,10 +81,10 @@ int h5_get(struct h5_value *out, int64_t at, const char *name, struct arena *a, 
 int h5_texts(const char **out, int64_t data, int64_t start, int64_t n, size_t max_bytes,
     struct arena *a, struct err *e);
 
-/* What a group holds by hard links; soft and external links are passed over. */
+/* What a group holds; soft and external links are named and not followed. */
 struct h5_link {
     const char *name;
-    bool is_group, is_data;
+    bool is_group, is_data, is_link;
     uint64_t address;
 };
 int h5_list(struct h5_link **out, int *n, int64_t group, struct arena *a, struct err *e);
@@ -94,11 +94,16 @@ struct h5_member {
     bool is_text;
     enum dtype dtype;
 };
+#define H5_RANK 32
 struct h5_info {
     enum { H5_NUMBERS, H5_TEXTS, H5_TABLE, H5_STRANGE } kind;
     enum dtype dtype;
     int rank;
-    int64_t dim[32];
+    int64_t dim[H5_RANK];
+    enum { H5_CONTIGUOUS, H5_CHUNKED, H5_COMPACT, H5_VIRTUAL } layout;
+    int64_t chunk[H5_RANK];
+    int filters, sources,
+        missing;              /* of a virtual one: files, and how many of its parts have none */
     int64_t stored;           /* bytes in the file */
     const char *why;          /* H5_STRANGE: what sonde does not read */
     struct h5_member *member; /* H5_TABLE: the members it reads */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,7 +13,7 @@
 
 /* Reading files that others made, and may have made to harm. */
 
-#define FIELD_RANK 8             /* the most axes of a dataset with names */
+#define FIELD_RANK 32            /* the most axes of a dataset: HDF5's own limit */
 #define CACHE ((hsize_t)1 << 20) /* of chunks, if nobody asks for more */
 #define MAX_LIST 4096
 #define MAX_TEXT ((size_t)1 << 20)
@@ -20,6 +21,7 @@
 #define MAX_FIXED 65536
 #define MAX_LINKS 1000000
 #define MAX_NAME 1000
+#define MAX_SOURCES 100000
 
 /* ---- strings and lists of any length: references into global heaps, read by our own hands ---- */
 
@@ -365,9 +367,10 @@ static herr_t list_one(hid_t group, const char *name, const H5L_info_t *link, vo
 {
     struct listing *l = arg;
     H5O_info_t info;
-    if (link->type != H5L_TYPE_HARD || strlen(name) > MAX_NAME)
+    bool is_link = link->type != H5L_TYPE_HARD;
+    if (strlen(name) > MAX_NAME)
         return 0;
-    if (H5Oget_info_by_name2(group, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
+    if (!is_link && H5Oget_info_by_name2(group, name, &info, H5O_INFO_BASIC, H5P_DEFAULT) < 0)
         return l->rc = h5_fail(l->e, ERR_INPUT, "\"%.100s\" cannot be read", name);
     if (l->n == MAX_LINKS)
         return l->rc = err_set(l->e, ERR_INPUT, "a group of more than %d objects", MAX_LINKS);
@@ -382,8 +385,9 @@ static herr_t list_one(hid_t group, const char *name, const H5L_info_t *link, vo
     const char *copy = arena_strdup(l->arena, name, l->e);
     if (!copy)
         return l->rc = ERR_LIMIT;
-    l->links[l->n++] = (struct h5_link){
-        copy, info.type == H5O_TYPE_GROUP, info.type == H5O_TYPE_DATASET, info.addr};
+    l->links[l->n++] = is_link ? (struct h5_link){.name = copy, .is_link = true}
+                               : (struct h5_link){copy, info.type == H5O_TYPE_GROUP,
+                                     info.type == H5O_TYPE_DATASET, false, info.addr};
     return 0;
 }
 
@@ -450,6 +454,48 @@ static bool known_filters(hid_t create)
     return known;
 }
 
+static void read_chunk(struct h5_info *out, hid_t create)
+{
+    hsize_t dim[H5S_MAX_RANK];
+    int rank = H5Pget_chunk(create, H5S_MAX_RANK, dim);
+    for (int i = 0; i < rank && i < out->rank; i++)
+        out->chunk[i] = dim[i] > INT64_MAX ? INT64_MAX : (int64_t)dim[i];
+    out->filters = H5Pget_nfilters(create);
+}
+
+/* The files of a virtual dataset lie beside it: another folder's are nobody's to open unasked. Missing
+ * ones are read as fill values, so they are counted. False: it points elsewhere. */
+static bool read_sources(struct h5_info *out, int64_t data, hid_t create)
+{
+    char own[4096], path[8192], name[1024];
+    size_t n = 0;
+    ssize_t len = H5Fget_name(data, own, sizeof own);
+    const char *slash = len > 0 && len < (ssize_t)sizeof own ? strrchr(own, '/') : NULL;
+    if (len <= 0 || len >= (ssize_t)sizeof own || H5Pget_virtual_count(create, &n) < 0 ||
+        n > MAX_SOURCES)
+        return false;
+    char last[sizeof name] = ".";
+    bool was_there = true;
+    for (size_t i = 0; i < n; i++) {
+        ssize_t k = H5Pget_virtual_filename(create, i, name, sizeof name);
+        if (k <= 0 || k >= (ssize_t)sizeof name)
+            return false;
+        const char *base = strrchr(name, '/');
+        /* sonde's own shards lie in one folder below: X.acts/shard_00000.h5 */
+        if (name[0] == '/' || strstr(name, "..") ||
+            (base && memchr(name, '/', (size_t)(base - name))))
+            return false;
+        if (strcmp(name, last) != 0) {
+            snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - own + 1) : 0, own, name);
+            was_there = !strcmp(name, ".") || !access(path, R_OK);
+            memcpy(last, name, (size_t)k + 1);
+            out->sources++;
+        }
+        out->missing += !was_there;
+    }
+    return true;
+}
+
 int h5_describe(struct h5_info *out, int64_t data, struct arena *a, struct err *e)
 {
     H5_SCOPE;
@@ -473,8 +519,16 @@ int h5_describe(struct h5_info *out, int64_t data, struct arena *a, struct err *
     H5D_layout_t layout = H5Pget_layout(create);
     if (class == H5S_NULL)
         return out->why = "an empty dataspace", 0;
-    if (layout == H5D_VIRTUAL || (layout == H5D_CONTIGUOUS && H5Pget_external_count(create) > 0))
+    out->layout = layout == H5D_VIRTUAL   ? H5_VIRTUAL
+                  : layout == H5D_CHUNKED ? H5_CHUNKED
+                  : layout == H5D_COMPACT ? H5_COMPACT
+                                          : H5_CONTIGUOUS;
+    if (layout == H5D_CHUNKED)
+        read_chunk(out, create);
+    if (layout == H5D_CONTIGUOUS && H5Pget_external_count(create) > 0)
         return out->why = "values in other files", 0;
+    if (layout == H5D_VIRTUAL && !read_sources(out, data, create))
+        return out->why = "values in files of other folders", 0;
     if (!known_filters(create))
         return out->why = "a filter other than deflate, shuffle and Fletcher32", 0;
     if (dims_count(out->dim, rank) < 0 || dims_count(out->dim, rank) > INT64_MAX / 64)

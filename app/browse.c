@@ -1,0 +1,481 @@
+#include "app/browse.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app/layout.h"
+
+/* The documents that are open, and the list of what is in them. */
+
+#define MANY 400 /* nodes of a document whose groups stand open at first */
+
+struct browse *browse_of(struct workbench *wb)
+{
+    struct err e = {0};
+    if (wb->browse)
+        return wb->browse;
+    struct browse *b = calloc(1, sizeof *b);
+    if (!b || io_create(&b->io, wb->engine->wake_fd, &e)) {
+        free(b);
+        workbench_say(wb, true, "%s", *e.msg ? e.msg : "no memory for documents");
+        return NULL;
+    }
+    b->wait = 0.012;
+    b->mark_doc = b->wish_doc = -1;
+    b->search.direction = 1;
+    if (layout_parse(&wb->documents, "[36 documents | block]", &e))
+        workbench_say(wb, true, "%s", e.msg);
+    return wb->browse = b;
+}
+
+static void forget_doc(struct browse_doc *d)
+{
+    free(d->nodes);
+    free(d->child);
+    free(d->next);
+    free(d->is_turned);
+    *d = (struct browse_doc){.first = -1, .last = -1};
+}
+
+void browse_release(struct browse **ptr)
+{
+    struct browse *b = *ptr;
+    if (!b)
+        return;
+    *ptr = NULL;
+    for (int i = 0; i < OPENED; i++)
+        spec_release(&b->opened[i].spec);
+    io_release(&b->io);
+    for (int i = 0; i < b->n_docs; i++)
+        forget_doc(&b->docs[i]);
+    regex_release(&b->filter);
+    regex_release(&b->pattern);
+    free(b->rows);
+    free(b->window);
+    free(b);
+}
+
+/* --- Opening ----------------------------------------------------------------------------------- */
+
+static int add_doc(struct workbench *wb, struct browse *b, int id)
+{
+    if (id < 0) {
+        workbench_say(wb, true,
+            "no more than 64 documents a session; x closes one, a new session opens more");
+        return -1;
+    }
+    while (b->n_docs <= id)
+        b->docs[b->n_docs++] = (struct browse_doc){.first = -1, .last = -1};
+    return id;
+}
+
+void browse_show(struct workbench *wb, int focus)
+{
+    struct browse *b = browse_of(wb);
+    if (!b)
+        return;
+    if (!wb->in_documents) {
+        wb->in_documents = true;
+        wb->zoomed = SLOT_NONE;
+        wb->n_back = 0;
+        workbench_arranged(wb);
+    }
+    workbench_focus(wb, focus);
+    browse_list(b);
+}
+
+void browse_open(struct workbench *wb, const char *file, const char *path)
+{
+    struct browse *b = browse_of(wb);
+    struct doc_view v;
+    int id = -1;
+    if (!b)
+        return;
+    for (int i = 0; i < b->n_docs && id < 0; i++)
+        if (io_doc(&v, b->io, i) && !strcmp(v.path, file) && !v.e.code)
+            id = i;
+    if (id < 0)
+        id = add_doc(wb, b, io_open(b->io, file));
+    if (id < 0)
+        return;
+    browse_show(wb, PANE_DOCUMENTS);
+    b->wish_doc = id;
+    snprintf(b->wish, sizeof b->wish, "%s", path ? path : "");
+    for (int i = 0; i < b->n_rows; i++)
+        if (b->rows[i].doc == id && b->rows[i].node < 0)
+            b->at = i;
+}
+
+void browse_report(
+    struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live)
+{
+    struct browse *b = browse_of(wb);
+    int id = -1;
+    if (!b || !h)
+        return;
+    for (int i = 0; i < b->n_docs; i++)
+        if (job && b->docs[i].job == job)
+            id = i;
+    if (id >= 0)
+        io_refresh(b->io, id);
+    else
+        id = add_doc(wb, b, io_open_report(b->io, h, title));
+    if (id < 0)
+        return;
+    b->docs[id].job = job;
+    if (is_live)
+        return;
+    browse_show(wb, PANE_DOCUMENTS);
+    b->wish_doc = id;
+    b->wish[0] = '\0';
+    browse_list(b);
+    for (int i = 0; i < b->n_rows; i++)
+        if (b->rows[i].doc == id && b->rows[i].node < 0)
+            b->at = i;
+}
+
+/* --- What is known of them ---------------------------------------------------------------------- */
+
+static bool grow_doc(struct browse_doc *d, int n)
+{
+    int cap = n + n / 2 + 64;
+    const struct node **nodes = realloc(d->nodes, (size_t)cap * sizeof *nodes);
+    d->nodes = nodes ? nodes : d->nodes;
+    int *child = realloc(d->child, (size_t)cap * sizeof *child);
+    d->child = child ? child : d->child;
+    int *next = realloc(d->next, (size_t)cap * sizeof *next);
+    d->next = next ? next : d->next;
+    uint8_t *turned = realloc(d->is_turned, (size_t)cap);
+    d->is_turned = turned ? turned : d->is_turned;
+    if (!nodes || !child || !next || !turned)
+        return false;
+    d->cap = cap;
+    return true;
+}
+
+/* The nodes that came since; links between them follow. */
+static bool sync_doc(struct browse *b, int id, int n)
+{
+    struct browse_doc *d = &b->docs[id];
+    int had = d->n;
+    if (n <= d->n || (n > d->cap && !grow_doc(d, n)))
+        return false;
+    d->n += io_nodes(d->nodes + d->n, b->io, id, d->n, n - d->n);
+    memset(d->is_turned + had, 0, (size_t)(d->n - had));
+    for (int i = had; i < d->n; i++)
+        d->child[i] = d->next[i] = -1;
+    /* Siblings in their order: from the last to the first, each before the one that follows. */
+    d->first = -1;
+    for (int i = 0; i < d->n; i++)
+        d->child[i] = -1;
+    for (int i = d->n - 1; i >= 0; i--) {
+        int up = d->nodes[i]->parent;
+        int *head = up < 0 ? &d->first : &d->child[up];
+        d->next[i] = *head;
+        *head = i;
+    }
+    return d->n > had;
+}
+
+const struct node *browse_node(struct browse *b, const struct browse_row *r)
+{
+    return r->node < 0 ? NULL : b->docs[r->doc].nodes[r->node];
+}
+
+bool browse_is_open(const struct browse *b, const struct browse_row *r)
+{
+    const struct browse_doc *d = &b->docs[r->doc];
+    if (b->filter)
+        return true;
+    if (r->node < 0)
+        return !d->is_turned_itself;
+    return (d->n <= MANY) != (d->is_turned[r->node] != 0);
+}
+
+void browse_turn(struct browse *b, const struct browse_row *r)
+{
+    struct browse_doc *d = &b->docs[r->doc];
+    if (r->node < 0)
+        d->is_turned_itself = !d->is_turned_itself;
+    else
+        d->is_turned[r->node] ^= 1;
+}
+
+static bool add_row(struct browse *b, int doc, int node)
+{
+    if (b->n_rows == b->cap_rows) {
+        int cap = b->cap_rows ? b->cap_rows * 2 : 256;
+        struct browse_row *more = realloc(b->rows, (size_t)cap * sizeof *more);
+        if (!more)
+            return false;
+        b->rows = more;
+        b->cap_rows = cap;
+    }
+    b->rows[b->n_rows++] = (struct browse_row){doc, node};
+    return true;
+}
+
+static bool fits_filter(struct browse *b, struct matcher *m, const struct node *n)
+{
+    size_t begin, end;
+    struct err e;
+    bool inverted = b->filter_text[0] == '!';
+    int found = regex_find(&begin, &end, m, n->path, strlen(n->path), 0, 0, &e);
+    return found >= 0 && (found == 1) != inverted;
+}
+
+/* A document's rows, depth first; with a filter only the datasets that match, flat. */
+static void list_doc(struct browse *b, int id, struct matcher *m)
+{
+    struct browse_doc *d = &b->docs[id];
+    int i = d->first;
+    if (m) {
+        for (i = 0; i < d->n; i++)
+            if (d->nodes[i]->kind != NODE_GROUP && fits_filter(b, m, d->nodes[i]) &&
+                !add_row(b, id, i))
+                return;
+        return;
+    }
+    while (i >= 0) {
+        struct browse_row r = {id, i};
+        if (!add_row(b, id, i))
+            return;
+        if (d->nodes[i]->kind == NODE_GROUP && d->child[i] >= 0 && browse_is_open(b, &r)) {
+            i = d->child[i];
+            continue;
+        }
+        while (i >= 0 && d->next[i] < 0)
+            i = d->nodes[i]->parent;
+        if (i >= 0)
+            i = d->next[i];
+    }
+}
+
+void browse_list(struct browse *b)
+{
+    struct browse_row was =
+        b->n_rows && b->at < b->n_rows ? b->rows[b->at] : (struct browse_row){0, -1};
+    struct matcher *m = NULL;
+    struct doc_view v;
+    struct err e;
+    if (b->filter && matcher_create(&m, b->filter, &e))
+        m = NULL;
+    b->n_rows = 0;
+    for (int i = 0; i < b->n_docs; i++) {
+        struct browse_row head = {i, -1};
+        if (!io_doc(&v, b->io, i))
+            continue;
+        sync_doc(b, i, v.n_nodes);
+        if (!add_row(b, i, -1))
+            break;
+        if (browse_is_open(b, &head))
+            list_doc(b, i, m);
+    }
+    matcher_release(&m);
+    /* The cursor stays on what it was on. */
+    if (b->at >= b->n_rows || b->rows[b->at].doc != was.doc || b->rows[b->at].node != was.node)
+        for (int i = 0; i < b->n_rows; i++)
+            if (b->rows[i].doc == was.doc && b->rows[i].node == was.node)
+                b->at = i;
+    if (b->at >= b->n_rows)
+        b->at = b->n_rows > 0 ? b->n_rows - 1 : 0;
+}
+
+/* The dataset that was asked for when its document was opened. */
+static void grant_wish(struct workbench *wb, struct browse *b)
+{
+    struct doc_view v;
+    if (b->wish_doc < 0)
+        return;
+    if (!io_doc(&v, b->io, b->wish_doc) || v.e.code) {
+        b->wish_doc = -1;
+        return;
+    }
+    const struct browse_doc *d = &b->docs[b->wish_doc];
+    const char *path = b->wish;
+    while (*path == '/')
+        path++;
+    for (int i = 0; i < d->n; i++) {
+        const struct node *n = d->nodes[i];
+        const char *own =
+            !strncmp(n->path, "runs/", 5) && strncmp(path, "runs/", 5) ? n->path + 5 : n->path;
+        if (n->kind == NODE_GROUP || n->kind == NODE_STRANGE || (*path && strcmp(own, path) != 0))
+            continue;
+        for (int k = 0; k < b->n_rows; k++)
+            if (b->rows[k].doc == b->wish_doc && b->rows[k].node == i)
+                b->at = k;
+        int doc = b->wish_doc;
+        b->wish_doc = -1;
+        if (*path)
+            browse_enter(wb, doc, i);
+        return;
+    }
+    if (!v.is_opening && !v.is_walking) {
+        if (*path)
+            workbench_say(wb, true, "%s has no dataset %s; / searches", v.title, path);
+        b->wish_doc = -1;
+    }
+}
+
+bool browse_poll(struct workbench *wb)
+{
+    struct browse *b = wb->browse;
+    struct io_progress p;
+    if (!b)
+        return false;
+    browse_list(b);
+    grant_wish(wb, b);
+    io_progress(&p, b->io);
+    if (!p.id || p.is_running || p.id == b->seen_job)
+        return true;
+    b->seen_job = p.id;
+    if (p.e.code) {
+        workbench_say(wb, true, "%s", p.e.msg);
+    } else if (p.is_cancelled) {
+        workbench_say(wb, false, "cancelled");
+    } else if (p.what == IO_SEARCH && !p.found) {
+        workbench_say(wb, false, "no match");
+    } else if (p.what == IO_SEARCH && b->now) {
+        struct view_state *st = &wb->panes[PANE_BLOCK].st;
+        bool flat = b->now->spec->row < 0 || b->now->spec->col < 0;
+        st->at[0] = p.row;
+        if (!flat || spec_is_table(b->now->spec))
+            st->at[1] = p.col;
+    } else if ((p.what == IO_SORT_ROWS || p.what == IO_SORT_COLS) && b->now && p.order) {
+        struct spec *s = spec_copy(b->now->spec);
+        if (!s)
+            return true;
+        struct order **slot = p.what == IO_SORT_ROWS ? &s->row_order : &s->col_order;
+        order_release(slot);
+        *slot = order_share(p.order);
+        browse_plane(wb, s);
+        wb->panes[PANE_BLOCK].st.at[p.what == IO_SORT_ROWS ? 0 : 1] = 0;
+    }
+    return true;
+}
+
+/* --- Keys and words ------------------------------------------------------------------------------ */
+
+static struct browse_row *row_at(struct browse *b)
+{
+    return b->at < b->n_rows ? &b->rows[b->at] : NULL;
+}
+
+void act_documents(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    if (!browse_of(wb))
+        return;
+    if (wb->in_documents)
+        workbench_choose(wb, wb->layout);
+    else
+        browse_show(wb, wb->browse->now ? PANE_BLOCK : PANE_DOCUMENTS);
+}
+
+void act_open_file(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    workbench_line(wb, INPUT_COMMAND, "open ");
+}
+
+void act_open_node(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    struct browse *b = browse_of(wb);
+    struct browse_row *r = b ? row_at(b) : NULL;
+    if (!r)
+        return;
+    const struct node *n = browse_node(b, r);
+    if (!n || n->kind == NODE_GROUP) {
+        browse_turn(b, r);
+        browse_list(b);
+    } else if (n->kind == NODE_STRANGE) {
+        workbench_say(wb, true, "%s cannot be shown: %s", n->path, n->why);
+    } else {
+        browse_enter(wb, r->doc, r->node);
+    }
+}
+
+void act_close_document(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    struct browse *b = browse_of(wb);
+    struct browse_row *r = b ? row_at(b) : NULL;
+    struct doc_view v;
+    if (!r || !io_doc(&v, b->io, r->doc))
+        return;
+    int doc = r->doc;
+    /* Differences go with either of their documents. */
+    io_close(b->io, doc);
+    for (int i = 0; i < OPENED; i++)
+        if (b->opened[i].spec &&
+            !io_doc(&(struct doc_view){.n_nodes = 0}, b->io, b->opened[i].doc)) {
+            if (b->now == &b->opened[i])
+                b->now = NULL;
+            spec_release(&b->opened[i].spec);
+            b->opened[i] = (struct opened){0};
+        }
+    if (b->mark_doc == doc)
+        b->mark_doc = -1;
+    for (int i = 0; i < b->n_docs; i++)
+        if (b->docs[i].n && !io_doc(&(struct doc_view){.n_nodes = 0}, b->io, i))
+            forget_doc(&b->docs[i]);
+    browse_list(b);
+    workbench_say(wb, false, "%s is closed", v.title);
+}
+
+void act_subtract(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    struct browse *b = browse_of(wb);
+    struct browse_row *r = b ? row_at(b) : NULL;
+    struct doc_view v, from;
+    if (!r || !io_doc(&v, b->io, r->doc))
+        return;
+    const struct node *n = browse_node(b, r);
+    bool is_block = n && n->kind == NODE_NUMBERS;
+    if (b->mark_doc < 0 || !io_doc(&from, b->io, b->mark_doc)) {
+        b->mark_doc = r->doc;
+        b->mark_node = is_block ? r->node : -1;
+        workbench_say(wb, false, "%s minus what? m on another %s", is_block ? n->path : v.title,
+            is_block ? "dataset of its shape" : "document");
+        return;
+    }
+    if ((b->mark_node >= 0) != is_block) {
+        workbench_say(wb, true, "a document takes a document, a dataset takes one of its shape");
+        b->mark_doc = -1;
+        return;
+    }
+    char title[256];
+    snprintf(title, sizeof title, "%.120s minus %.120s", from.title, v.title);
+    int id = add_doc(wb, b,
+        io_open_minus(b->io, b->mark_doc, b->mark_node, r->doc, is_block ? r->node : -1, title));
+    b->mark_doc = -1;
+    b->wish_doc = id;
+    b->wish[0] = '\0';
+    browse_list(b);
+}
+
+void colon_open(struct workbench *wb, const char *arg)
+{
+    char file[1024];
+    /* FILE PATH: the file's name ends at a blank behind .h5 or .hdf5, so that names may have some. */
+    const char *cut = NULL, *p;
+    for (p = arg; *p && !cut; p++)
+        if (*p == ' ' && ((p - arg > 3 && !strncmp(p - 3, ".h5", 3)) ||
+                             (p - arg > 5 && !strncmp(p - 5, ".hdf5", 5))))
+            cut = p;
+    snprintf(file, sizeof file, "%.*s", (int)(cut ? cut - arg : (long)strlen(arg)), arg);
+    size_t n = strlen(file);
+    while (n && file[n - 1] == ' ')
+        file[--n] = '\0';
+    const char *path = cut ? cut + strspn(cut, " ") : "";
+    browse_open(wb, file, path);
+}
+
+void colon_documents(struct workbench *wb, const char *arg)
+{
+    (void)arg;
+    browse_show(wb, PANE_DOCUMENTS);
+}

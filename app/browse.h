@@ -1,0 +1,97 @@
+#ifndef SONDE_APP_BROWSE_H
+#define SONDE_APP_BROWSE_H
+
+#include "app/browse_io.h"
+#include "app/workbench.h"
+
+/* Documents in the workbench: a pane lists what is in them, another draws any plane of any dataset. */
+
+#define OPENED 16 /* datasets whose plane and cursor are remembered */
+
+struct opened {
+    int doc, node;
+    struct spec *spec;
+    struct view_state st;
+    const struct view *view;
+    enum look look;
+    uint64_t used;
+};
+
+struct browse_row {
+    int doc, node; /* node -1: the document itself */
+};
+
+struct browse_doc {
+    const struct node **nodes; /* as far as they are known here */
+    int n, cap;
+    int *child, *next;  /* of each node the first below it and the next beside it; -1: none */
+    int first, last;    /* of the document itself; last: of the roots */
+    uint8_t *is_turned; /* folded where it would stand open, or the other way around */
+    bool is_turned_itself;
+    uint64_t job; /* the report of this job; 0: not of one */
+};
+
+struct browse {
+    struct io *io;
+    double wait; /* seconds that a drawing may wait for values */
+    struct browse_doc docs[64];
+    int n_docs;
+    struct browse_row *rows; /* what the list shows */
+    int n_rows, cap_rows, at, scroll, shown;
+    int wish_doc;    /* PATH of this document is to be opened when it is found; -1: none */
+    char wish[1024]; /* "": its first dataset */
+    struct regex *filter;
+    char filter_text[128];
+    int mark_doc, mark_node; /* what the next one is subtracted from; doc -1: nothing */
+    struct opened opened[OPENED];
+    struct opened *now; /* the dataset on screen; NULL: none */
+    uint64_t clock;
+    int axis;     /* the one that keys act on */
+    bool is_desc; /* of the last sort */
+    bool reads_all;
+    /* A job's answer that was seen already. */
+    uint64_t seen_job;
+    bool has_stats;
+    struct regex *pattern;
+    struct io_search search;
+    /* What the drawing fetched: the window on screen. */
+    struct io_window seen;
+    bool has_seen, is_sampled, is_missing, is_paper;
+    struct view_state kept; /* of the pane while is_paper */
+    double *window;         /* its values, for statistics and export; [seen.nr, seen.nc] */
+    int64_t window_cap;
+    struct field fields[TREE_COLUMNS];
+    struct plane_column {
+        struct browse *b;
+        int column; /* -1: a plane */
+    } columns[TREE_COLUMNS];
+    struct plane_axis {
+        struct browse *b;
+        bool is_row;
+    } axes[2];
+};
+
+/* The documents of the workbench, made at first use; NULL: said why. */
+struct browse *browse_of(struct workbench *wb);
+void browse_release(struct browse **b);
+/* Opens a file, or shows the one that is open; path within it "" or NULL: none. */
+void browse_open(struct workbench *wb, const char *file, const char *path);
+/* The report of a job, while it fills and after. */
+void browse_report(
+    struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live);
+bool browse_poll(struct workbench *wb); /* takes what was read; whether anything changed */
+
+/* Between the files of the browser. */
+void browse_show(struct workbench *wb, int focus); /* PANE_DOCUMENTS or PANE_BLOCK */
+void browse_list(struct browse *b);                /* makes the rows anew */
+const struct node *browse_node(struct browse *b, const struct browse_row *r); /* NULL: a document */
+bool browse_is_open(const struct browse *b, const struct browse_row *r);      /* not folded */
+void browse_turn(struct browse *b, const struct browse_row *r);
+void browse_enter(struct workbench *wb, int doc, int node); /* into the block pane */
+/* A new plane in place of the present one; takes s. */
+void browse_plane(struct workbench *wb, struct spec *s);
+bool browse_field(struct browse *b, struct pane *p); /* its fields; false: nothing to draw */
+void browse_find(struct workbench *wb, const char *pattern, int direction);
+int browse_zoom(const struct browse *b, const struct pane *p, bool is_row); /* indices a cell */
+
+#endif
