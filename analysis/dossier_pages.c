@@ -136,10 +136,10 @@ static int head_values(struct dossier *d, int64_t source, struct err *e)
         dossier_fact(d, "rank of the source token itself",
             (double)ops_rank(d->row2, p->cfg.vocab, own), "rank", elhage, e))
         return e->code;
-    struct dossier_list up = {"ov_promoted", "tokens the head promotes when it reads the source",
-        "logits", elhage, false, true};
-    struct dossier_list down = {"ov_suppressed",
-        "tokens the head suppresses when it reads the source", "logits", elhage, true, true};
+    struct dossier_list up = {
+        "ov_promoted", "promoted when it reads the source", "logits", elhage, false, true};
+    struct dossier_list down = {
+        "ov_suppressed", "suppressed when it reads the source", "logits", elhage, true, true};
     return dossier_top(d, &up, d->row2, e) || dossier_top(d, &down, d->row2, e) ? e->code : 0;
 }
 
@@ -511,7 +511,7 @@ static int token_trajectory(struct dossier *d, struct err *e)
                     .unit = units[i],
                     .long_name = long_names[i],
                     .source = lens_source,
-                    .look = i == 3 ? LOOK_BARS : LOOK_LINES},
+                    .look = i ? LOOK_BARS : LOOK_LINES},
                 e) ||
             block_set(b, v + i * (L + 1), e))
             return e->code;

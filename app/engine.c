@@ -22,7 +22,7 @@
 struct task {
     bool is_set;
     struct question q; /* strings are the task's own */
-    char *text, *target, *versus, **edits;
+    char *text, *target, *versus, *of, **edits;
 };
 
 struct worker {
@@ -72,6 +72,7 @@ static void task_clear(struct task *t)
     free(t->text);
     free(t->target);
     free(t->versus);
+    free(t->of);
     for (int i = 0; i < t->q.n_edits && t->edits; i++)
         free(t->edits[i]);
     free(t->edits);
@@ -358,6 +359,39 @@ static int answer_dla(struct answer *a, struct worker *w, const struct question 
     return rc ? rc : name_targets(a, e);
 }
 
+/* A parameter as text. */
+static int set_text(struct args *args, const char *name, const char *value, struct err *e)
+{
+    int row = args_find(args, name);
+    return row < 0 ? err_set(e, ERR_USAGE, "the analysis has no parameter %s", name)
+                   : args_set(args, row, value, e);
+}
+
+static int answer_dossier(
+    struct answer *a, struct worker *w, const struct question *q, struct err *e)
+{
+    struct input in;
+    struct edits edits;
+    const struct analysis *list[1];
+    struct args args[1];
+    int rc = encode(a, &in, q, e);
+    if (!rc)
+        rc = parse_edits(&edits, a, q, e);
+    if (!rc)
+        rc = find(&list[0], &args[0], a, "dossier", e);
+    if (!rc)
+        rc = set_text(&args[0], "of", q->of, e);
+    if (!rc)
+        rc = set_arg(&args[0], a, "pos", false, q->pos, e);
+    if (!rc && a->target >= 0)
+        rc = set_arg(&args[0], a, "target", true, a->target, e);
+    if (!rc && a->versus >= 0)
+        rc = set_arg(&args[0], a, "versus", true, a->versus, e);
+    if (!rc)
+        rc = set_text(&args[0], "effect", q->ask == ASK_EFFECT ? "true" : "false", e);
+    return rc ? rc : run(a, w, list, args, 1, &in, &edits, q->bos, e);
+}
+
 static int answer_model(struct answer *a, struct worker *w, const struct question *q, struct err *e)
 {
     struct model *m;
@@ -385,6 +419,8 @@ static int (*const answers[ASK_COUNT])(
     [ASK_PROMPT] = answer_prompt,
     [ASK_DLA] = answer_dla,
     [ASK_NEURONS] = answer_dla,
+    [ASK_DOSSIER] = answer_dossier,
+    [ASK_EFFECT] = answer_dossier,
 };
 
 static void state_facts(struct facts *f, const struct model *m)
@@ -641,12 +677,15 @@ static bool task_init(struct task *t, const struct question *q)
     t->edits = calloc(q->n_edits > 0 ? (size_t)q->n_edits : 1, sizeof *t->edits);
     t->target = q->target_name ? strdup(q->target_name) : NULL;
     t->versus = q->versus_name ? strdup(q->versus_name) : NULL;
-    bool ok = t->text && t->edits && !t->target == !q->target_name && !t->versus == !q->versus_name;
+    t->of = strdup(q->of ? q->of : "");
+    bool ok = t->text && t->edits && t->of && !t->target == !q->target_name &&
+              !t->versus == !q->versus_name;
     for (int i = 0; ok && i < q->n_edits; i++)
         ok = (t->edits[i] = strdup(q->edits[i])) != NULL;
     t->q.text = t->text;
     t->q.target_name = t->target;
     t->q.versus_name = t->versus;
+    t->q.of = t->of;
     t->q.edits = (const char *const *)t->edits;
     if (!ok)
         task_clear(t);

@@ -17,6 +17,8 @@ enum ask {
     ASK_PROMPT,  /* tokens, lens, attention */
     ASK_DLA,     /* at one position, of one token */
     ASK_NEURONS, /* the same, one layer's MLP neuron by neuron */
+    ASK_DOSSIER, /* of one thing, its report */
+    ASK_EFFECT,  /* the same with what zero-ablation does: more passes */
     ASK_COMMAND, /* a line of the command language: a job; the answer is its text or its report */
     ASK_COUNT
 };
@@ -32,6 +34,7 @@ struct question {
     int64_t target, versus;                /* token ids; -1: the model's best, none */
     const char *target_name, *versus_name; /* the same as typed; they win; NULL: not typed */
     int layer;                             /* neurons */
+    const char *of;                        /* dossier: L4H2, L3N512, L2, @13 */
     uint64_t serial;                       /* comes back with the answer */
 };
 

@@ -56,6 +56,7 @@ void workbench_release(struct workbench *wb)
     answer_release(&wb->dla);
     answer_release(&wb->neurons);
     answer_release(&wb->text);
+    answer_release(&wb->dossier);
     answer_release(&wb->base);
     line_release(&wb->prompt);
     line_release(&wb->line);
@@ -87,6 +88,8 @@ const struct answer *workbench_answer(const struct workbench *wb, enum ask ask)
         return wb->dla;
     case ASK_NEURONS:
         return wb->neurons;
+    case ASK_DOSSIER:
+        return wb->dossier;
     case ASK_COMMAND:
         return wb->text;
     default:
@@ -157,6 +160,34 @@ void workbench_ask(struct workbench *wb, enum ask ask)
     }
     wb->asked[ask] = q.serial;
     wb->engine->ask(wb->engine, &q);
+}
+
+/* At the position and of the target that the attribution on screen has. */
+static void ask_dossier(struct workbench *wb, enum ask ask)
+{
+    struct question q = question(wb, ask);
+    const struct answer *d = wb->dla && wb->dla->pos == wb->sel.pos ? wb->dla : NULL;
+    if (wb->is_replaying || !wb->lens || wb->sel.pos < 0 || wb->sel.pos >= wb->lens->n)
+        return;
+    q.of = wb->dossier_of;
+    q.target_name = NULL;
+    q.target = d ? d->target : -1;
+    q.versus = d ? d->versus : -1;
+    wb->asked[ask] = q.serial;
+    wb->engine->ask(wb->engine, &q);
+}
+
+void workbench_ask_dossier(struct workbench *wb)
+{
+    bool is_shown = wb->zoomed == PANE_DOSSIER ||
+                    (wb->zoomed == SLOT_NONE && workbench_shows(wb, PANE_DOSSIER));
+    if (!is_shown || !*wb->dossier_of)
+        return;
+    /* A token stands where the cursor is. */
+    if (wb->dossier_of[0] == '@')
+        snprintf(wb->dossier_of, sizeof wb->dossier_of, "@%lld", (long long)wb->sel.pos);
+    wb->asked[ASK_EFFECT] = 0;
+    ask_dossier(wb, ASK_DOSSIER);
 }
 
 void workbench_ask_dla(struct workbench *wb)
@@ -323,6 +354,7 @@ static void take(struct workbench *wb, struct answer *a)
         answer_release(&wb->lens);
         answer_release(&wb->dla);
         answer_release(&wb->neurons);
+        answer_release(&wb->dossier);
         wb->keeps_base = false;
         if (is_first && !wb->has_selection)
             layouts_load(wb);
@@ -347,8 +379,17 @@ static void take(struct workbench *wb, struct answer *a)
         break;
     case ASK_DLA:
         keep(&wb->dla, a);
+        workbench_ask_dossier(wb);
         if (is_first && !wb->has_selection)
             choose_head(wb);
+        break;
+    case ASK_DOSSIER:
+        keep(&wb->dossier, a);
+        if (wb->dossier_of[0] != '@')
+            ask_dossier(wb, ASK_EFFECT);
+        break;
+    case ASK_EFFECT:
+        keep(&wb->dossier, a);
         break;
     case ASK_NEURONS:
         keep(&wb->neurons, a);

@@ -41,6 +41,8 @@ struct workbench {
     struct engine *engine;
     struct facts facts;
     struct answer *lens, *dla, *neurons, *text;
+    struct answer *dossier;
+    char dossier_of[64]; /* what it is about: L4H2, L3N512, L2, @13; "": nothing yet */
     struct answer *base; /* the prompt without edits, while there are some */
     int64_t pin_target, pin_dla, pin_versus,
         pin_pos; /* under edits the question stays what it was */
@@ -114,6 +116,7 @@ int workbench_run(struct session *s, const struct command *c, struct err *e);
 /* Between the files of the workbench. */
 void workbench_ask(struct workbench *wb, enum ask ask);
 void workbench_ask_dla(struct workbench *wb);
+void workbench_ask_dossier(struct workbench *wb); /* of dossier_of, if its pane is shown */
 void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 struct layout *workbench_layout(struct workbench *wb); /* the one in force */
