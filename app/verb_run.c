@@ -134,8 +134,6 @@ static int run_watched(struct session *s, const struct command *c, struct subjec
     }
     s->watch->report(s->watch->arg, held);
     rc = run_job(r, s, c, sub, arena, e);
-    if (!rc)
-        rc = show_report(s->out, r, c, sub->model, e);
     held_report_release(&held);
     return rc;
 }

@@ -333,6 +333,22 @@ static void pane_top(struct workbench *wb, struct pane *p)
         p->view->move(&d, &p->st, MOVE_TOP, 1);
 }
 
+/* A job began to fill its report, or ended. True: there is no text of it to show now. */
+static bool take_job(struct workbench *wb, struct answer *a)
+{
+    struct job_view j = {.name = "a job"};
+    /* What was asked for a while ago must not take the screen away. */
+    bool is_last = a->serial == wb->asked[ASK_COMMAND];
+    if (wb->engine->jobs)
+        jobs_find(wb->engine->jobs, &j, a->job);
+    if (a->held)
+        browse_report(wb, a->held, j.name, a->job, a->is_live || !is_last);
+    if (!a->is_live && (!is_last || a->held))
+        workbench_say(wb, false, "%s: done in %.3g s%s", j.name, a->seconds,
+            is_last ? "; Esc goes back" : "; J lists the jobs");
+    return a->is_live || !is_last || a->held;
+}
+
 static void take(struct workbench *wb, struct answer *a)
 {
     bool is_old = a->ask != ASK_COMMAND && a->serial != wb->asked[a->ask];
@@ -396,10 +412,7 @@ static void take(struct workbench *wb, struct answer *a)
         pane_top(wb, &wb->panes[PANE_NEURONS]);
         break;
     default:
-        /* What was asked for a while ago must not take the screen away. */
-        if (a->is_live || a->serial != wb->asked[ASK_COMMAND]) {
-            if (!a->is_live)
-                workbench_say(wb, false, "a job is done; J lists them");
+        if (take_job(wb, a)) {
             answer_release(&a);
             break;
         }
@@ -413,7 +426,16 @@ static void take(struct workbench *wb, struct answer *a)
 
 bool workbench_show_job(struct workbench *wb, uint64_t id)
 {
-    char *text = wb->engine->jobs ? jobs_text(wb->engine->jobs, id) : NULL;
+    struct job_view j;
+    if (!wb->engine->jobs || !jobs_find(wb->engine->jobs, &j, id))
+        return false;
+    struct held_report *held = jobs_report(wb->engine->jobs, id);
+    if (held) {
+        browse_report(wb, held, j.name, id, false);
+        held_report_release(&held);
+        return true;
+    }
+    char *text = jobs_text(wb->engine->jobs, id);
     struct answer *a = text ? calloc(1, sizeof *a) : NULL;
     struct err e;
     if (a) {
