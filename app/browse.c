@@ -61,8 +61,8 @@ void browse_release(struct browse **ptr)
 static int add_doc(struct workbench *wb, struct browse *b, int id)
 {
     if (id < 0) {
-        workbench_say(wb, true,
-            "no more than 64 documents a session; x closes one, a new session opens more");
+        workbench_say(
+            wb, true, "%d documents were opened in this session; a new one opens more", IO_DOCS);
         return -1;
     }
     while (b->n_docs <= id)
@@ -107,32 +107,41 @@ void browse_open(struct workbench *wb, const char *file, const char *path)
             b->at = i;
 }
 
+/* The document of a job's report, made if need be; -1: none. */
+static int report_doc(struct workbench *wb, struct held_report *h, const char *title, uint64_t job)
+{
+    struct browse *b = browse_of(wb);
+    if (!b || !h)
+        return -1;
+    for (int i = 0; i < b->n_docs; i++)
+        if (b->docs[i].job == job && job && io_doc(&(struct doc_view){.n_nodes = 0}, b->io, i)) {
+            io_refresh(b->io, i);
+            return i;
+        }
+    int id = add_doc(wb, b, io_open_report(b->io, h, title));
+    if (id >= 0)
+        b->docs[id].job = job;
+    return id;
+}
+
+/* Shows the list with the document's first dataset beside it. */
+static void show_report(struct workbench *wb, int id)
+{
+    struct browse *b = wb->browse;
+    browse_show(wb, PANE_DOCUMENTS);
+    b->wish_doc = id;
+    snprintf(b->wish, sizeof b->wish, "*");
+}
+
 void browse_report(
     struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live)
 {
-    struct browse *b = browse_of(wb);
-    int id = -1;
-    if (!b || !h)
-        return;
-    for (int i = 0; i < b->n_docs; i++)
-        if (job && b->docs[i].job == job)
-            id = i;
-    if (id >= 0)
-        io_refresh(b->io, id);
-    else
-        id = add_doc(wb, b, io_open_report(b->io, h, title));
+    int id = report_doc(wb, h, title, job);
     if (id < 0)
         return;
-    b->docs[id].job = job;
-    if (is_live)
-        return;
-    browse_show(wb, PANE_DOCUMENTS);
-    b->wish_doc = id;
-    b->wish[0] = '\0';
-    browse_list(b);
-    for (int i = 0; i < b->n_rows; i++)
-        if (b->rows[i].doc == id && b->rows[i].node < 0)
-            b->at = i;
+    wb->browse->docs[id].is_live = is_live;
+    if (!is_live)
+        show_report(wb, id);
 }
 
 /* --- What is known of them ---------------------------------------------------------------------- */
@@ -282,40 +291,54 @@ void browse_list(struct browse *b)
         b->at = b->n_rows > 0 ? b->n_rows - 1 : 0;
 }
 
+/* The node of a path, with or without the leading runs/; path "": the first dataset that is listed. */
+static int find_node(const struct browse *b, int doc, const char *path)
+{
+    const struct browse_doc *d = &b->docs[doc];
+    bool wants_runs = !strncmp(path, "runs/", 5);
+    for (int k = 0; !*path && k < b->n_rows; k++) {
+        int i = b->rows[k].doc == doc ? b->rows[k].node : -1;
+        if (i >= 0 && d->nodes[i]->kind == NODE_NUMBERS && d->nodes[i]->rank > 0)
+            return i;
+    }
+    for (int i = 0; *path && i < d->n; i++) {
+        const char *own = d->nodes[i]->path;
+        if (!strcmp(own + (!wants_runs && !strncmp(own, "runs/", 5) ? 5 : 0), path))
+            return i;
+    }
+    return -1;
+}
+
 /* The dataset that was asked for when its document was opened. */
 static void grant_wish(struct workbench *wb, struct browse *b)
 {
     struct doc_view v;
-    if (b->wish_doc < 0)
+    int doc = b->wish_doc;
+    if (doc < 0)
         return;
-    if (!io_doc(&v, b->io, b->wish_doc) || v.e.code) {
+    if (!io_doc(&v, b->io, doc) || v.e.code) {
         b->wish_doc = -1;
         return;
     }
-    const struct browse_doc *d = &b->docs[b->wish_doc];
-    const char *path = b->wish;
-    while (*path == '/')
-        path++;
-    for (int i = 0; i < d->n; i++) {
-        const struct node *n = d->nodes[i];
-        const char *own =
-            !strncmp(n->path, "runs/", 5) && strncmp(path, "runs/", 5) ? n->path + 5 : n->path;
-        if (n->kind == NODE_GROUP || n->kind == NODE_STRANGE || (*path && strcmp(own, path) != 0))
-            continue;
-        for (int k = 0; k < b->n_rows; k++)
-            if (b->rows[k].doc == b->wish_doc && b->rows[k].node == i)
-                b->at = k;
-        int doc = b->wish_doc;
-        b->wish_doc = -1;
-        if (*path)
-            browse_enter(wb, doc, i);
+    bool is_any = !*b->wish || !strcmp(b->wish, "*");
+    const char *path = is_any ? "" : b->wish + strspn(b->wish, "/");
+    int node = find_node(b, doc, path);
+    if (node < 0 && (v.is_opening || v.is_walking))
         return;
-    }
-    if (!v.is_opening && !v.is_walking) {
-        if (*path)
+    b->wish_doc = -1;
+    if (node < 0) {
+        if (!is_any)
             workbench_say(wb, true, "%s has no dataset %s; / searches", v.title, path);
-        b->wish_doc = -1;
+        return;
     }
+    for (int k = 0; k < b->n_rows; k++)
+        if (b->rows[k].doc == doc && b->rows[k].node == node)
+            b->at = k;
+    const struct node *n = b->docs[doc].nodes[node];
+    if (n->kind == NODE_STRANGE)
+        workbench_say(wb, true, "%s cannot be shown: %s", n->path, n->why);
+    else if (n->kind != NODE_GROUP && *b->wish)
+        browse_enter(wb, doc, node);
 }
 
 bool browse_poll(struct workbench *wb)
@@ -324,6 +347,9 @@ bool browse_poll(struct workbench *wb)
     struct io_progress p;
     if (!b)
         return false;
+    for (int i = 0; i < b->n_docs; i++)
+        if (b->docs[i].is_live)
+            io_refresh(b->io, i);
     browse_list(b);
     grant_wish(wb, b);
     io_progress(&p, b->io);

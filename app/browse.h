@@ -29,12 +29,13 @@ struct browse_doc {
     uint8_t *is_turned; /* folded where it would stand open, or the other way around */
     bool is_turned_itself;
     uint64_t job; /* the report of this job; 0: not of one */
+    bool is_live; /* which still fills */
 };
 
 struct browse {
     struct io *io;
     double wait; /* seconds that a drawing may wait for values */
-    struct browse_doc docs[64];
+    struct browse_doc docs[IO_DOCS];
     int n_docs;
     struct browse_row *rows; /* what the list shows */
     int n_rows, cap_rows, at, scroll, shown;
@@ -76,7 +77,7 @@ struct browse *browse_of(struct workbench *wb);
 void browse_release(struct browse **b);
 /* Opens a file, or shows the one that is open; path within it "" or NULL: none. */
 void browse_open(struct workbench *wb, const char *file, const char *path);
-/* The report of a job, while it fills and after. */
+/* The report of a job, in the list while it fills (is_live) and shown when it is whole. */
 void browse_report(
     struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live);
 bool browse_poll(struct workbench *wb); /* takes what was read; whether anything changed */

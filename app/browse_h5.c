@@ -6,6 +6,7 @@
 
 #include "analysis/report/values.h"
 #include "app/browse_source.h"
+#include "model/cache.h"
 #include "model/core/h5.h"
 
 /* HDF5 files as documents: groups are listed as they are come to, values are read box by box. */
@@ -547,5 +548,12 @@ int tree_open(struct tree **out, const char *path, struct err *e)
     /* A directory or a file that is not there needs no child to say so. */
     if (!stat(path, &st) && S_ISREG(st.st_mode))
         rc = report_probe(path, look_at, e);
-    return rc ? rc : open_unprobed(out, path, e);
+    if (!rc)
+        rc = open_unprobed(out, path, e);
+    /* A cache that cannot be read as one still is a file to look into. */
+    if (!rc && cache_is(path)) {
+        struct err why = {0};
+        (void)tree_of_cache(out, path, &why);
+    }
+    return rc;
 }

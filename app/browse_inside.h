@@ -7,8 +7,6 @@
 
 /* The reading thread's own; only browse_io.c and browse_job.c include this. */
 
-#define DOCS 64
-
 struct doc {
     bool is_used, is_opening, is_walking, is_closing, wants_more;
     char title[256], path[1024];
@@ -54,7 +52,7 @@ struct io {
     int wake_fd;
     uint64_t frame;
     double until; /* how long this frame may be held up */
-    struct doc docs[DOCS];
+    struct doc docs[IO_DOCS];
     int n_docs;
     struct store store;
     struct want {

@@ -552,7 +552,7 @@ bool io_settle(struct io *io, double seconds)
 /* A free number, its document set up; -1: too many. The lock is held. */
 static int new_doc(struct io *io, const char *title)
 {
-    if (io->n_docs == DOCS)
+    if (io->n_docs == IO_DOCS)
         return -1;
     struct doc *d = &io->docs[io->n_docs];
     *d =

@@ -9,6 +9,7 @@
 struct io;
 
 #define IO_BYTES ((size_t)64 << 20) /* of tiles */
+#define IO_DOCS 512                 /* documents a session */
 
 /* wake_fd: written to when something new is there; -1: nobody waits. */
 int io_create(struct io **out, int wake_fd, struct err *e);

@@ -56,6 +56,21 @@ static const char *dtype_text(const struct node *n)
 
 /* --- Documents ----------------------------------------------------------------------------------- */
 
+/* A name too long for its room keeps its end, which is what tells hooks apart. */
+static void draw_name(struct canvas *c, int x, int y, int w, struct style style, const char *name)
+{
+    size_t n = strlen(name);
+    int head = w / 4, tail = w - head - 1;
+    if (canvas_columns(c, name) <= w || w < 12) {
+        canvas_text(c, x, y, w, style, name);
+        return;
+    }
+    int used =
+        canvas_textf(c, x, y, head, style, "%.*s", (int)text_clip(NULL, name, n, head), name);
+    used += canvas_text(c, x + used, y, 1, style, c->glyphs == GLYPHS_ASCII ? "~" : "…");
+    canvas_text(c, x + used, y, tail, style, name + text_clip_left(NULL, name, n, tail));
+}
+
 static void draw_row(struct workbench *wb, struct canvas *c, struct rect r, int y,
     const struct browse_row *row, bool is_cursor)
 {
@@ -65,7 +80,7 @@ static void draw_row(struct workbench *wb, struct canvas *c, struct rect r, int 
     char name[512], right[128] = "", shape[160];
     bool ascii = c->glyphs == GLYPHS_ASCII, focused = wb->focus == PANE_DOCUMENTS;
     bool is_group = !n || n->kind == NODE_GROUP;
-    int indent = n && !b->filter ? 2 * (n->depth + 1) : n ? 2 : 0;
+    int indent = n && !b->filter ? n->depth + 1 : n ? 1 : 0;
     const char *fold = !is_group                ? " "
                        : browse_is_open(b, row) ? ascii ? "-" : "▾"
                        : ascii                  ? "+"
@@ -104,7 +119,7 @@ static void draw_row(struct workbench *wb, struct canvas *c, struct rect r, int 
         most -= room + 1;
     }
     canvas_text(c, x, y, 1, STYLE(DIM), fold);
-    canvas_text(c, x + 2, y, most, style, name);
+    draw_name(c, x + 2, y, most, style, name);
     if (is_cursor && focused)
         canvas_reverse(c, (struct rect){r.x, y, r.w, 1});
     else if (is_cursor)
@@ -138,11 +153,16 @@ static int draw_details(struct workbench *wb, struct canvas *c, struct rect r, b
             counts ? NULL : c, r, n->kind == NODE_STRANGE ? STYLE(ERROR) : STYLE(WARN), text);
     }
     if (n && n->kind != NODE_GROUP && n->kind != NODE_STRANGE) {
+        /* What is joined from other files has no bytes of its own. */
+        int64_t values = node_values(n), each = (int64_t)dtype_bytes(n->dtype);
+        int64_t bytes = n->bytes || n->kind != NODE_NUMBERS       ? n->bytes
+                        : values < 0 || values > INT64_MAX / each ? INT64_MAX
+                                                                  : values * each;
         for (int i = 0; i < n->rank && at < sizeof text; i++)
             at += (size_t)snprintf(text + at, sizeof text - at, "%s%s %" PRId64, i ? ", " : "",
                 n->axes[i].name, n->axes[i].size);
         snprintf(text + at, sizeof text - at, "%s%s%s%s, %s%s%s", at ? "; " : "", dtype_text(n),
-            *n->unit ? ", " : "", n->unit, bytes_text(size, sizeof size, n->bytes),
+            *n->unit ? ", " : "", n->unit, bytes_text(size, sizeof size, bytes),
             *n->storage ? ", " : "", n->storage);
         struct rect to = {r.x, r.y + y, r.w, r.h - y};
         y += screen_wrapped(counts ? NULL : c, to, STYLE(TEXT), text);

@@ -29,6 +29,7 @@ struct tree {
 
 /* A copy of the node in the tree; its strings and axes are to live as long already. */
 int tree_add(struct tree *t, const struct node *n, struct err *e);
-int64_t node_values(const struct node *n); /* negative: more than can be counted */
+/* Puts the cache that the file is in its place; the file stays as it is on error. */
+int tree_of_cache(struct tree **file, const char *path, struct err *e);
 
 #endif

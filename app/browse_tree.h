@@ -47,6 +47,7 @@ void tree_release(struct tree **t);
 bool tree_more(struct tree *t, int most);
 int tree_count(const struct tree *t);
 const struct node *tree_at(const struct tree *t, int index);
+int64_t node_values(const struct node *n);   /* negative: more than can be counted */
 const char *tree_kind(const struct tree *t); /* "cache", "report", "HDF5 file", "difference" */
 
 /* NODE_NUMBERS: a box of dense values, widened to double, and for 64-bit integers as they are (raw

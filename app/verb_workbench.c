@@ -164,7 +164,7 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     }
     if (!rc && c->n_operands)
         browse_open(&wb, c->operands[0], c->n_operands > 1 ? c->operands[1] : NULL);
-    if (!rc)
+    if (!rc && !c->n_operands)
         tour_first(&wb);
     if (!rc)
         rc = loop(&wb, t, e);
