@@ -55,6 +55,7 @@ const struct analysis analysis_activations = {
     .title = "activations by hook name",
     .help = "The values at every hook whose name matches, as TransformerLens' run_with_cache keeps "
             "them, without the batch axis. They come after any edits.",
+    .source = "TransformerLens, run_with_cache",
     .params = params,
     .n_params = sizeof params / sizeof *params,
     .plan = plan,

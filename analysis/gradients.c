@@ -278,6 +278,7 @@ const struct analysis analysis_gradients = {
         "How a scalar of the output (loss, logit, logit difference, probability, KL, entropy) "
         "changes with every activation and parameter: one backward pass. It is what attribution "
         "patching and saliency are made of.",
+    .source = "TransformerLens, run_with_cache(incl_bwd=True)",
     .params = params,
     .n_params = sizeof params / sizeof *params,
     .begin = begin,

@@ -95,6 +95,8 @@ const struct analysis analysis_norms = {
     .title = "residual norms",
     .help = "How long the residual stream is at every site and position. Position 0 is kept apart: "
             "in GPT-2 it carries a massive activation that would drown the mean.",
+    .source = "Heimersheim and Turner 2023, Residual stream norms grow exponentially over the "
+              "forward pass",
     .plan = plan,
     .each = each,
 };

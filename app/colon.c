@@ -316,15 +316,29 @@ static void run_verb(struct workbench *wb, const char *line)
     arena_release(&arena);
 }
 
+static const char *trimmed(const char *text, struct arena *a)
+{
+    struct err e;
+    while (isspace((unsigned char)*text))
+        text++;
+    size_t n = strlen(text);
+    while (n > 0 && isspace((unsigned char)text[n - 1]))
+        n--;
+    return arena_strndup(a, text, n, &e);
+}
+
 static void run_word(struct workbench *wb, const struct word *w, const char *typed)
 {
     struct arena scratch = {0};
-    struct err e;
+    struct err e = {.msg = "no memory for the line"};
     /* A token's leading space is part of it; elsewhere blanks around a word are not. */
-    if (w->run != colon_target && w->run != colon_versus && w->run != colon_prompt)
-        while (isspace((unsigned char)*typed))
-            typed++;
-    const char *arg = w->run == colon_edits ? typed : desk_argument(typed, &scratch, &e);
+    if (w->run == colon_target || w->run == colon_versus || w->run == colon_prompt)
+        typed = arena_strdup(&scratch, typed, &e);
+    else
+        typed = trimmed(typed, &scratch);
+    const char *arg = !typed                  ? NULL
+                      : w->run == colon_edits ? typed
+                                              : desk_argument(typed, &scratch, &e);
     if (!arg)
         workbench_say(wb, true, "%s", e.msg);
     else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session)

@@ -121,7 +121,7 @@ static int read_node(struct reader *r, int at)
     skip(r);
     if (*r->at != '[')
         return read_leaf(r, &l->nodes[at]);
-    if (++r->depth > 8 || l->n + 2 > LAYOUT_NODES)
+    if (++r->depth > LAYOUT_NODES / 2 + 1 || l->n + 2 > LAYOUT_NODES)
         return fault(r, "too many splits");
     r->at++;
     char *end;

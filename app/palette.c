@@ -273,15 +273,19 @@ static void search(struct palette *p, const char *query)
     for (int i = 0; i < p->n; i++) {
         const struct entry *e = &p->list[i];
         int score = palette_score(query, e->name, at, &n, SHOWN);
-        int kind = score < 0 ? palette_score(query, e->kind, at, &n, SHOWN) : -1;
+        char whole[200];
+        snprintf(whole, sizeof whole, "%s %s", e->kind, e->name);
+        int kind = score < 0 ? palette_score(query, whole, at, &n, SHOWN) : -1;
         int help = score < 0 ? palette_score(query, e->help, at, &n, SHOWN) : -1;
         /* A sentence counts only where the letters stand together. */
         if (help >= 0 && n > 1 && at[n - 1] - at[0] > 2 * n)
             help = -1;
         if (score >= 0)
-            sort_in(p, i, 1000 + score);
-        else if (kind >= 0 || help >= 0)
-            sort_in(p, i, kind > help ? kind : help);
+            sort_in(p, i, 2000 + score);
+        else if (kind >= 0)
+            sort_in(p, i, 1000 + kind);
+        else if (help >= 0)
+            sort_in(p, i, help);
     }
 }
 
@@ -314,7 +318,7 @@ static void draw_entry(struct canvas *c, struct rect r, const struct entry *e, c
     int room = r.w - 2 - kind - name - key;
     canvas_text(c, x + kind + name, r.y, room - 1, is_at ? STYLE(TEXT) : STYLE(DIM), e->help);
     canvas_right(c, r.x + r.w - 1, r.y, key - 1, STYLE(KEY), e->key);
-    if (is_at)
+    if (is_at && c->mode != COLOURS_NONE)
         canvas_guide(c, r);
 }
 

@@ -49,8 +49,7 @@ void colon_tour(struct workbench *wb, const char *arg)
 
 bool tour_takes(struct workbench *wb, const struct key *k)
 {
-    if (!wb->tour || wb->overlay || wb->input != INPUT_NONE || strcmp(k->name, "Esc") != 0 ||
-        wb->n_back || wb->zoomed != SLOT_NONE)
+    if (!wb->tour || wb->overlay || wb->input != INPUT_NONE || strcmp(k->name, "q") != 0)
         return false;
     wb->tour = 0;
     workbench_say(wb, false, "the tour is over; :tour begins it again, ? helps anywhere");
@@ -86,6 +85,6 @@ void tour_draw(struct workbench *wb, struct canvas *c)
     screen_wrapped(c, in, STYLE(TEXT), s->text);
     int y = in.y + in.h - 1;
     canvas_text(c, in.x + 1, y, in.w - 18, STYLE(KEY), s->ask);
-    canvas_right(c, in.x + in.w - 1, y, 16, STYLE(DIM), "Esc ends it");
+    canvas_right(c, in.x + in.w - 1, y, 16, STYLE(DIM), "q ends it");
     c->clip = old;
 }

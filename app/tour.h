@@ -11,7 +11,7 @@ struct key;
  * for the one it asks for. */
 void tour_start(struct workbench *wb);
 void tour_first(struct workbench *wb); /* unless it has been seen, as the state file knows */
-/* Before the workbench takes the key: true where it was the tour's own (Esc leaves it). */
+/* Before the workbench takes the key: true where it was the tour's own (q leaves it). */
 bool tour_takes(struct workbench *wb, const struct key *k);
 void tour_after(struct workbench *wb, const struct key *k);
 void tour_draw(struct workbench *wb, struct canvas *c);

@@ -6,7 +6,8 @@ sonde = os.path.abspath(sys.argv[1])
 path = sys.argv[2] if len(sys.argv) > 2 else 'README.md'
 tmux = ['tmux', '-L', f'readme{os.getpid()}', '-f', '/dev/null']
 env = dict(os.environ, LANG='C.UTF-8', SONDE_CONFIG='/dev/null')
-subprocess.run(tmux + ['new-session', '-d', '-x', '100', '-y', '30', sonde, '--color', 'never'], check=True, env=env)
+subprocess.run(tmux + ['new-session', '-d', '-x', '100', '-y', '30', sonde, '--color', 'never', '--no-tour',
+    '--no-record'], check=True, env=env)
 screen = ''
 for _ in range(100):
     time.sleep(0.1)
