@@ -168,7 +168,7 @@ static inline void bench_open(struct bench *b, int w, int h)
     b->c.glyphs = GLYPHS_BLOCK;
     workbench_draw(&b->wb, &b->c);
     workbench_open(&b->wb, "toy");
-    while (workbench_poll(&b->wb)) {
+    for (int i = 0; i < 64 && workbench_poll(&b->wb); i++) {
     }
     workbench_draw(&b->wb, &b->c);
 }
@@ -198,7 +198,7 @@ static inline void keys(struct bench *b, const char *script)
             k.text[0] = n == 1 ? *script : '\0';
             workbench_key(&b->wb, &k);
         }
-        while (workbench_poll(&b->wb)) {
+        for (int i = 0; i < 64 && workbench_poll(&b->wb); i++) {
         }
         workbench_draw(&b->wb, &b->c);
         script += n;
