@@ -68,7 +68,7 @@ int cache_window_of(int64_t *out, const struct cache *c, int64_t row, struct err
 int cache_document_of(int64_t *out, const struct cache *c, int64_t row, struct err *e);
 /* A document's text as it was given, n bytes and a NUL; NULL where none is kept (given ids, or longer
  * than CACHE_TEXT_MAX). */
-#define CACHE_TEXT_MAX ((size_t)64 << 20)
+#define CACHE_TEXT_MAX ((size_t)16 << 20)
 int cache_text(const char **out, size_t *n, const struct cache *c, int64_t document,
     struct arena *a, struct err *e);
 

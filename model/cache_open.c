@@ -412,6 +412,7 @@ void cache_h5_close(struct cache_h5 *f)
         h5_release(handles[k]);
     arena_release(&f->arena);
     *f = (struct cache_h5){.file = -1};
+    H5garbage_collect(); /* a cache of a thousand shards opens as many files */
 }
 
 int cache_h5_read(void *out, int64_t data, enum dtype t, int64_t from, int64_t n, struct err *e)

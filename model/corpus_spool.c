@@ -84,7 +84,7 @@ static int tail_flush(struct tail *f, struct err *e)
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
-            return err_set(e, errno == ENOSPC ? ERR_LIMIT : ERR_OUTPUT,
+            return err_set(e, errno == ENOSPC || errno == EFBIG ? ERR_LIMIT : ERR_OUTPUT,
                 "the tokens of the corpus cannot be kept beside the output: %s", strerror(errno));
         done += (size_t)got;
     }

@@ -183,8 +183,9 @@ static hid_t group_props(hid_t class)
     return p;
 }
 
+/* least: bytes of metadata that are kept in memory. */
 static int create_file(
-    int64_t *file, const char *path, bool aligned, H5F_libver_t newest, struct err *e)
+    int64_t *file, const char *path, bool aligned, H5F_libver_t newest, size_t least, struct err *e)
 {
     H5_SCOPE;
     H5_AUTO hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -195,11 +196,10 @@ static int create_file(
     /* A chunk of a growing table is written again with every flush: within one page, where a killed
      * process cannot leave half a write. */
     H5Pset_alignment(access, 2048, 4096);
-    /* Between two flushes no metadata reaches the disk: what lies there is whole after a crash. */
     if (H5Pget_mdc_config(access, &cache) >= 0) {
         cache.set_initial_size = true;
-        cache.initial_size = cache.min_size = (size_t)16 << 20;
-        cache.max_size = (size_t)64 << 20;
+        cache.initial_size = cache.min_size = least;
+        cache.max_size = 4 * least;
         H5Pset_mdc_config(access, &cache);
     }
     if (aligned)
@@ -234,12 +234,14 @@ int h5_forget_metadata(int64_t file, struct err *e)
 
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
 {
-    return create_file(file, path, aligned, H5F_LIBVER_V18, e);
+    /* Between two flushes no metadata reaches the disk: what lies there is whole after a crash. A file
+     * that is written at once has no use for that. */
+    return create_file(file, path, aligned, H5F_LIBVER_V18, (size_t)(aligned ? 1 : 16) << 20, e);
 }
 
 int h5_create_virtual(int64_t *file, const char *path, struct err *e)
 {
-    return create_file(file, path, false, H5F_LIBVER_V110, e);
+    return create_file(file, path, false, H5F_LIBVER_V110, (size_t)1 << 20, e);
 }
 
 int h5_group(int64_t *out, int64_t where, const char *name, struct err *e)

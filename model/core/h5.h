@@ -27,9 +27,10 @@ int64_t h5_text_type(void);                   /* UTF-8 of any length */
 bool h5_dtype(enum dtype *out, int64_t type); /* false: not a number sonde knows */
 
 /* Objects of 1.8 form, which stay readable after kill -9 if flushed; no times are stored, so equal
- * writes give equal bytes. `aligned`: large objects on 4 KiB boundaries. */
+ * writes give equal bytes. `aligned`: large objects on 4 KiB boundaries, little memory; for a file
+ * that nobody sees before it is whole. */
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e);
-/* The same where virtual datasets are to go, which need the 1.10 form. */
+/* Such a file with virtual datasets, which need the 1.10 form. */
 int h5_create_virtual(int64_t *file, const char *path, struct err *e);
 /* Right after a flush: lets go of the metadata that lie in memory, so that the next one is short. */
 int h5_forget_metadata(int64_t file, struct err *e);
