@@ -84,6 +84,89 @@ def saliency(name, want):
     close(name, "saliency metric", g["metric"], want["metric"], 1e-5 * scale)
 
 
+def names_of(L, H):
+    writers = ["input"] + [x for l in range(L) for x in [f"a{l}.h{h}" for h in range(H)] + [f"m{l}"]]
+    readers = [x for l in range(L) for x in
+               [f"a{l}.h{h}<{p}>" for p in "qkv" for h in range(H)] + [f"m{l}"]] + ["logits"]
+    return writers, readers
+
+
+def parents(writers, readers):
+    """How many writers each reader may read."""
+    return [len(writers) if r == "logits" else
+            writers.index(r) if r[0] == "m" else writers.index(r.split(".")[0] + ".h0") for r in readers]
+
+
+def order(edge, writers, readers, heads):
+    """Where the library puts it: layer, attention before the MLP, writer, head, q k v."""
+    u, r = edge.split("->")
+    layer, inside = divmod(readers[r], 3 * heads + 1)
+    part, head = divmod(inside, heads)
+    return (layer, inside == 3 * heads, writers.index(u), head, part)
+
+
+def edges(name, want):
+    pairs = os.path.join(tmp, "pairs.jsonl")
+    with open(pairs, "w") as f:
+        f.writelines(json.dumps(p) + "\n" for p in want["pairs"])
+    cfg = json.load(open(os.path.join(models, name, "config.json")))
+    writers, readers = names_of(cfg["n_layer"], cfg["n_head"])
+    for w in want["runs"]:
+        flat = ["--method", w["method"], "--metric", w["metric"], "--ablation", w["ablation"],
+                "--steps", str(w["steps"])]
+        g = run(name, "edges", "-f", pairs, *flat, "--no-curve", "--each")["edges"]
+        scale = max(np.nanmax(np.abs(w["score"])), np.ptp(np.r_[g["clean_metric"], g["corrupt_metric"]]))
+        what = f"edges {' '.join(flat)}"
+        close(name, what, g["score"], w["score"], 2e-5 * scale)
+        close(name, f"{what}: mean of pairs", np.mean(g["score_by_input"][()].astype(float), 0),
+              w["score"], 2e-5 * scale)
+        # A node's worth is the sum over its edges; the table has the edges of the matrix, best first.
+        close(name, f"{what}: nodes", np.nansum(np.reshape(w["score"], (len(writers), -1)), 1),
+              g["node_score"], 1e-4 * scale)
+        rows = g["edge"][()]
+        m = g["score"][()]
+        at = [m[writers.index(r["source"].decode()), readers.index(r["target"].decode())] for r in rows]
+        close(name, f"{what}: table", [r["score"] for r in rows], at, 0)
+        close(name, f"{what}: order", np.abs(at), np.sort(np.abs(at))[::-1], 0)
+        close(name, f"{what}: rows", [len(rows)], [sum(parents(writers, readers))], 0)
+    g = run(name, "edges", "-f", pairs, "--sizes", "0,3,1000000")["edges"]
+    scale = np.ptp(np.r_[g["clean_metric"], g["corrupt_metric"]])
+    close(name, "all edges are the model", g["circuit_metric_by_input"][:, -1], g["clean_metric"],
+          1e-5 * scale)
+    close(name, "no edge is the corrupt run", g["circuit_metric_by_input"][:, 0], g["corrupt_metric"],
+          1e-5 * scale)
+    close(name, "without no edge", g["complement_metric_by_input"][:, 0], g["clean_metric"], 1e-5 * scale)
+    close(name, "faithfulness from 0 to 1", g["faithfulness"][[0, -1]], [0, 1], 1e-4)
+    graph = os.path.join(tmp, "graph.json")
+    for w in want["circuits"]:
+        kept, n = set(w["kept"]), parents(writers, readers)
+        edge = {f"{writers[u]}->{r}": {"score": u + 1.5, "in_graph": u * len(readers) + v in kept}
+                for v, r in enumerate(readers) for u in range(n[v])}
+        at = {r: i for i, r in enumerate(readers)}
+        edge = dict(sorted(edge.items(), key=lambda x: order(x[0], writers, at, cfg["n_head"])))
+        edge[next(iter(edge))]["score"] = float("nan")
+        doc = {"cfg": {"n_layers": cfg["n_layer"], "n_heads": cfg["n_head"], "parallel_attn_mlp": False,
+                       "d_model": cfg["n_embd"]},
+               "nodes": {x: {"in_graph": True} for x in writers + ["logits"]}, "edges": edge}
+        with open(graph, "w") as f:
+            json.dump(doc, f)
+        g = run(name, "edges", "-f", pairs, "--ablation", w["ablation"], "--graph-in", graph,
+                "--graph-out", graph + ".out")["edges"]
+        c = dict(zip((x.decode() for x in g["circuit"].dims[0][0]), g["circuit"][()]))
+        values = np.mean(w["values"], 0)
+        scale = np.ptp(values) + np.abs(values).max()
+        what = f"circuit, {w['ablation']}"
+        close(name, what, c["metric"], values[0], 2e-5 * scale)
+        close(name, f"{what}: complement", c["complement metric"], values[1], 2e-5 * scale)
+        close(name, f"{what}: model", c["model metric"], values[2], 2e-5 * scale)
+        close(name, f"{what}: edges", c["edges"], len(kept), 0)
+        if w["ablation"] == "resample":  # nothing kept is the corrupt run
+            close(name, f"{what}: none", c["empty metric"], np.mean(g["corrupt_metric"]), 2e-5 * scale)
+        back = json.load(open(graph + ".out"))
+        if json.dumps(back) != json.dumps(doc):
+            close(name, f"{what}: the graph as it was written", [1], [0], 0)
+
+
 for name, parts in json.load(open(path)).items():
     for part, want in parts.items():
         globals()[part](name, want)

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 import transformer_lens as tl
 from make_analysis_goldens import folded, load, rounded
+from make_models import read_safetensors
 from transformer_lens.head_detector import detect_head
 from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 
 VARIANTS = ["plain", "small", "deep", "untied", "prime"]
+EDGE_VARIANTS = ["plain", "prime", "untied", "lnfree"]
 DETECTORS = ["previous_token_head", "duplicate_token_head", "induction_head"]
 OPTIONS = [dict(), dict(exclude_bos=True), dict(exclude_bos=True, exclude_current_token=True),
            dict(error_measure="abs"), dict(error_measure="abs", exclude_current_token=True)]
@@ -117,6 +119,178 @@ def saliency(hf, ids):
     return out
 
 
+class Graph:
+    """GPT-2 in fp64 whose readers have inputs of their own: the formulas of EAP-IG on torch's autograd.
+    Works on LN-free checkpoints too: they are LN with an eps of 1e12."""
+
+    def __init__(self, folder):
+        self.c = c = json.load(open(os.path.join(folder, "config.json")))
+        w = read_safetensors(os.path.join(folder, "model.safetensors"))
+        w = {k.replace("transformer.", ""): torch.tensor(v, dtype=torch.float64) for k, v in w.items()}
+        self.w, self.L, self.H, self.C = w, c["n_layer"], c["n_head"], c["n_embd"]
+        self.D = self.C // self.H
+        self.U = w["wte.weight"] if "lm_head.weight" not in w else w["lm_head.weight"]
+        self.writers, self.readers = 1 + self.L * (self.H + 1), self.L * (3 * self.H + 1) + 1
+
+    def norm(self, x, name):
+        d = x - x.mean(-1, keepdim=True)
+        s = (d.pow(2).mean(-1, keepdim=True) + self.c["layer_norm_epsilon"]).sqrt()
+        return d / s * self.w[name + ".weight"] + self.w[name + ".bias"]
+
+    def parents(self, v):
+        l, r = divmod(v, 3 * self.H + 1)
+        if v == self.readers - 1:
+            return self.writers
+        return 1 + l * (self.H + 1) + (self.H if r == 3 * self.H else 0)
+
+    def embed(self, ids):
+        return self.w["wte.weight"][torch.tensor(ids)]
+
+    def run(self, ids, embed=None, feed=None, replace=None):
+        """Logits of the last position; outputs of writers [writers, T, C]. feed(v, outputs) is added to
+        reader v's input; replace(kind, layer, x) may replace embed, z and mlp_out."""
+        w, H, C, D, T = self.w, self.H, self.C, self.D, len(ids)
+        replace = replace or (lambda kind, layer, x: x)
+        feed = feed or (lambda v, out: 0)
+        e = replace("embed", 0, self.embed(ids) if embed is None else embed)
+        out = [e]
+        x = e + w["wpe.weight"][:T]
+        mask = torch.triu(torch.full((T, T), -torch.inf), 1)
+        for l in range(self.L):
+            p, base = f"h.{l}.", l * (3 * H + 1)
+            W, b = w[p + "attn.c_attn.weight"], w[p + "attn.c_attn.bias"]
+            qkv = [[self.norm(x + feed(base + part * H + h, out), p + "ln_1")
+                    @ W[:, part * C + h * D:part * C + (h + 1) * D]
+                    + b[part * C + h * D:part * C + (h + 1) * D] for h in range(H)] for part in range(3)]
+            z = torch.cat([torch.softmax(q @ k.T / D ** 0.5 + mask, -1) @ v for q, k, v in zip(*qkv)], -1)
+            z = replace("z", l, z)
+            for h in range(H):
+                out.append(z[:, h * D:(h + 1) * D] @ w[p + "attn.c_proj.weight"][h * D:(h + 1) * D])
+            x = x + sum(out[-H:]) + w[p + "attn.c_proj.bias"]
+            y = self.norm(x + feed(base + 3 * H, out), p + "ln_2")
+            y = y @ w[p + "mlp.c_fc.weight"] + w[p + "mlp.c_fc.bias"]
+            y = torch.nn.functional.gelu(y, approximate="tanh")
+            m = replace("mlp", l, y @ w[p + "mlp.c_proj.weight"] + w[p + "mlp.c_proj.bias"])
+            out.append(m)
+            x = x + m
+        return self.norm(x + feed(self.readers - 1, out), "ln_f")[-1] @ self.U.T, out
+
+    def gradients(self, ids, metric, embed=None, replace=None):
+        """d(-metric)/d(input of each reader) [readers, T, C], and the metric."""
+        taps = torch.zeros(self.readers, len(ids), self.C, requires_grad=True)
+        with torch.enable_grad():
+            z, _ = self.run(ids, embed, lambda v, out: taps[v], replace)
+            m = metric(z)
+            g, = torch.autograd.grad(-m, taps)
+        return g, float(m.detach())
+
+    def wired(self, ids, other, cut):
+        """The run in which reader v gets other_u - u for every cut edge u -> v."""
+        def feed(v, out):
+            return sum((other[u] - out[u] for u in range(min(len(out), self.parents(v))) if cut[u, v]), 0)
+        return self.run(ids, feed=feed)[0]
+
+
+def edge_scores(g, clean, corrupt, metric, method, ablation, m, mean=None):
+    """mean: embed [T, C], z and mlp_out a layer."""
+    _, a = g.run(clean)
+    sites = {}
+    def grab(kind, layer, x):
+        sites[kind, layer] = x
+        return x
+    g.run(clean, replace=grab)
+    own = dict(sites)
+    if ablation == "resample":
+        _, b = g.run(corrupt, replace=grab)
+        other = dict(sites)
+    else:
+        other = {k: mean[k] if mean else torch.zeros_like(v) for k, v in own.items()}
+        b = [other["embed", 0]]
+        for l in range(g.L):
+            W = g.w[f"h.{l}.attn.c_proj.weight"]
+            b += [other["z", l][:, h * g.D:(h + 1) * g.D] @ W[h * g.D:(h + 1) * g.D] for h in range(g.H)]
+            b.append(other["mlp", l])
+    delta = torch.stack(b) - torch.stack(a)
+    if method == "eap":
+        grad = g.gradients(clean, metric)[0]
+    elif method == "clean_corrupted":
+        grad = (g.gradients(clean, metric)[0] +
+                g.gradients(clean, metric, embed=other["embed", 0])[0]) / 2
+    elif method == "eap_ig_inputs":
+        grad = sum(g.gradients(clean, metric, embed=other["embed", 0] + k / m *
+                               (own["embed", 0] - other["embed", 0]))[0] for k in range(m)) / m
+    else:
+        grad = 0
+        for key in [("embed", 0)] + [(s, l) for l in range(g.L) for s in ("z", "mlp")]:
+            for k in range(1, m + 1):
+                v = (other[key] + k / m * (own[key] - other[key])).detach()
+                grad = grad + g.gradients(clean, metric, replace=lambda kind, l, x:
+                                          v if (kind, l) == key else x)[0]
+        grad = grad / ((2 * g.L + 1) * m)
+    s = torch.einsum("utc,vtc->uv", delta, grad)
+    for v in range(g.readers):
+        s[g.parents(v):, v] = torch.nan
+    return s
+
+
+def edges(folder, cfg):
+    g = Graph(folder)
+    rs = np.random.RandomState(11)
+    T, V = min(cfg["n_positions"], 9), cfg["vocab_size"]
+    pairs = []
+    for k in range(3):
+        clean = [int(v) for v in rs.randint(0, V, T)]
+        corrupt = [v if i < 2 + k else int(rs.randint(0, V)) for i, v in enumerate(clean)]
+        a, b = (int(v) for v in rs.choice(V, 2, replace=False))
+        pairs.append({"clean": clean, "corrupt": corrupt, "answer": f"#{a}", "wrong_answer": f"#{b}"})
+    answers = [(int(p["answer"][1:]), int(p["wrong_answer"][1:])) for p in pairs]
+    kinds = {"logit_diff": lambda z, a, b: z[a] - z[b],
+             "logprob": lambda z, a, b: torch.log_softmax(z, -1)[a],
+             "prob_diff": lambda z, a, b: torch.softmax(z, -1)[a] - torch.softmax(z, -1)[b]}
+    mean = {}
+    def grab(kind, layer, x):
+        mean[kind, layer] = mean.get((kind, layer), 0) + x / len(pairs)
+        return x
+    for p in pairs:
+        g.run(p["corrupt"], replace=grab)
+    out = {"pairs": pairs, "runs": [], "circuits": []}
+    for method, metric, ablation, m in (
+            ("eap", "logit_diff", "resample", 1), ("eap", "prob_diff", "zero", 1),
+            ("eap", "logit_diff", "mean", 1), ("eap_ig_inputs", "logit_diff", "resample", 3),
+            ("eap_ig_inputs", "logprob", "mean", 2), ("eap_ig_activations", "logit_diff", "resample", 2),
+            ("clean_corrupted", "logprob", "resample", 1)):
+        s = [edge_scores(g, p["clean"], p["corrupt"], lambda z: kinds[metric](z, a, b), method, ablation,
+                         m, mean if ablation == "mean" else None)
+             for p, (a, b) in zip(pairs, answers)]
+        out["runs"].append({"method": method, "metric": metric, "ablation": ablation, "steps": m,
+                            "score": rounded(torch.stack(s).mean(0))})
+    # A circuit by chance, exactly.
+    for ablation in ("resample", "zero", "mean"):
+        kept = (rs.rand(g.writers, g.readers) < 0.6)
+        kept &= np.array([[u < g.parents(v) for v in range(g.readers)] for u in range(g.writers)])
+        values = []
+        for p, (a, b) in zip(pairs, answers):
+            _, o = g.run(p["corrupt"])
+            if ablation != "resample":
+                sites = {k: v if ablation == "mean" else torch.zeros_like(v) for k, v in mean.items()}
+                o = [sites["embed", 0]]
+                for l in range(g.L):
+                    W = g.w[f"h.{l}.attn.c_proj.weight"]
+                    o += [sites["z", l][:, h * g.D:(h + 1) * g.D] @ W[h * g.D:(h + 1) * g.D]
+                          for h in range(g.H)]
+                    o.append(sites["mlp", l])
+            both = []
+            for cut in (~kept, kept):
+                z = g.wired(p["clean"], o, cut)
+                both.append(float(z[a] - z[b]))
+            z, _ = g.run(p["clean"])
+            both.append(float(z[a] - z[b]))
+            values.append(both)
+        out["circuits"].append({"ablation": ablation, "kept": np.flatnonzero(kept.ravel()).tolist(),
+                                "values": values})
+    return out
+
+
 def main():
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
@@ -125,6 +299,9 @@ def main():
         hf = load(os.path.join(sys.argv[1], name)).double()
         ids = repeated(hf.config)
         out[name] = {"heads": heads(hf, ids), "saliency": saliency(hf, ids)}
+    for name in EDGE_VARIANTS:
+        folder = os.path.join(sys.argv[1], name)
+        out.setdefault(name, {})["edges"] = edges(folder, json.load(open(os.path.join(folder, "config.json"))))
     with open(sys.argv[2], "w") as f:
         json.dump(out, f, separators=(",", ":"))
         f.write("\n")
