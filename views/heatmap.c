@@ -493,9 +493,10 @@ static int heatmap_svg(struct buf *out, const struct view_data *d, struct view_s
     else if (rows * cols > 0)
         svg_cells(&p, f, &st, v, rows, cols, &sc);
     if (f->rank)
-        paper_ticks_y(&p, &f->axes[st.row_axis], rows, row_step, legend.up);
+        paper_ticks_y(&p, &f->axes[st.row_axis], 0, rows, row_step, legend.up, false);
     if (has_cols)
-        paper_ticks_x(&p, &f->axes[st.col_axis], cols, (int64_t)1 << st.level[st.col_axis]);
+        paper_ticks_x(
+            &p, &f->axes[st.col_axis], 0, cols, (int64_t)1 << st.level[st.col_axis], false);
     paper_scale(&p, p.y + p.h + (has_cols ? 50 : 16), &legend);
     paper_close(&p);
     return rc;

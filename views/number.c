@@ -124,6 +124,18 @@ bool number_is_cut(const struct number_form *f, double v, const char *text)
     return (float)strtod(plain, NULL) != (float)(v * f->factor);
 }
 
+const char *number_brief(char *buf, size_t n, double v)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.3g", v);
+    char *e = strchr(text, 'e');
+    if (e)
+        snprintf(buf, n, "%.*se%d", (int)(e - text), text, atoi(e + 1));
+    else
+        snprintf(buf, n, "%s", text);
+    return buf;
+}
+
 const char *number_error(char *buf, size_t n, double v)
 {
     char text[32];

@@ -32,6 +32,8 @@ const char *number_text(char *buf, size_t n, const struct number_form *f, double
 const char *number_exact(char *buf, size_t n, double v, enum dtype t);
 /* Whether `text`, as number_text wrote it, reads back as another number than v. */
 bool number_is_cut(const struct number_form *f, double v, const char *text);
+/* Three digits with the exponent written short: "1.5e-9". */
+const char *number_brief(char *buf, size_t n, double v);
 /* The size of an error with one digit: "2e-6". */
 const char *number_error(char *buf, size_t n, double v);
 /* At most `width` columns: the digits that fit, as in a heatmap's cell: ".91", "-4.2", "1e5".

@@ -77,14 +77,17 @@ static const char *axis_name(const struct axis *a)
     return a->name ? a->name : "";
 }
 
-void paper_ticks_x(struct paper *p, const struct axis *a, int64_t n, int64_t step)
+void paper_ticks_x(
+    struct paper *p, const struct axis *a, int64_t first, int64_t n, int64_t step, bool points)
 {
     struct tick t[TICKS_MAX];
-    double cell = n > 0 ? p->w / (double)n : p->w, y = p->y + p->h;
-    struct tick_axis x = {a, 0, step, n, -1, cell / CHAR_W, (int)(p->w / CHAR_W) + 1, GLYPHS_BLOCK};
+    double cell = n > 1 && points ? p->w / (double)(n - 1) : n > 0 ? p->w / (double)n : p->w;
+    double y = p->y + p->h, half = points && n > 1 ? 0 : cell / 2;
+    struct tick_axis x = {
+        a, first, step, n, -1, cell / CHAR_W, (int)(p->w / CHAR_W) + 1, GLYPHS_BLOCK};
     int k = ticks_of_axis(t, &x);
     for (int i = 0; i < k; i++) {
-        double at = p->x + ((double)(t[i].index / step) + 0.5) * cell;
+        double at = p->x + (double)((t[i].index - first) / step) * cell + half;
         svg_line(p->out, at, y, at, y + TICK, PAPER_LINE);
         svg_text(p->out, at, y + 16, SVG_MIDDLE, 11, PAPER_GREY, t[i].text);
     }
@@ -92,70 +95,54 @@ void paper_ticks_x(struct paper *p, const struct axis *a, int64_t n, int64_t ste
         false, axis_name(a));
 }
 
-void paper_ticks_y(struct paper *p, const struct axis *a, int64_t n, int64_t step, bool up)
+void paper_ticks_y(struct paper *p, const struct axis *a, int64_t first, int64_t n, int64_t step,
+    bool up, bool points)
 {
-    double cell = n > 0 ? p->h / (double)n : p->h;
+    double cell = n > 1 && points ? p->h / (double)(n - 1) : n > 0 ? p->h / (double)n : p->h;
+    double half = points && n > 1 ? 0 : cell / 2;
     int64_t every = 1;
-    while (n > 0 && (double)every * cell < 13)
+    while (every < n && (double)every * cell < 13)
         every = tick_step(every);
     for (int64_t k = 0; k < n; k += every) {
         char label[LABEL_MAX];
-        double at = p->y + ((double)(up ? n - 1 - k : k) + 0.5) * cell;
-        label_show(label, a, k * step, GLYPHS_BLOCK);
+        double at = p->y + (double)(up ? n - 1 - k : k) * cell + half;
+        label_show(label, a, first + k * step, GLYPHS_BLOCK);
         label_clip(label, 24, GLYPHS_BLOCK);
         svg_text(p->out, p->x - 7, at + 4, SVG_END, 11, PAPER_GREY, label);
     }
     svg_text_up(p->out, PAPER_LEFT + 2, p->y + p->h / 2, 12, PAPER_INK, axis_name(a));
 }
 
-static const char *value_text(char *buf, size_t n, double v, double step)
-{
-    char plain[64];
-    int decimals = step > 0 && step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
-    if (v != 0 && (fabs(v) >= 1e6 || fabs(v) < 1e-4))
-        snprintf(plain, sizeof plain, "%.3g", v);
-    else
-        snprintf(plain, sizeof plain, "%.*f", decimals > 6 ? 6 : decimals, v);
-    snprintf(buf, n, "%s%s", plain[0] == '-' ? "−" : "", plain + (plain[0] == '-'));
-    return buf;
-}
-
-static double value_step(const double *v, int n)
-{
-    double step = n > 1 ? INFINITY : 0;
-    for (int i = 1; i < n; i++)
-        step = fmin(step, fabs(v[i] - v[i - 1]));
-    return step;
-}
-
-void paper_values_x(struct paper *p, const struct scale *sc, const char *name)
+void paper_values_x(
+    struct paper *p, const struct scale *sc, const struct number_form *form, const char *name)
 {
     double v[8], y = p->y + p->h;
     char text[64];
     int n = ticks_of_values(v, 7, sc->lo, sc->hi, sc->is_log);
-    double step = value_step(v, n);
+    double step = ticks_apart(v, n);
     for (int i = 0; i < n; i++) {
         double t = scale_at(sc, v[i]), at = p->x + (sc->is_signed ? t / 2 + 0.5 : t) * p->w;
         svg_line(p->out, at, y, at, y + TICK, PAPER_LINE);
         svg_text(p->out, at, y + 16, SVG_MIDDLE, 11, PAPER_GREY,
-            value_text(text, sizeof text, v[i], step));
+            tick_number(text, sizeof text, form, v[i], step, GLYPHS_BLOCK));
     }
     svg_heading(
         p->out, p->x + p->w / 2 - (double)strlen(name) * 3.3, y + 33, 12, PAPER_INK, false, name);
 }
 
-void paper_values_y(struct paper *p, const struct scale *sc, const char *name)
+void paper_values_y(
+    struct paper *p, const struct scale *sc, const struct number_form *form, const char *name)
 {
     double v[8];
     char text[64];
     int n = ticks_of_values(v, 7, sc->lo, sc->hi, sc->is_log);
-    double step = value_step(v, n);
+    double step = ticks_apart(v, n);
     for (int i = 0; i < n; i++) {
         double t = scale_at(sc, v[i]);
         double at = p->y + (1 - (sc->is_signed ? t / 2 + 0.5 : t)) * p->h;
         svg_line(p->out, p->x - TICK, at, p->x, at, PAPER_LINE);
         svg_text(p->out, p->x - 7, at + 4, SVG_END, 11, PAPER_GREY,
-            value_text(text, sizeof text, v[i], step));
+            tick_number(text, sizeof text, form, v[i], step, GLYPHS_BLOCK));
     }
     svg_text_up(p->out, PAPER_LEFT + 2, p->y + p->h / 2, 12, PAPER_INK, name);
 }
@@ -176,16 +163,17 @@ void paper_scale(struct paper *p, double y, const struct legend *l)
     double x = p->x, v[6];
     char text[NAME_MAX], name[96];
     const struct scale *sc = l->scale;
+    const struct number_form own = field_form(l->f), *form = &own;
     for (int i = 0; i < steps; i++) {
         double t = (i + 0.5) / steps;
         svg_rect(p->out, x + i * w / steps, y, w / steps, 12,
             scale_rgb(sc, scale_value(sc, sc->is_signed ? 2 * t - 1 : t)));
     }
     int n = ticks_of_values(v, 5, sc->lo, sc->hi, sc->is_log);
-    double step = value_step(v, n), free_from = -1e9;
+    double step = ticks_apart(v, n), free_from = -1e9;
     for (int i = 0; i < n; i++) {
         double t = scale_at(sc, v[i]), at = x + (sc->is_signed ? t / 2 + 0.5 : t) * w;
-        value_text(text, sizeof text, v[i], step);
+        tick_number(text, sizeof text, form, v[i], step, GLYPHS_BLOCK);
         double half = text_columns(text) * CHAR_W / 2;
         if (at - half < free_from + 4)
             continue;

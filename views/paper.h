@@ -29,13 +29,18 @@ void paper_open(struct paper *p, const struct view_data *d, const struct view_st
 void paper_close(struct paper *p);
 /* The left margin that the longest of n labels (at most 24 columns) and the axis' name need. */
 double paper_margin(const struct axis *a, int64_t n);
-/* Ticks and name along the plot's lower edge for n cells of `step` indices. */
-void paper_ticks_x(struct paper *p, const struct axis *a, int64_t n, int64_t step);
-/* Ticks and name along its left edge; `up`: index 0 at the bottom. */
-void paper_ticks_y(struct paper *p, const struct axis *a, int64_t n, int64_t step, bool up);
-/* Ticks of a numeric axis; `name` and its unit. */
-void paper_values_x(struct paper *p, const struct scale *sc, const char *name);
-void paper_values_y(struct paper *p, const struct scale *sc, const char *name);
+/* Ticks and name along the plot's lower edge for n cells of `step` indices from `first`; `points`: the
+ * first and the last stand at the edges. */
+void paper_ticks_x(
+    struct paper *p, const struct axis *a, int64_t first, int64_t n, int64_t step, bool points);
+/* Ticks and name along its left edge; `up`: the first at the bottom. */
+void paper_ticks_y(struct paper *p, const struct axis *a, int64_t first, int64_t n, int64_t step,
+    bool up, bool points);
+/* Ticks of a numeric axis in a form (NULL: plain); `name` with its unit. */
+void paper_values_x(
+    struct paper *p, const struct scale *sc, const struct number_form *form, const char *name);
+void paper_values_y(
+    struct paper *p, const struct scale *sc, const struct number_form *form, const char *name);
 /* The colour scale with its values, what its sides mean, and what is no number. */
 void paper_scale(struct paper *p, double y, const struct legend *l);
 uint32_t paper_rgb(const struct scale *sc, double v); /* with NaN and infinities apart */

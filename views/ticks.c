@@ -14,6 +14,31 @@ int64_t tick_step(int64_t step)
     return step < 2 * ten ? 2 * ten : step < 5 * ten ? 5 * ten : 10 * ten;
 }
 
+double ticks_apart(const double *v, int n)
+{
+    double step = n > 1 ? INFINITY : 0;
+    for (int i = 1; i < n; i++)
+        step = fmin(step, fabs(v[i] - v[i - 1]));
+    return step;
+}
+
+const char *tick_number(
+    char *buf, size_t n, const struct number_form *form, double v, double step, enum glyphs g)
+{
+    char plain[64];
+    double factor = form ? form->factor : 1;
+    v *= factor;
+    step *= factor;
+    int decimals = step > 0 && step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
+    if (v != 0 && (fabs(v) >= 1e6 || fabs(v) < 1e-4))
+        number_brief(plain, sizeof plain, fabs(v));
+    else
+        snprintf(plain, sizeof plain, "%.*f", decimals > 6 ? 6 : decimals, fabs(v));
+    snprintf(buf, n, "%s%s%s", v < 0 ? g == GLYPHS_ASCII ? "-" : "−" : "", plain,
+        form ? form->suffix : "");
+    return buf;
+}
+
 /* The text of a tick in at most `most` columns, clipped by whole clusters. */
 static int tick_text(struct tick *t, const struct tick_axis *x, bool word, int most)
 {
@@ -27,6 +52,20 @@ static int tick_text(struct tick *t, const struct tick_axis *x, bool word, int m
     return t->w <= most ? t->w : 0;
 }
 
+#define WIDE_ENOUGH 12 /* longer names are cut */
+
+static int widest_label(const struct tick_axis *x, bool word)
+{
+    char text[LABEL_MAX];
+    int64_t last = x->first + (x->n - 1) * x->step;
+    int widest = snprintf(text, sizeof text, "%lld", (long long)last);
+    for (int64_t k = 0; word && k < x->n && k < 256; k++) {
+        int w = label_columns(x->a, x->first + k * x->step, x->glyphs);
+        widest = w > widest || !k ? w : widest;
+    }
+    return widest < WIDE_ENOUGH ? widest : WIDE_ENOUGH;
+}
+
 static bool is_free(const struct tick *out, int n, const struct tick *t)
 {
     for (int i = 0; i < n; i++)
@@ -37,26 +76,25 @@ static bool is_free(const struct tick *out, int n, const struct tick *t)
 
 int ticks_of_axis(struct tick out[TICKS_MAX], const struct tick_axis *x)
 {
-    bool word = axis_has_labels(x->a) && x->cell_w >= WORD_MIN;
-    int64_t last = x->first + (x->n - 1) * x->step, every = 1;
-    char number[32];
+    /* Tokens that do not fit give way to positions; other names stand at every so many. */
+    bool fits = x->cell_w >= WORD_MIN;
+    bool word = x->a->labels && (fits || (x->a->kind != AXIS_POS && x->a->kind != AXIS_VOCAB));
+    int64_t every = 1;
     if (x->n < 1 || !(x->cell_w > 0))
         return 0;
-    int n = 0, widest = snprintf(number, sizeof number, "%lld", (long long)last) + 1;
+    int n = 0, widest = word && fits ? 1 : widest_label(x, word) + 1;
     /* Numbers stand at multiples of a round step that is wide enough for the longest of them. */
-    while (!word && (double)every * x->cell_w < widest)
+    while (every < x->n && (double)every * x->cell_w < widest)
         every = tick_step(every);
-    int64_t stride = every * x->step;
+    int room = (int)((double)every * x->cell_w) - 1;
     for (int64_t pass = 0; pass < 2; pass++)
         for (int64_t k = 0; k < x->n && n < TICKS_MAX; k++) {
             struct tick t = {.index = x->first + k * x->step, .x = (int)((double)k * x->cell_w)};
-            bool chosen = pass ? word || (t.index / x->step) % every == 0
+            bool chosen = pass ? (t.index / x->step) % every == 0
                                : x->always >= t.index && x->always < t.index + x->step;
-            if (x->step == 1 && pass && !word)
-                chosen = t.index % stride == 0;
             if (t.x >= x->w)
                 break;
-            if (!chosen || !tick_text(&t, x, word, word ? (int)x->cell_w - 1 : x->w - t.x))
+            if (!chosen || !tick_text(&t, x, word, word && room < x->w - t.x ? room : x->w - t.x))
                 continue;
             if (is_free(out, n, &t))
                 out[n++] = t;

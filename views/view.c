@@ -90,9 +90,9 @@ bool view_toggle(
         st->top = !st->top ? TOP_FEW : st->top <= TOP_FEW ? TOP_MANY : 0;
     else if (m == VIEW_TRANSPOSE)
         swap_axes(st);
-    else if (m == VIEW_COARSER)
+    else if (m == (v->is_whole ? VIEW_FINER : VIEW_COARSER))
         st->zoom += st->zoom < LEVEL_MAX;
-    else if (m == VIEW_FINER)
+    else if (m == VIEW_COARSER || m == VIEW_FINER)
         st->zoom -= st->zoom > 0;
     else if (m == VIEW_REDUCE)
         next_reduce(st);

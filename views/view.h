@@ -99,6 +99,7 @@ struct view {
     const char *good;   /* what it is good for, one sentence */
     const char *source; /* of the method, NULL: none to name */
     unsigned modes;     /* 1u << VIEW_x that it knows */
+    bool is_whole;      /* shows all of its axis at zoom 0, and 2^-zoom of it after VIEW_FINER */
     unsigned looks;     /* 1u << LOOK_x that it suits, best first for that look's own view */
     int min_rank, max_rank;
     /* Draws into s->rect; state follows (scroll, limits). `readout` gets the exact value under the
