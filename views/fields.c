@@ -243,3 +243,82 @@ int field_from_fold(struct field *f, struct field_folded *m, struct err *e)
     f->source_data = m;
     return 0;
 }
+
+/* ---- ranges of the axes ---- */
+
+#define NUMBERS_MAX 1000000 /* labels made for an axis that has none */
+
+/* Cell by cell, so that a box at the end of a range takes in nothing from behind it. */
+static int fetch_boxes(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e)
+{
+    const struct field_cut *m = f->source_data;
+    int64_t n = window_count(w, f->rank), k[FIELD_MAX_RANK] = {0};
+    int rc = 0;
+    for (int64_t o = 0; o < n && !rc; o++) {
+        struct window one = {0};
+        for (int i = 0; i < f->rank; i++) {
+            int64_t at = w->start[i] + k[i] * w->stride[i], left = f->axes[i].size - at;
+            one.start[i] = m->first[i] + at;
+            one.count[i] = 1;
+            one.stride[i] = w->stride[i] < left ? w->stride[i] : left;
+        }
+        rc = m->base.fetch(&m->base, out + o, &one, reduce, e);
+        for (int i = f->rank - 1; i >= 0 && ++k[i] == w->count[i]; i--)
+            k[i] = 0;
+    }
+    return rc;
+}
+
+static int fetch_cut(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e)
+{
+    const struct field_cut *m = f->source_data;
+    struct window b = *w;
+    int rc = check_window(f, w, e);
+    bool hangs = false;
+    for (int i = 0; i < f->rank; i++) {
+        int64_t end = w->start[i] + w->count[i] * w->stride[i];
+        hangs = hangs || (end > f->axes[i].size && m->first[i] + m->count[i] < m->base.axes[i].size);
+        b.start[i] += m->first[i];
+    }
+    if (rc || (hangs && reduce != FIELD_POINT))
+        return rc ? rc : fetch_boxes(f, out, w, reduce, e);
+    return m->base.fetch(&m->base, out, &b, reduce, e);
+}
+
+static uint64_t cut_generation(const struct field *f)
+{
+    const struct field_cut *m = f->source_data;
+    return m->base.generation ? m->base.generation(&m->base) : 0;
+}
+
+static int number_labels(struct axis *a, int64_t first, struct arena *arena, struct err *e)
+{
+    const char **labels = arena_array(arena, (size_t)a->size, sizeof *labels, e);
+    if (!labels)
+        return e->code;
+    for (int64_t i = 0; i < a->size; i++)
+        if (!(labels[i] = arena_printf(arena, e, "%lld", (long long)(first + i))))
+            return e->code;
+    a->labels = labels;
+    return 0;
+}
+
+int field_from_cut(struct field *f, struct field_cut *m, struct arena *a, struct err *e)
+{
+    *f = m->base;
+    for (int i = 0; i < f->rank; i++) {
+        struct axis *x = &f->axes[i];
+        x->size = m->count[i];
+        if (x->labels)
+            x->labels += m->first[i];
+        else if (m->first[i] && x->size > 0 && x->size <= NUMBERS_MAX &&
+                 number_labels(x, m->first[i], a, e))
+            return e->code;
+    }
+    f->fetch = fetch_cut;
+    f->generation = cut_generation;
+    f->source_data = m;
+    return 0;
+}

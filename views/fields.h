@@ -1,6 +1,7 @@
 #ifndef SONDE_VIEWS_FIELDS_H
 #define SONDE_VIEWS_FIELDS_H
 
+#include "model/core/arena.h"
 #include "model/core/field.h"
 
 /* Fields made from numbers at hand, and from other fields. The owner fills rank, axes, names and
@@ -31,5 +32,13 @@ struct field_folded {
 };
 /* Fills *f and the rest of *m from m->base, m->axis and m->how; m must outlive the field. */
 int field_from_fold(struct field *f, struct field_folded *m, struct err *e);
+
+/* A range of another field's axes. */
+struct field_cut {
+    struct field base;
+    int64_t first[FIELD_MAX_RANK], count[FIELD_MAX_RANK];
+};
+/* Fills *f from m->base and the ranges; an axis without labels gets its own numbers as labels. */
+int field_from_cut(struct field *f, struct field_cut *m, struct arena *a, struct err *e);
 
 #endif

@@ -13,6 +13,20 @@
  *   npy   the dense values in their own type; tables have no such form (ERR_USAGE). */
 enum export_form { EXPORT_CSV, EXPORT_JSON, EXPORT_NPY };
 
-int export_block(FILE *out, const struct block *b, enum export_form form, struct err *e);
+/* A part of it, as NumPy cuts: indices start .. start + count - 1 along each axis; a dropped axis has
+ * one index and is gone from the result, which says in JSON where it was cut. */
+struct export_part {
+    struct window w; /* strides 1 */
+    bool drop[FIELD_MAX_RANK];
+};
+struct export_part export_whole(const struct field *f);
+
+/* part NULL: all of it. A table takes no part. */
+int export_block(FILE *out, const struct block *b, const struct export_part *part,
+    enum export_form form, struct err *e);
+/* The same for numbers that are computed while they are written (means over an axis, the workbench's
+ * own). npy: F32 and F16 stay, integers become I64, everything else F64. */
+int export_field(FILE *out, const struct field *f, const struct export_part *part,
+    enum export_form form, struct err *e);
 
 #endif

@@ -119,7 +119,7 @@ static void npy_and_failures(void **state)
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
-    assert_int_equal(export_block(f, b[2], EXPORT_NPY, &e), 0);
+    assert_int_equal(export_block(f, b[2], NULL, EXPORT_NPY, &e), 0);
     fclose(f);
     assert_int_equal(n, 128 + 32);
     assert_non_null(strstr(text + 10, "'descr': '<i8', 'fortran_order': False, 'shape': (2, 2), "));
@@ -128,12 +128,12 @@ static void npy_and_failures(void **state)
     assert_true(third == 9007199254740993);
     free(text);
     f = open_memstream(&text, &n);
-    assert_int_equal(export_block(f, b[4], EXPORT_NPY, &e), ERR_USAGE);
+    assert_int_equal(export_block(f, b[4], NULL, EXPORT_NPY, &e), ERR_USAGE);
     fclose(f);
     free(text);
     f = fopen("/dev/full", "w");
     assert_non_null(f);
-    assert_int_equal(export_block(f, b[1], EXPORT_CSV, &e), ERR_OUTPUT);
+    assert_int_equal(export_block(f, b[1], NULL, EXPORT_CSV, &e), ERR_OUTPUT);
     fclose(f);
     assert_int_equal(report_close(&r, &e), 0);
 }
