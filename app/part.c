@@ -31,19 +31,22 @@ static int find_axis(const struct field *f, const char *name, size_t n)
 
 /* ---- --reduce and --along ---- */
 
-static int fold_axes(struct part *p, const char *how, const char *along, struct arena *a,
-    struct err *e)
+static int fold_axes(
+    struct part *p, const char *how, const char *along, struct arena *a, struct err *e)
 {
     char axes[256];
     int reduce = how ? reduce_find(how) : -1, folded = 0;
     if (!how && !along)
         return 0;
     if (!how || !along)
-        return err_set(e, ERR_USAGE, "--reduce and --along belong together, as in --reduce mean "
-                                     "--along head");
+        return err_set(e, ERR_USAGE,
+            "--reduce and --along belong together, as in --reduce mean "
+            "--along head");
     if (reduce <= FIELD_POINT)
-        return err_set(e, ERR_USAGE, "--reduce %.40s is unknown; there are mean, max, min, absmax, "
-                                     "norm and std", how);
+        return err_set(e, ERR_USAGE,
+            "--reduce %.40s is unknown; there are mean, max, min, absmax, "
+            "norm and std",
+            how);
     for (const char *at = along; *at; at += *at == ',') {
         size_t n = strcspn(at, ",");
         int axis = find_axis(&p->f, at, n);
@@ -54,8 +57,9 @@ static int fold_axes(struct part *p, const char *how, const char *along, struct 
             return err_set(e, ERR_USAGE, "--along %.60s: %s has the axes %s", along, p->f.name,
                 axes_text(axes, sizeof axes, &p->f));
         if (folded++ && reduce == FIELD_STD)
-            return err_set(e, ERR_USAGE, "--reduce std folds one axis: deviations of deviations "
-                                         "are none of the whole");
+            return err_set(e, ERR_USAGE,
+                "--reduce std folds one axis: deviations of deviations "
+                "are none of the whole");
         *m = (struct field_folded){.base = p->f, .axis = axis, .how = (enum field_reduce)reduce};
         if (field_from_fold(&p->f, m, e))
             return e->code;
@@ -68,8 +72,8 @@ static int fold_axes(struct part *p, const char *how, const char *along, struct 
 /* ---- --slice ---- */
 
 /* "3", "-1", ":", "2:9", "2:", ":9" along an axis of `size`. False: not such a thing, or outside. */
-static bool read_range(int64_t *start, int64_t *count, bool *drop, const char *s, size_t n,
-    int64_t size)
+static bool read_range(
+    int64_t *start, int64_t *count, bool *drop, const char *s, size_t n, int64_t size)
 {
     char text[64], *end;
     const char *colon = memchr(s, ':', n);
@@ -110,8 +114,8 @@ static int cut_axes(struct part *p, const char *slice, struct err *e)
         if (axis < 0 || seen[axis] ||
             !read_range(&p->cut.w.start[axis], &p->cut.w.count[axis], &p->cut.drop[axis], value,
                 n - (size_t)(value - at), p->f.axes[axis].size))
-            return err_set(e, ERR_USAGE, "--slice \"%.60s\" does not fit %s; its axes are %s", slice,
-                p->f.name, axes_text(axes, sizeof axes, &p->f));
+            return err_set(e, ERR_USAGE, "--slice \"%.60s\" does not fit %s; its axes are %s",
+                slice, p->f.name, axes_text(axes, sizeof axes, &p->f));
         seen[axis] = true;
         at += n;
         if (!*at)
@@ -141,10 +145,19 @@ static void choose_axes(struct part *p)
     p->st.col_axis = n == 2 ? axes[0] : -1;
 }
 
-int part_make(struct part *out, const struct field *base, const struct command *c, struct arena *a,
+int part_make(struct part *out, const struct view_data *d, const struct command *c, struct arena *a,
     struct err *e)
 {
+    const struct field *base = &d->fields[0];
     *out = (struct part){.f = *base};
+    out->cut = export_whole(&out->f);
+    if (!c)
+        return 0;
+    if (d->n > 1 && (args_text(&c->args, "slice") || args_text(&c->args, "reduce")))
+        return err_set(e, ERR_USAGE,
+            "a table of %d columns is neither sliced nor reduced; "
+            "--top N draws its largest rows",
+            d->n);
     int rc = fold_axes(out, args_text(&c->args, "reduce"), args_text(&c->args, "along"), a, e);
     out->cut = export_whole(&out->f);
     if (!rc)
@@ -175,15 +188,17 @@ int part_field(struct field *out, const struct part *p, struct arena *a, struct 
     return is_whole ? 0 : field_from_cut(out, m, a, e);
 }
 
-int part_view(const struct view **out, const struct field *f, const struct command *c, struct err *e)
+int part_view(const struct view **out, const struct view_data *d, const struct field *f,
+    const struct command *c, struct err *e)
 {
-    const char *id = args_text(&c->args, "view");
-    *out = id ? view_find(id) : view_for(f);
+    const char *id = c ? args_text(&c->args, "view") : NULL;
+    *out = id ? view_find(id) : d->n > 1 ? view_for_data(d) : view_for(f);
     if (id && !*out)
         return err_set(e, ERR_USAGE, "no view %.40s; sonde list views has them", id);
     if (id && (f->rank < (*out)->min_rank || f->rank > (*out)->max_rank))
         return err_set(e, ERR_USAGE, "%s takes %d to %d axes, %s has %d", id, (*out)->min_rank,
             (*out)->max_rank, f->name, f->rank);
-    return *out ? 0 : err_set(e, ERR_USAGE, "no view draws %s of rank %d; try sonde export",
-                          f->name, f->rank);
+    return *out ? 0
+                : err_set(e, ERR_USAGE, "no view draws %s of rank %d; try sonde export", f->name,
+                      f->rank);
 }

@@ -16,8 +16,9 @@
         {.name = "reduce",                                                                         \
             .type = PARAM_STRING,                                                                  \
             .metavar = "HOW",                                                                      \
-            .help = "fold the axes of --along: mean, max, min, absmax, norm or std; NaN is passed " \
-                    "over"},                                                                       \
+            .help =                                                                                \
+                "fold the axes of --along: mean, max, min, absmax, norm or std; NaN is passed "    \
+                "over"},                                                                           \
         {.name = "along",                                                                          \
             .type = PARAM_STRING,                                                                  \
             .metavar = "AXIS",                                                                     \
@@ -33,8 +34,12 @@
             .min = 0,                                                                              \
             .max = 1000000,                                                                        \
             .help = "draw only the N largest bars or rows; 0 is all"},                             \
-        {.name = "sort", .type = PARAM_BOOL, .help = "draw rows by size, or bars in their own order"}, \
-        {.name = "log", .type = PARAM_BOOL, .help = "a logarithmic scale"}
+        {.name = "sort",                                                                           \
+            .type = PARAM_BOOL,                                                                    \
+            .help = "draw rows by size, or bars in their own order"},                              \
+    {                                                                                              \
+        .name = "log", .type = PARAM_BOOL, .help = "a logarithmic scale"                           \
+    }
 
 struct part {
     struct field f;         /* folded, not cut */
@@ -43,10 +48,11 @@ struct part {
     struct view_state st;   /* for a drawing: fixed axes, drawn axes, modes */
 };
 
-int part_make(struct part *out, const struct field *base, const struct command *c, struct arena *a,
+int part_make(struct part *out, const struct view_data *d, const struct command *c, struct arena *a,
     struct err *e);
-/* The view of --view if it takes the field, else the field's own. */
-int part_view(const struct view **out, const struct field *f, const struct command *c, struct err *e);
+/* The view of --view if it takes the field, else the one for the data. */
+int part_view(const struct view **out, const struct view_data *d, const struct field *f,
+    const struct command *c, struct err *e);
 /* The field to draw: of ranges only what lies in them. */
 int part_field(struct field *out, const struct part *p, struct arena *a, struct err *e);
 

@@ -1,6 +1,5 @@
 #include "app/show.h"
 
-#include <errno.h>
 #include <langinfo.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "app/part.h"
 #include "app/records.h"
 #include "app/token_grid.h"
 #include "model/core/text.h"
@@ -17,6 +17,7 @@
 
 #define WIDTH 100
 #define MAX_ROWS 32
+#define ZOOM_OUT 40 /* on paper all of a block is seen, however coarse */
 #define PLOT_ROWS 12
 #define BEST 5       /* tokens named for a row of logits */
 #define RUN_INPUTS 3 /* drawn without being asked for more */
@@ -40,73 +41,6 @@ static enum glyphs choose_glyphs(const struct show *how)
     return GLYPHS_BRAILLE;
 }
 
-static int bad_slice(const char *slice, const struct field *f, struct err *e)
-{
-    char names[256];
-    size_t at = 0;
-    names[0] = '\0';
-    for (int i = 0; i < f->rank && at < sizeof names; i++)
-        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s 0..%lld", i ? ", " : "",
-            f->axes[i].name, (long long)f->axes[i].size - 1);
-    return err_set(e, ERR_USAGE, "--slice \"%.60s\" does not fit %s; its axes are %s", slice,
-        f->name, *names ? names : "none");
-}
-
-/* One piece of a slice: "3", ":" or "layer=3". Returns its length, 0 if it does not fit. */
-static size_t slice_piece(
-    struct view_state *st, bool *fixed, int nth, const char *at, const struct field *f)
-{
-    size_t len = strcspn(at, ","), eq = strcspn(at, "=,");
-    int axis = nth;
-    const char *value = at;
-    if (at[eq] == '=') {
-        for (axis = 0; axis < f->rank; axis++)
-            if (strlen(f->axes[axis].name) == eq && !strncmp(f->axes[axis].name, at, eq))
-                break;
-        value = at + eq + 1;
-    }
-    if (axis >= f->rank)
-        return 0;
-    if (*value == ':' && value + 1 == at + len)
-        return len;
-    char *end;
-    errno = 0;
-    long long i = strtoll(value, &end, 10);
-    if (i < 0)
-        i += f->axes[axis].size;
-    if (end == value || end != at + len || errno || i < 0 || i >= f->axes[axis].size)
-        return 0;
-    st->at[axis] = i;
-    fixed[axis] = true;
-    return len;
-}
-
-/* Fixes the axes that the slice names; the last two that stay free are drawn. */
-static int apply_slice(
-    struct view_state *st, const char *slice, const struct field *f, struct err *e)
-{
-    bool fixed[FIELD_MAX_RANK] = {false};
-    int nth = 0, drawn = 0;
-    for (const char *at = slice;; at++) {
-        size_t len = slice_piece(st, fixed, nth++, at, f);
-        if (!len)
-            return bad_slice(slice, f, e);
-        at += len;
-        if (!*at)
-            break;
-    }
-    int axes[2] = {-1, -1};
-    for (int i = f->rank - 1; i >= 0 && drawn < 2; i--)
-        if (!fixed[i])
-            axes[drawn++] = i;
-    if (!drawn)
-        axes[drawn++] = f->rank - 1;
-    st->has_axes = true;
-    st->row_axis = drawn == 2 ? axes[1] : axes[0];
-    st->col_axis = drawn == 2 ? axes[0] : -1;
-    return 0;
-}
-
 /* Of ranked answers the best are drawn, over the two axes before the rank. */
 static void draw_best(struct view_state *st, const struct field *f)
 {
@@ -118,15 +52,19 @@ static void draw_best(struct view_state *st, const struct field *f)
 }
 
 /* Rows a drawing wants: as many as there are things to see, within reason. */
-static int rows_wanted(const struct view_data *d, const struct view_state *st)
+static int rows_wanted(
+    const struct view *v, const struct field *f, const struct view_state *st, int w)
 {
-    const struct field *f = &d->fields[0];
-    if (d->n == 1 && (f->look == LOOK_LINES || f->look == LOOK_CONTOUR))
-        return PLOT_ROWS;
     int axis = st->has_axes ? st->row_axis : f->rank >= 2 ? f->rank - 2 : 0;
     int64_t n = f->rank ? f->axes[axis].size : 1;
-    if (f->look == LOOK_TOKENS && f->rank == 1)
-        n = n / 8 + 1;
+    if (v->min_rank == 3)
+        return MAX_ROWS;
+    if (v->is_whole)
+        return PLOT_ROWS + (f->look == LOOK_CONTOUR ? PLOT_ROWS : 2);
+    if (f->rank && !strcmp(v->id, "tokens"))
+        n = f->axes[f->rank - 1].size * 8 / w + 2;
+    if (st->top > 0 && st->top < n)
+        n = st->top;
     return (int)(n + 3 > MAX_ROWS ? MAX_ROWS : n + 3);
 }
 
@@ -145,53 +83,63 @@ static void print_canvas(FILE *out, const struct canvas *c, bool colours)
 }
 
 /* "layer 2, head 1": which plane of a block with more axes than a drawing has. */
-static void print_plane(FILE *out, const struct field *f, const struct view_state *st, bool asked)
+static void print_plane(
+    FILE *out, const struct view *v, const struct field *f, const struct view_state *st, bool asked)
 {
     int row = st->has_axes ? st->row_axis : f->rank - 2;
-    int col = st->has_axes ? st->col_axis : f->rank - 1, n = 0;
+    int col = st->has_axes ? st->col_axis : f->rank - 1, n = 0, maps = -1;
+    /* Small multiples show the axis before the maps whole. */
+    for (int i = 0; i < f->rank && v->min_rank == 3; i++)
+        maps = i != row && i != col ? i : maps;
     for (int i = 0; i < f->rank; i++)
-        if (i != row && i != col)
+        if (i != row && i != col && i != maps)
             n += fprintf(out, "%s%s %lld", n ? ", " : "", f->axes[i].name, (long long)st->at[i]);
     if (n)
         fputs(asked ? "\n" : " (sonde show --slice draws others)\n", out);
 }
 
-static int draw(
-    const struct show *how, const struct view_data *d, struct arena *frame, struct err *e)
+static int draw(const struct show *how, struct view_data *d, struct arena *frame, struct err *e)
 {
-    const struct field *f = &d->fields[0];
-    const struct view *v = d->n > 1 ? view_find("table") : view_for(f);
-    struct view_state st = {0};
+    const struct view *v;
+    struct part part;
+    struct field field;
     struct canvas c = {0};
     enum colour_mode mode;
     char readout[VIEW_READOUT] = "";
-    if (how->slice && f->rank) {
-        int rc = apply_slice(&st, how->slice, f, e);
-        if (rc)
-            return rc;
-    } else {
-        draw_best(&st, f);
-    }
-    if (!v)
-        return err_set(
-            e, ERR_USAGE, "no view draws %s of rank %d; try sonde export", f->name, f->rank);
+    const struct command *flags = how->takes_part ? how->command : NULL;
+    int rc = part_make(&part, d, flags, frame, e);
+    if (!rc)
+        rc = part_field(&field, &part, frame, e);
+    if (!rc)
+        rc = part_view(&v, d, &field, flags, e);
+    if (rc)
+        return rc;
+    if (d->n == 1)
+        d->fields = &field;
+    if (part.is_folded)
+        d->error = NULL;
+    if (!part.is_cut)
+        draw_best(&part.st, d->fields);
+    if (!strcmp(v->id, "heatmap"))
+        part.st.zoom = ZOOM_OUT;
     if (colour_mode_choose(
             &mode, args_text(&how->command->args, "color"), isatty(fileno(how->out)), 256) < 0)
         mode = COLOURS_NONE;
     int w = terminal_width(how->out);
-    int rc = canvas_init(&c, w, rows_wanted(d, &st), e);
-    if (rc)
+    if ((rc = canvas_init(&c, w, rows_wanted(v, d->fields, &part.st, w), e)))
         return rc;
     c.glyphs = choose_glyphs(how);
     c.mode = mode;
     c.theme = &themes[0];
     struct screen screen = {&c, {0, 0, c.w, c.h}, frame};
-    if (!how->slice && token_grid_fits(f, how->model))
-        rc = token_grid_draw(&screen, f, how->model, e);
+    if (!part.is_cut && !part.is_folded && token_grid_fits(d->fields, how->model))
+        rc = token_grid_draw(&screen, d->fields, how->model, e);
     else
-        rc = v->draw(&screen, d, &st, readout, e);
+        rc = v->draw(&screen, d, &part.st, readout, e);
+    if (!rc && part.is_folded)
+        fprintf(how->out, "%s\n", part.f.long_name);
     if (!rc)
-        print_plane(how->out, f, &st, how->slice != NULL);
+        print_plane(how->out, v, d->fields, &part.st, part.is_cut);
     if (!rc)
         print_canvas(how->out, &c, mode != COLOURS_NONE);
     canvas_release(&c);
@@ -327,11 +275,11 @@ static int show_run(const struct show *how, const struct run *run, int *shown, s
             hidden++;
             continue;
         }
-        if (!headed)
+        if (!headed && *run_name(run))
             fprintf(how->out, "\n== %s: %s, model %s, weights %s, %s", run_name(run),
                 attr(run, "status"), attr(run, "model_name"), attr(run, "weights"),
                 attr(run, "dtype"));
-        if (!headed)
+        if (!headed && *run_name(run))
             fputc('\n', how->out);
         headed = true;
         int rc = draw_block(how, b, e);

@@ -11,7 +11,7 @@
 struct show {
     FILE *out;
     const char *path;              /* a run, an input's group or a block; NULL: everything */
-    const char *slice;             /* "3,2,:,:" or "layer=3,head=2"; NULL: the view's own */
+    bool takes_part;               /* the command has the flags of app/part.h */
     int max_inputs;                /* inputs drawn of a run, 0: all */
     const struct command *command; /* --color, --ascii */
     const struct model *model;     /* turns token ids into words; NULL: none at hand */

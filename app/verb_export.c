@@ -1,9 +1,9 @@
 #include <string.h>
 
-#include "analysis/report/export.h"
 #include "app/output.h"
+#include "app/part.h"
 #include "model/core/outfile.h"
-#include "views/view.h"
+#include "views/show.h"
 
 static int unknown_path(
     const struct report *r, const char *path, struct arena *arena, struct err *e)
@@ -23,24 +23,28 @@ static int unknown_path(
         found > 1 ? near[1] : "", found > 2 ? ", " : "", found > 2 ? near[2] : "");
 }
 
-static int export_svg(FILE *out, const struct block *b, struct arena *arena, struct err *e)
+static int export_svg(
+    FILE *out, const struct block *b, const struct command *c, struct arena *arena, struct err *e)
 {
-    const struct block_spec *spec = block_spec(b);
-    int n = spec->n_columns ? spec->n_columns : 1, rc = 0;
-    struct field *fields = arena_zalloc(arena, (size_t)n * sizeof *fields, e);
-    if (!fields)
-        return ERR_LIMIT;
-    for (int i = 0; i < n && !rc; i++)
-        rc = block_field(&fields[i], b, spec->n_columns ? i : -1, e);
+    struct view_data d;
+    struct part part;
+    struct field field;
+    const struct view *v;
+    int rc = block_data(&d, b, arena, e);
+    if (!rc)
+        rc = part_make(&part, &d, c, arena, e);
+    if (!rc)
+        rc = part_field(&field, &part, arena, e);
+    if (!rc)
+        rc = part_view(&v, &d, &field, c, e);
     if (rc)
         return rc;
-    const struct view *v = view_for(&fields[0]);
-    if (!v || !v->svg)
-        return err_set(e, ERR_USAGE, "%s has no drawing; try --csv or --json", block_path(b));
-    struct view_data d = {.fields = fields, .n = n};
-    struct view_state st = {0};
+    if (d.n == 1)
+        d.fields = &field;
+    if (part.is_folded)
+        d.error = NULL;
     struct buf text = {0};
-    rc = v->svg(&text, &d, &st, arena, e);
+    rc = v->svg(&text, &d, &part.st, arena, e);
     if (!rc && text.failed)
         rc = err_set(e, ERR_LIMIT, "out of memory for the drawing");
     if (!rc)
@@ -78,12 +82,22 @@ static int choose_form(int *out, const struct command *c, const char *path, stru
     return 0;
 }
 
-static int write_form(
-    FILE *out, const struct block *b, int form, struct arena *arena, struct err *e)
+/* Folded numbers are computed as they are written; others leave in their own type. */
+static int write_form(FILE *out, const struct block *b, int form, const struct command *c,
+    struct arena *arena, struct err *e)
 {
+    struct view_data d;
+    struct part part;
     if (form == FORM_SVG)
-        return export_svg(out, b, arena, e);
-    return export_block(out, b, (enum export_form)form, e);
+        return export_svg(out, b, c, arena, e);
+    int rc = block_data(&d, b, arena, e);
+    if (!rc)
+        rc = part_make(&part, &d, c, arena, e);
+    if (rc)
+        return rc;
+    if (part.is_folded)
+        return export_field(out, &part.f, &part.cut, (enum export_form)form, e);
+    return export_block(out, b, part.is_cut ? &part.cut : NULL, (enum export_form)form, e);
 }
 
 static int run(struct session *s, const struct command *c, struct err *e)
@@ -103,9 +117,9 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!b)
         rc = unknown_path(r, c->operands[1], c->args.arena, e);
     if (!rc && !path)
-        rc = write_form(s->out, b, form, c->args.arena, e);
+        rc = write_form(s->out, b, form, c, c->args.arena, e);
     if (!rc && path && !(rc = outfile_open(&o, path, e))) {
-        rc = write_form(o.f, b, form, c->args.arena, e);
+        rc = write_form(o.f, b, form, c, c->args.arena, e);
         if (rc)
             outfile_discard(&o);
         else
@@ -120,6 +134,7 @@ static const struct param params[] = {
     {.name = "json", .type = PARAM_BOOL, .help = "what is known about the block, and its values"},
     {.name = "npy", .type = PARAM_BOOL, .help = "a NumPy array in the block's own type"},
     {.name = "svg", .type = PARAM_BOOL, .help = "the drawing"},
+    PART_PARAMS,
 };
 
 const struct verb verb_export = {
@@ -128,7 +143,8 @@ const struct verb verb_export = {
     .brief = "write one block of a report for other programs",
     .help = "To standard output, or to the file of -o, whose ending then names the form.",
     .example = "  sonde export answers.h5 runs/000-lens/input_0/entropy --csv\n"
-               "  sonde export answers.h5 000-dla/input_0/contribution -o dla.svg",
+               "  sonde export answers.h5 000-dla/input_0/contribution -o dla.svg\n"
+               "  sonde export acts.h5 acts/blocks.3.mlp.hook_post --reduce mean --along 0 --npy",
     .sets = FLAGS_OUTPUT,
     .params = params,
     .n_params = (int)(sizeof params / sizeof *params),

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "app/part.h"
 #include "app/session.h"
 #include "app/show.h"
 
@@ -32,7 +33,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
         rc = check_tokenizer(r, m, e);
     struct show how = {.out = s->out,
         .path = c->n_operands > 1 ? c->operands[1] : NULL,
-        .slice = args_text(&c->args, "slice"),
+        .takes_part = true,
         .max_inputs = (int)args_int(&c->args, "inputs"),
         .command = c,
         .model = m};
@@ -44,10 +45,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
 }
 
 static const struct param params[] = {
-    {.name = "slice",
-        .type = PARAM_STRING,
-        .metavar = "SLICE",
-        .help = "which slice of a block with more than two axes, as in 3,2,:,: or layer=3,head=2"},
+    PART_PARAMS,
     {.name = "inputs",
         .type = PARAM_INT,
         .metavar = "N",

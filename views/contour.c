@@ -438,7 +438,8 @@ static void svg_isoline(
                 any = true;
                 svg_path_to(p->out, p->x + px[i] * SVG_PX, p->y + py[i] * SVG_PX, !(found++ & 1));
                 double far = fabs(px[i] - SVG_W / 2.0) / SVG_W + fabs(py[i] - SVG_H / 2.0) / SVG_H;
-                if (far < near) {
+                bool inside = px[i] > 6 && px[i] < SVG_W - 6 && py[i] > 5;
+                if (inside && far < near) {
                     near = far;
                     lx = p->x + px[i] * SVG_PX;
                     ly = p->y + py[i] * SVG_PX;
@@ -449,7 +450,8 @@ static void svg_isoline(
         return;
     uint32_t ink = rgb_ink(scale_rgb(&f->sc, level));
     svg_path_end(p->out, 1, ink, "");
-    svg_text(p->out, lx, ly - 3, SVG_MIDDLE, 11, ink, label);
+    if (isfinite(near))
+        svg_text(p->out, lx, ly - 3, SVG_MIDDLE, 11, ink, label);
 }
 
 static void svg_lowest(struct paper *p, const struct surface *f)

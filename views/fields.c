@@ -246,7 +246,7 @@ int field_from_fold(struct field *f, struct field_folded *m, struct err *e)
 
 /* ---- ranges of the axes ---- */
 
-#define NUMBERS_MAX 1000000 /* labels made for an axis that has none */
+#define LABELS_MAX 1000000 /* held for a range */
 
 /* Cell by cell, so that a box at the end of a range takes in nothing from behind it. */
 static int fetch_boxes(const struct field *f, double *out, const struct window *w,
@@ -279,7 +279,8 @@ static int fetch_cut(const struct field *f, double *out, const struct window *w,
     bool hangs = false;
     for (int i = 0; i < f->rank; i++) {
         int64_t end = w->start[i] + w->count[i] * w->stride[i];
-        hangs = hangs || (end > f->axes[i].size && m->first[i] + m->count[i] < m->base.axes[i].size);
+        hangs =
+            hangs || (end > f->axes[i].size && m->first[i] + m->count[i] < m->base.axes[i].size);
         b.start[i] += m->first[i];
     }
     if (rc || (hangs && reduce != FIELD_POINT))
@@ -293,15 +294,20 @@ static uint64_t cut_generation(const struct field *f)
     return m->base.generation ? m->base.generation(&m->base) : 0;
 }
 
-static int number_labels(struct axis *a, int64_t first, struct arena *arena, struct err *e)
+/* What the axis says of its indices from `first` on, numbers included. */
+static int copy_labels(struct axis *x, int64_t first, struct arena *arena, struct err *e)
 {
-    const char **labels = arena_array(arena, (size_t)a->size, sizeof *labels, e);
+    const char **labels = arena_array(arena, (size_t)x->size, sizeof *labels, e);
     if (!labels)
         return e->code;
-    for (int64_t i = 0; i < a->size; i++)
-        if (!(labels[i] = arena_printf(arena, e, "%lld", (long long)(first + i))))
+    for (int64_t i = 0; i < x->size; i++) {
+        char buf[256];
+        labels[i] = arena_strdup(arena, axis_label(x, first + i, buf, sizeof buf), e);
+        if (!labels[i])
             return e->code;
-    a->labels = labels;
+    }
+    x->labels = labels;
+    x->label = NULL;
     return 0;
 }
 
@@ -310,11 +316,13 @@ int field_from_cut(struct field *f, struct field_cut *m, struct arena *a, struct
     *f = m->base;
     for (int i = 0; i < f->rank; i++) {
         struct axis *x = &f->axes[i];
+        if (m->count[i] == x->size)
+            continue;
         x->size = m->count[i];
         if (x->labels)
             x->labels += m->first[i];
-        else if (m->first[i] && x->size > 0 && x->size <= NUMBERS_MAX &&
-                 number_labels(x, m->first[i], a, e))
+        else if (m->first[i] && x->size > 0 && x->size <= LABELS_MAX &&
+                 copy_labels(x, m->first[i], a, e))
             return e->code;
     }
     f->fetch = fetch_cut;

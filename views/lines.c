@@ -124,28 +124,24 @@ static int curve_values(double *v, const struct curves *c, const struct field *f
     return f->fetch(f, v, &w, step > 1 ? reduce : FIELD_POINT, e);
 }
 
-/* Where a label says a number (steps, thresholds), x is that number; else the index. */
-static double axis_x(const struct curves *c, int64_t i)
+static bool label_number(double *out, const struct axis *a, int64_t i)
 {
-    const struct axis *a = c->d->fields[0].rank ? &c->d->fields[0].axes[c->x_axis] : NULL;
-    char *end;
-    if (!a || !a->labels || a->kind == AXIS_POS || a->kind == AXIS_VOCAB)
-        return (double)i;
-    double v = strtod(a->labels[i], &end);
-    return *a->labels[i] && !*end && isfinite(v) ? v : (double)i;
+    char buf[64], *end;
+    const char *text = axis_label(a, i, buf, sizeof buf);
+    *out = strtod(text, &end);
+    return *text && !*end && isfinite(*out);
 }
 
-/* A label that is no number makes all of them words. */
+/* Where the labels are rising numbers (steps, thresholds), x is that number; else it is the index. */
 static bool has_numeric_labels(const struct curves *c)
 {
     const struct axis *a = c->d->fields[0].rank ? &c->d->fields[0].axes[c->x_axis] : NULL;
-    double last = -INFINITY;
-    char *end;
-    if (!a || !a->labels || a->kind == AXIS_POS || a->kind == AXIS_VOCAB || a->size > POINTS_MAX)
+    double last = -INFINITY, v;
+    if (!a || !axis_has_labels(a) || a->kind == AXIS_POS || a->kind == AXIS_VOCAB ||
+        a->size > POINTS_MAX)
         return false;
     for (int64_t i = 0; i < a->size; i++) {
-        double v = strtod(a->labels[i], &end);
-        if (!*a->labels[i] || *end || !(v > last))
+        if (!label_number(&v, a, i) || !(v > last))
             return false;
         last = v;
     }
@@ -168,7 +164,9 @@ static int load_x(struct curves *c, struct arena *frame, struct err *e)
     for (int64_t i = 0; i < c->points; i++) {
         int64_t index = c->from + i * c->step;
         if (!c->x_field)
-            c->x[i] = numeric ? axis_x(c, index) : (double)index;
+            c->x[i] = (double)index;
+        if (numeric && !c->x_field)
+            label_number(&c->x[i], &c->d->fields[0].axes[c->x_axis], index);
         if (c->st->log_x && !(c->x[i] > 0))
             c->x[i] = NAN; /* a logarithmic axis has no place for it */
         c->x_lo = c->x[i] < c->x_lo ? c->x[i] : c->x_lo;

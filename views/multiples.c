@@ -129,9 +129,10 @@ static int load(struct panels *p, bool dark, struct arena *frame, struct err *e)
             tally_add(&p->tally, p->v[k], cells);
     }
     bool share = is_probability(p->f) && !p->f->is_signed;
-    p->sc = scale_make(share ? 0 : lo, share ? 1 : hi, p->f->is_signed, dark);
+    bool is_signed = p->f->is_signed || (lo < 0 && hi > 0);
+    p->sc = scale_make(share ? 0 : lo, share ? 1 : hi, is_signed, dark);
     if (p->st.has_limits)
-        p->sc = scale_make(p->st.lo, p->st.hi, p->f->is_signed, dark);
+        p->sc = scale_make(p->st.lo, p->st.hi, is_signed, dark);
     if (p->st.log_v)
         p->sc = scale_log(p->sc, least);
     return 0;
@@ -149,7 +150,7 @@ static struct scale own_scale(const struct panels *p, const double *v)
         least = v[i] > 0 && !(least <= v[i]) ? v[i] : least;
     }
     struct scale sc =
-        scale_make(!p->f->is_signed && lo > 0 ? 0 : lo, hi, p->f->is_signed, p->sc.dark);
+        scale_make(!p->sc.is_signed && lo > 0 ? 0 : lo, hi, p->sc.is_signed, p->sc.dark);
     return p->st.log_v ? scale_log(sc, least) : sc;
 }
 
@@ -162,18 +163,16 @@ static const char *panel_name(
     const struct axis *a = &p->f->axes[p->axis];
     locate(&at, p, k);
     if (p->outer >= 0)
-        snprintf(outer, sizeof outer, "%c%lld", p->f->axes[p->outer].kind == AXIS_LAYER ? 'L' : '#',
-            (long long)at.at[p->outer]);
+        snprintf(outer, sizeof outer, "%s%lld%s",
+            p->f->axes[p->outer].kind == AXIS_LAYER ? "L" : "", (long long)at.at[p->outer],
+            a->kind == AXIS_HEAD ? "" : ",");
     if (a->kind == AXIS_HEAD)
         snprintf(label, sizeof label, "H%lld", (long long)at.at[p->axis]);
-    else if (a->labels)
+    else if (axis_has_labels(a))
         label_show(label, a, at.at[p->axis], g);
     else
-        snprintf(label, sizeof label, "%s%s%lld",
-            p->outer >= 0 ? " "
-            : a->name     ? a->name
-                          : "",
-            p->outer >= 0 ? "" : " ", (long long)at.at[p->axis]);
+        snprintf(label, sizeof label, "%s%s%lld", p->outer < 0 && a->name ? a->name : "",
+            p->outer < 0 ? " " : "", (long long)at.at[p->axis]);
     snprintf(buf, n, "%s%s%s%s", outer, label, own ? g == GLYPHS_ASCII ? " <=" : " ≤" : "",
         own ? number_short(number, sizeof number, own->hi, 5, 2) : "");
     return buf;

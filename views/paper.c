@@ -101,7 +101,7 @@ void paper_ticks_y(struct paper *p, const struct axis *a, int64_t first, int64_t
     double cell = n > 1 && points ? p->h / (double)(n - 1) : n > 0 ? p->h / (double)n : p->h;
     double half = points && n > 1 ? 0 : cell / 2;
     int64_t every = 1;
-    while (every < n && (double)every * cell < 13)
+    while (every < n && (double)every * cell < 16)
         every = tick_step(every);
     for (int64_t k = 0; k < n; k += every) {
         char label[LABEL_MAX];

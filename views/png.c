@@ -66,24 +66,29 @@ static void put_data(struct png *p, const uint8_t *v, size_t n, size_t *done, si
     }
 }
 
-static void put_image(struct png *p, const uint8_t *pixels, int w, int h)
+static void put_image(struct png *p, const uint8_t *values, int w, int h, int kx, int ky)
 {
     static const uint8_t zlib_head[] = {0x78, 0x01}, no_filter = 0;
-    size_t total = (size_t)h * ((size_t)w + 1), done = 0;
+    size_t total = (size_t)h * (size_t)ky * ((size_t)w * (size_t)kx + 1), done = 0;
     size_t blocks = (total + STORED_MAX - 1) / STORED_MAX;
     chunk_begin(p, "IDAT", (uint32_t)(total + 5 * blocks + 6));
     put(p, zlib_head, sizeof zlib_head);
     p->a = 1;
     p->b = 0;
-    for (int y = 0; y < h; y++) {
+    for (int y = 0; y < h * ky; y++) {
+        const uint8_t *row = values + (size_t)(y / ky) * (size_t)w;
         put_data(p, &no_filter, 1, &done, total);
-        put_data(p, pixels + (size_t)y * (size_t)w, (size_t)w, &done, total);
+        if (kx == 1)
+            put_data(p, row, (size_t)w, &done, total);
+        for (int x = 0; kx > 1 && x < w * kx; x++)
+            put_data(p, row + x / kx, 1, &done, total);
     }
     put_u32(p, p->b << 16 | p->a);
     chunk_end(p);
 }
 
-void png_base64(struct buf *out, const uint8_t *pixels, int w, int h, const uint32_t palette[256])
+void png_base64(struct buf *out, const uint8_t *values, int w, int h, int kx, int ky,
+    const uint32_t palette[256])
 {
     static const uint8_t magic[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     static const uint8_t indexed[] = {
@@ -97,8 +102,8 @@ void png_base64(struct buf *out, const uint8_t *pixels, int w, int h, const uint
     }
     put(&p, magic, sizeof magic);
     chunk_begin(&p, "IHDR", 13);
-    put_u32(&p, (uint32_t)w);
-    put_u32(&p, (uint32_t)h);
+    put_u32(&p, (uint32_t)(w * kx));
+    put_u32(&p, (uint32_t)(h * ky));
     put(&p, indexed, sizeof indexed);
     chunk_end(&p);
     chunk_begin(&p, "PLTE", 256 * 3);
@@ -108,7 +113,7 @@ void png_base64(struct buf *out, const uint8_t *pixels, int w, int h, const uint
         put(&p, rgb, sizeof rgb);
     }
     chunk_end(&p);
-    put_image(&p, pixels, w, h);
+    put_image(&p, values, w, h, kx, ky);
     chunk_begin(&p, "IEND", 0);
     chunk_end(&p);
     if (p.n_rest) {

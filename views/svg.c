@@ -196,6 +196,8 @@ void svg_path_end(struct buf *out, double width, uint32_t stroke, const char *da
 void svg_pixels(struct buf *out, double x, double y, double w, double h, const uint8_t *pixels,
     int n, int m, const uint32_t palette[256])
 {
+    /* Not every reader knows "pixelated": large cells are written as many pixels, and stay sharp. */
+    int kx = (int)ceil(w / n), ky = (int)ceil(h / m);
     buf_puts(out, "<image");
     attribute(out, "x", x);
     attribute(out, "y", y);
@@ -203,7 +205,7 @@ void svg_pixels(struct buf *out, double x, double y, double w, double h, const u
     attribute(out, "height", h);
     buf_puts(out, " preserveAspectRatio=\"none\" style=\"image-rendering:pixelated\" "
                   "href=\"data:image/png;base64,");
-    png_base64(out, pixels, n, m, palette);
+    png_base64(out, pixels, n, m, kx > 1 ? kx : 1, ky > 1 ? ky : 1, palette);
     buf_puts(out, "\"/>\n");
 }
 

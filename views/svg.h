@@ -33,7 +33,7 @@ void svg_heading(
 void svg_path_begin(struct buf *out);
 void svg_path_to(struct buf *out, double x, double y, bool gap);
 void svg_path_end(struct buf *out, double width, uint32_t stroke, const char *dash);
-/* n x m pixels of a palette stretched over w x h, as an embedded PNG: exact however many there are. */
+/* n x m values of a palette stretched over w x h, as an embedded PNG: exact however many there are. */
 void svg_pixels(struct buf *out, double x, double y, double w, double h, const uint8_t *pixels,
     int n, int m, const uint32_t palette[256]);
 /* One character cell. */

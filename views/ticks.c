@@ -78,11 +78,12 @@ int ticks_of_axis(struct tick out[TICKS_MAX], const struct tick_axis *x)
 {
     /* Tokens that do not fit give way to positions; other names stand at every so many. */
     bool fits = x->cell_w >= WORD_MIN;
-    bool word = x->a->labels && (fits || (x->a->kind != AXIS_POS && x->a->kind != AXIS_VOCAB));
+    bool word =
+        axis_has_labels(x->a) && (fits || (x->a->kind != AXIS_POS && x->a->kind != AXIS_VOCAB));
     int64_t every = 1;
     if (x->n < 1 || !(x->cell_w > 0))
         return 0;
-    int n = 0, widest = word && fits ? 1 : widest_label(x, word) + 1;
+    int n = 0, widest = word && fits ? 1 : widest_label(x, word) + 2;
     /* Numbers stand at multiples of a round step that is wide enough for the longest of them. */
     while (every < x->n && (double)every * x->cell_w < widest)
         every = tick_step(every);

@@ -35,6 +35,16 @@ const struct view *view_for(const struct field *f)
     return view_find("table");
 }
 
+const struct view *view_for_data(const struct view_data *d)
+{
+    if (d->n == 1)
+        return view_for(&d->fields[0]);
+    for (int i = 0; i < d->n; i++)
+        if (d->fields[i].look == LOOK_LINES)
+            return view_find("lines");
+    return view_find("table");
+}
+
 static const struct {
     const char *name, *help;
 } modes[VIEW_MODE_COUNT] = {
@@ -269,8 +279,10 @@ int view_scale(struct scale *out, const struct field *f, struct view_state *st, 
     }
     if (!st->has_limits && !is_small)
         range_of(st, window, n);
+    /* Numbers of both signs are signed, whatever their file says of them. */
+    bool is_signed = f->is_signed || (st->lo < 0 && st->hi > 0);
     *out = !st->has_limits && is_share ? scale_make(0, 1, false, dark)
-                                       : scale_make(st->lo, st->hi, f->is_signed, dark);
+                                       : scale_make(st->lo, st->hi, is_signed, dark);
     if (st->log_v)
         *out = scale_log(*out, st->least);
     return 0;

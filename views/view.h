@@ -119,6 +119,8 @@ extern const int n_views;
 const struct view *view_find(const char *id);
 /* The view named after the field's look if it takes the rank, else the first that does. */
 const struct view *view_for(const struct field *f);
+/* The same for all that is drawn together: a table unless its columns are curves. */
+const struct view *view_for_data(const struct view_data *d);
 const char *view_mode_name(enum view_mode m);
 const char *view_mode_help(enum view_mode m);
 /* False: the view does not know this mode. */

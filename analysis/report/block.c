@@ -442,6 +442,17 @@ struct block *run_block_at(const struct run *run, int index)
     return b;
 }
 
+const struct block *block_beside(const struct block *b, const char *suffix)
+{
+    size_t n = strlen(b->path);
+    for (int i = 0; i < run_blocks(b->run); i++) {
+        const struct block *other = run_block_at(b->run, i);
+        if (!strncmp(other->path, b->path, n) && !strcmp(other->path + n, suffix))
+            return other;
+    }
+    return NULL;
+}
+
 struct block *report_find(const struct report *r, const char *path)
 {
     struct block *found = NULL;

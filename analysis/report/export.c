@@ -18,18 +18,18 @@ struct export
     struct block_spec s; /* of what is written */
     int64_t rows;        /* of a table */
     struct export_part part;
-    int rank;                       /* of the source */
-    int64_t first[FIELD_MAX_RANK];  /* index of each written axis' first cell */
+    int rank;                        /* of the source */
+    int64_t first[FIELD_MAX_RANK];   /* index of each written axis' first cell */
     const char *cut[FIELD_MAX_RANK]; /* names of dropped axes */
-    char *values;                   /* of one piece */
-    size_t size;                    /* of a value */
+    char *values;                    /* of one piece */
+    size_t size;                     /* of a value */
 };
 
 static int written(const struct export *x, struct err *e)
 {
-    return ferror(x->out) ? err_set(e, ERR_OUTPUT,
-                                "%s cannot be written: the output is full or gone", x->path)
-                          : 0;
+    return ferror(x->out)
+               ? err_set(e, ERR_OUTPUT, "%s cannot be written: the output is full or gone", x->path)
+               : 0;
 }
 
 /* One piece of what is written, from where it lies in the source. */

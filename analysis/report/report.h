@@ -114,6 +114,8 @@ int run_blocks(const struct run *run);
 struct block *run_block_at(const struct run *run, int index);
 /* "runs/000-lens/input_0/entropy", with or without the leading runs/; NULL: no such block. */
 struct block *report_find(const struct report *r, const char *path);
+/* The block of that name with `suffix` added, in the same group; NULL: none. */
+const struct block *block_beside(const struct block *b, const char *suffix);
 const struct block_spec *block_spec(const struct block *b);
 const char *block_path(const struct block *b);
 /* A slice of dense values in the block's dtype, as block_write takes them. */

@@ -64,7 +64,7 @@ static void expect(const struct block *b, enum export_form form, const char *wan
     char *text = NULL;
     size_t n = 0;
     FILE *f = open_memstream(&text, &n);
-    if (export_block(f, b, form, &e))
+    if (export_block(f, b, NULL, form, &e))
         fail_msg("%s", e.msg);
     fclose(f);
     assert_string_equal(text, want);
