@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/bench.h"
 #include "app/inputs.h"
 #include "app/signals.h"
 #include "datasets/dataset.h"
@@ -13,32 +14,6 @@
 
 #define MIN_RUNS 3
 #define MAX_RUNS 200
-
-struct bench {
-    struct session *s;
-    const struct command *c;
-    struct model *m;
-    struct pool *pool;
-    struct arena *arena;
-    double gflops, gbs; /* the machine's limits */
-    int32_t *tokens;    /* [n_ctx], drawn */
-    char *text;         /* for the tokenizer */
-    size_t n_text;
-};
-
-/* What a run of a row costs, so that its time can be put beside the machine's limit. */
-struct cost {
-    double flops, bytes;
-};
-
-struct row {
-    const char *name;
-    int64_t tokens; /* skipped where the context is shorter */
-    /* Runs once and adds its times (one, or one a token) to `times`. */
-    int (*run)(struct bench *b, const struct row *row, double *times, int *n, struct cost *cost,
-        struct err *e);
-    bool needs_tokenizer;
-};
 
 static int run_load(
     struct bench *b, const struct row *row, double *times, int *n, struct cost *cost, struct err *e)
@@ -207,6 +182,8 @@ static const struct row rows[] = {
     {"sites_1024", 1024, run_sites, false},
     {"gradients_64", 64, run_gradients, false},
     {"gradients_256", 256, run_gradients, false},
+    {"patch_resid_16", 16, bench_patch_resid, false},
+    {"patch_head_z_16", 16, bench_patch_head_z, false},
     {"generate_token", 16, run_generate, false},
     {"tokenizer_mb", 0, run_tokenizer, true},
 };
@@ -474,6 +451,6 @@ const struct verb verb_bench = {
     .max_operands = -1,
     .operand = OPERAND_CHOICE,
     .choices = "load|forward_16|forward_64|forward_256|forward_1024|sites_1024|gradients_64|"
-               "gradients_256|generate_token|tokenizer_mb",
+               "gradients_256|patch_resid_16|patch_head_z_16|generate_token|tokenizer_mb",
     .run = run,
 };

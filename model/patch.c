@@ -169,7 +169,8 @@ static int allocate(struct wave *w, struct arena *a)
     w->mid = arena_array(a, R * C, sizeof(float), w->e);
     w->y = arena_array(a, R * C, sizeof(float), w->e);
     w->qkv = arena_array(a, R * C, 3 * sizeof(float), w->e);
-    w->act = arena_array(a, (size_t)w->chunk * (size_t)w->cfg->d_mlp, sizeof(float), w->e);
+    w->ld_act = w->cfg->d_mlp + 16;
+    w->act = arena_array(a, (size_t)(w->chunk * w->ld_act), sizeof(float), w->e);
     w->scale = arena_array(a, R, sizeof(float), w->e);
     w->row = arena_array(a, C, sizeof(float), w->e);
     w->lane = arena_array(a, R, sizeof *w->lane, w->e);

@@ -29,12 +29,14 @@ struct wave {
     int64_t alive; /* lane[0 .. alive) are born */
     int64_t rows;  /* in use */
     int64_t rows_max, lanes_max, chunk;
-    float *x, *mid, *y, *qkv, *act; /* [rows_max, C | C | C | 3C], [chunk, F] */
-    struct attention_lane *att;     /* [2 * lanes_max] */
-    float *scale;                   /* [rows_max] of LN */
-    float *row;                     /* [C]: one row of a matrix */
-    int64_t end;                    /* rows 0 .. end - 1 of the text can reach the metric */
-    int64_t tail;                   /* of them the last `tail` are read above the last attention */
+    float *x, *mid, *y, *qkv; /* [rows_max, C | C | C | 3C] */
+    float *act;               /* [chunk, F], rows ld_act apart: not a power of two */
+    int64_t ld_act;
+    struct attention_lane *att; /* [2 * lanes_max] */
+    float *scale;               /* [rows_max] of LN */
+    float *row;                 /* [C]: one row of a matrix */
+    int64_t end;                /* rows 0 .. end - 1 of the text can reach the metric */
+    int64_t tail;               /* of them the last `tail` are read above the last attention */
     double base_value;
     double *base_loss; /* [tail]: the metric's value of each row that it reads of the base */
     double *value;     /* [rows_max]: the same of the lanes' rows */

@@ -154,9 +154,9 @@ static int mlp_half(struct wave *w, int layer)
     for (int64_t i = 0; i < parts; i++) {
         const int64_t r = w->rows * i / parts, n = w->rows * (i + 1) / parts - r;
         struct epilogue ep = {.bias = v->b_in, .use_act = true, .act = w->cfg->act};
-        ops_gemm(w->act, F, w->y + r * C, C, n, in, 0, F, &ep, w->o->pool);
+        ops_gemm(w->act, w->ld_act, w->y + r * C, C, n, in, 0, F, &ep, w->o->pool);
         ep = (struct epilogue){.bias = v->b_out, .add = w->mid + r * C, .ld_add = C};
-        ops_gemm(w->x + r * C, C, w->act, F, n, out, 0, C, &ep, w->o->pool);
+        ops_gemm(w->x + r * C, C, w->act, w->ld_act, n, out, 0, C, &ep, w->o->pool);
     }
     count_product(w, w->rows, C, 2 * F);
     return 0;

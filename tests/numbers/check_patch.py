@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+"""Compares activation patching of a sonde binary with goldens/patch.json (make_patch_goldens.py).
+
+    check_patch.py SONDE MODELS GOLDENS.json
+
+Differences count against the range of the metric between the two prompts and over the sweep. Prints one
+line a failed comparison; exit 1 if any failed."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+import h5py
+import numpy as np
+
+sonde, models, path = sys.argv[1:4]
+failed = 0
+ABOUT = ("clean", "corrupt", "answer", "wrong", "clean_metric", "corrupt_metric")
+
+for name, want in json.load(open(path)).items():
+    sweeps = [s for s in want if s not in ABOUT]
+    tmp = tempfile.mkdtemp()
+    pair, out = os.path.join(tmp, "pair.jsonl"), os.path.join(tmp, "r.h5")
+    with open(pair, "w") as f:
+        f.write(json.dumps({"clean": want["clean"], "corrupt": want["corrupt"],
+                            "answer": want["answer"], "wrong_answer": want["wrong"]}) + "\n")
+    g = {}
+    for half in (sweeps[:10], sweeps[10:]):
+        subprocess.run([sonde, "run", "patch", "-q", "-m", os.path.join(models, name), "-f", pair,
+                        "--site", ",".join(half), "-o", out], check=True)
+        with h5py.File(out) as f:
+            g.update({k: np.asarray(v) for k, v in f["runs/000-patch"].items()
+                      if isinstance(v, h5py.Dataset)})
+    for s in sweeps + ["clean_metric", "corrupt_metric"]:
+        if s in ABOUT:
+            got, ref = g[s], np.array([want[s]])
+        else:
+            # TransformerLens calls head_z attn_head_out_all_pos; both names are taken.
+            got = g[s][0]
+            ref = np.array(want[s]["values"]).reshape(want[s]["shape"])
+        scale = max(abs(want["clean_metric"] - want["corrupt_metric"]), np.ptp(ref), 1e-3)
+        if got.shape != ref.shape:
+            failed += 1
+            print(f"FAILED {name}: {s} has the shape {got.shape}, {ref.shape} expected")
+        elif not np.abs(got - ref).max() <= 1e-4 * scale:  # NaN fails
+            failed += 1
+            at = np.unravel_index(np.nanargmax(np.abs(got - ref)), ref.shape)
+            print(f"FAILED {name}: {s} {tuple(map(int, at))} is {got[at]:.8g}, reference "
+                  f"{ref[at]:.8g}")
+
+print(f"{failed} comparisons failed" if failed else "all comparisons hold")
+sys.exit(failed > 0)
