@@ -233,6 +233,16 @@ static int count_tokens(void *arg, const char *text)
     return (int)enc.n;
 }
 
+struct dataset_opts dataset_opts_of(const struct model *m, uint64_t seed)
+{
+    return (struct dataset_opts){.seed = seed,
+        .vocab = m->cfg.vocab,
+        .bos_id = m->bos_id,
+        .n_ctx = m->cfg.n_ctx,
+        .count_tokens = m->tokenizer ? count_tokens : NULL,
+        .count_arg = (void *)m};
+}
+
 static int item_prompt(struct input *out, const struct prompt *from, const char *where,
     const char *what, const struct pairs_opts *o, struct err *e)
 {
@@ -280,13 +290,7 @@ static int add_item(struct pairs *p, const struct item *it, const char *where,
 int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o, struct err *e)
 {
     const struct dataset *d;
-    const struct model *m = o->model;
-    struct dataset_opts opts = {.seed = o->seed,
-        .vocab = m->cfg.vocab,
-        .bos_id = m->bos_id,
-        .n_ctx = m->cfg.n_ctx,
-        .count_tokens = m->tokenizer ? count_tokens : NULL,
-        .count_arg = (void *)m};
+    struct dataset_opts opts = dataset_opts_of(o->model, o->seed);
     if (dataset_parse(&d, &opts.n, spec, e))
         return e->code;
     if (!opts.n)

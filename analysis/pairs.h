@@ -33,6 +33,8 @@ struct pairs_opts {
  * "[464, 318]"; an answer is a text of one token, or #ID. */
 int pairs_file(struct pairs *p, const char *path, const struct pairs_opts *o, struct err *e);
 int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o, struct err *e);
+/* What a dataset may ask of a model. */
+struct dataset_opts dataset_opts_of(const struct model *m, uint64_t seed);
 struct pair_text {
     const char *clean, *corrupt, *where;
     const char *const *answer, *const *wrong;

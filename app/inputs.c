@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/pairs.h"
 #include "datasets/dataset.h"
 #include "model/core/json.h"
 #include "model/core/stream.h"
@@ -190,10 +191,7 @@ static int add_dataset(struct sources *s, const char *spec, uint64_t seed,
     struct dataset_opts o = {.seed = seed, .bos_id = -1};
     struct items items;
     if (model)
-        o = (struct dataset_opts){.seed = seed,
-            .vocab = model->cfg.vocab,
-            .bos_id = model->bos_id,
-            .n_ctx = model->cfg.n_ctx};
+        o = dataset_opts_of(model, seed);
     int rc = dataset_parse(&d, &o.n, spec, e);
     if (!rc)
         rc = dataset_make(&items, d, &o, arena, e);

@@ -38,7 +38,8 @@ static bool is_task(const char *spec)
     const struct dataset *d;
     struct err quiet;
     int64_t n;
-    return spec && !dataset_parse(&d, &n, spec, &quiet) && d->kind == DATASET_TASK;
+    return spec && !dataset_parse(&d, &n, spec, &quiet) &&
+           (d->kind == DATASET_TASK || d->has_pairs);
 }
 
 bool pairs_wanted(const struct command *c)

@@ -1,3 +1,4 @@
+#include "analysis/pairs.h"
 #include "app/session.h"
 #include "datasets/dataset.h"
 #include "model/core/json.h"
@@ -37,14 +38,14 @@ static int run(struct session *s, const struct command *c, struct err *e)
         return rc;
     if (!o.n)
         o.n = d->default_n;
-    if (d->kind == DATASET_TOKENS) {
+    if (d->kind != DATASET_DOCUMENTS) { /* words that must be single tokens, ids of its own */
         struct model *m;
+        const int64_t n = o.n;
         rc = session_model(&m, s, c, e);
         if (rc)
             return rc;
-        o.vocab = m->cfg.vocab;
-        o.bos_id = m->bos_id;
-        o.n_ctx = m->cfg.n_ctx;
+        o = dataset_opts_of(m, o.seed);
+        o.n = n;
     }
     for (int64_t k = 0; k < o.n && !rc; k += PIECE)
         rc = write_piece(s->out, d, &o, k, o.n - k < PIECE ? o.n - k : PIECE, e);
@@ -59,8 +60,9 @@ const struct verb verb_dataset = {
     .brief = "write prompts or documents of a dataset",
     .help =
         "One JSON line an item on standard output: documents have \"text\"; tasks also \"clean\", "
-        "\"corrupt\", \"answer\" and \"wrong_answer\"; datasets over token ids have \"tokens\" and "
-        "need the model. Equal seeds give equal bytes. `sonde list datasets` names them.",
+        "\"corrupt\", \"answer\" and \"wrong_answer\"; datasets over token ids have \"tokens\". "
+        "Words and ids are the model's: answers are single tokens of it, twins align. Equal seeds "
+        "give equal bytes. `sonde list datasets` names them.",
     .example = "  sonde dataset ioi_tiny:100 --seed 7 > pairs.jsonl\n"
                "  sonde dataset world:2000 > corpus.jsonl",
     .sets = FLAGS_MODEL | FLAGS_SEED,

@@ -1,5 +1,18 @@
+#include <stdio.h>
+
 #include "datasets/smallworld.h"
 #include "datasets/task.h"
+
+/* Both forms are equally many tokens, so that the twins align. */
+static bool aligns(const struct noun *n, const struct dataset_opts *o)
+{
+    char one[64], many[64];
+    if (!o->count_tokens)
+        return true;
+    snprintf(one, sizeof one, " %.60s", n->one);
+    snprintf(many, sizeof many, " %.60s", n->many);
+    return o->count_tokens(o->count_arg, one) == o->count_tokens(o->count_arg, many);
+}
 
 /* A noun that may differ in number stands between subject and verb. The twin flips the subject. */
 static int make(
@@ -10,7 +23,10 @@ static int make(
         "The $S", "The $S near the $X", "The $S behind the $X", "The $S beside the $X"};
     struct pen p;
     pen_init(&p, o->seed, (uint64_t)k, arena, e);
-    const struct noun *subject = &sw_nouns[pen_below(&p, sw_n_nouns)];
+    int s = pen_below(&p, sw_n_nouns);
+    for (int i = 0; i < sw_n_nouns && !aligns(&sw_nouns[s], o); i++)
+        s = (s + 1) % sw_n_nouns;
+    const struct noun *subject = &sw_nouns[s];
     const struct noun *between = &sw_nouns[pen_below(&p, sw_n_nouns)];
     bool is_plural = pen_chance(&p, 50);
     const char *other = pen_chance(&p, 50) ? between->many : between->one;

@@ -64,19 +64,22 @@ int dataset_make(struct items *out, const struct dataset *d, const struct datase
     return 0;
 }
 
-static void put_texts(struct js_out *w, const char *key, const char *const *list, int n)
+/* Answers as texts, or as ids where there are these. */
+static void put_answers(
+    struct js_out *w, const char *key, const char *const *texts, const int32_t *ids, int n)
 {
     if (n == 0)
         return;
     js_out_key(w, key);
-    if (n == 1) {
-        js_out_text(w, list[0]);
-        return;
-    }
-    js_out_begin(w, '[');
+    if (n > 1)
+        js_out_begin(w, '[');
     for (int i = 0; i < n; i++)
-        js_out_text(w, list[i]);
-    js_out_end(w, ']');
+        if (ids)
+            js_out_int(w, ids[i]);
+        else
+            js_out_text(w, texts[i]);
+    if (n > 1)
+        js_out_end(w, ']');
 }
 
 static void put_prompt(struct js_out *w, const char *key, const struct prompt *p)
@@ -101,8 +104,8 @@ void item_json(struct js_out *w, const struct item *it)
     if (it->n_answer) {
         put_prompt(w, "clean", &it->clean);
         put_prompt(w, "corrupt", &it->corrupt);
-        put_texts(w, "answer", it->answer, it->n_answer);
-        put_texts(w, "wrong_answer", it->wrong, it->n_wrong);
+        put_answers(w, "answer", it->answer, it->answer_ids, it->n_answer);
+        put_answers(w, "wrong_answer", it->wrong, it->wrong_ids, it->n_wrong);
     }
     js_out_end(w, '}');
 }

@@ -1,6 +1,7 @@
 #ifndef SONDE_DATASETS_DATASET_H
 #define SONDE_DATASETS_DATASET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "model/core/arena.h"
@@ -47,6 +48,7 @@ enum dataset_kind { DATASET_DOCUMENTS, DATASET_TASK, DATASET_TOKENS };
 struct dataset {
     const char *id, *title, *help; /* help: two sentences */
     enum dataset_kind kind;
+    bool has_pairs; /* items over ids have a corrupt twin and answers, as tasks do */
     int64_t default_n;
     /* Item k: a function of the seed, k and the model's sizes alone. *out is zero before. */
     int (*make)(struct item *out, int64_t k, const struct dataset_opts *o, struct arena *arena,
@@ -62,7 +64,8 @@ int dataset_parse(const struct dataset **out, int64_t *n, const char *spec, stru
 int dataset_make(struct items *out, const struct dataset *d, const struct dataset_opts *o,
     struct arena *arena, struct err *e);
 /* One JSON object. Documents: {"text"}. Tasks: {"text", "clean", "corrupt", "answer",
- * "wrong_answer"}, answers as text, or as a list where there are several. Ids: {"tokens"}. */
+ * "wrong_answer"}, answers as text (ids where prompts are ids), or as a list where there are
+ * several. Ids: {"tokens"}. */
 void item_json(struct js_out *w, const struct item *it);
 
 #endif

@@ -1,24 +1,7 @@
 #include "datasets/smallworld.h"
 #include "datasets/task.h"
 
-enum { FIRST = 2, LAST = 98, YEARS = 100, DIGITS = 3 };
-
-/* All two-digit strings, shared by the answers of every item. */
-static const char *const *years(struct arena *arena, struct err *e)
-{
-    const char **list = arena_array(arena, YEARS, sizeof *list, e);
-    char *text = arena_alloc(arena, (size_t)YEARS * DIGITS, e);
-    if (!list || !text)
-        return NULL;
-    for (int i = 0; i < YEARS; i++) {
-        char *digits = text + i * DIGITS;
-        digits[0] = (char)('0' + i / 10);
-        digits[1] = (char)('0' + i % 10);
-        digits[2] = '\0';
-        list[i] = digits;
-    }
-    return list;
-}
+enum { FIRST = 2, LAST = 98 };
 
 /* The corrupt twin begins in year 01, after which every answer is possible. */
 static int make(
@@ -26,7 +9,7 @@ static int make(
 {
     struct pen p;
     pen_init(&p, o->seed, (uint64_t)k, arena, e);
-    const char *const *list = years(arena, e);
+    const char *const *list = task_years(arena, e);
     if (!list)
         return ERR_LIMIT;
     int from = FIRST + pen_below(&p, LAST - FIRST + 1), century = 11 + pen_below(&p, 8);
@@ -35,10 +18,7 @@ static int make(
         ['E' - 'A'] = event, ['C' - 'A'] = list[century], ['Y' - 'A'] = list[from]};
     const char *const corrupt[26] = {
         ['E' - 'A'] = event, ['C' - 'A'] = list[century], ['Y' - 'A'] = list[1]};
-    out->answer = list + from + 1;
-    out->n_answer = YEARS - 1 - from;
-    out->wrong = list;
-    out->n_wrong = from + 1;
+    task_later_years(out, list, from);
     return task_pair(out, &p, "The $E lasted from the year $C$Y to the year $C", clean, corrupt);
 }
 

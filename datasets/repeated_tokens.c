@@ -1,10 +1,8 @@
 #include "datasets/dataset.h"
-
+#include "datasets/token_range.h"
 #include "model/core/rng.h"
 
-/* Bytes and the first merges are rare in any text, the last ids are specials: both are left out, as
- * far as the vocabulary allows. */
-static void id_range(int64_t *low, int64_t *high, int64_t vocab)
+void token_range(int64_t *low, int64_t *high, int64_t vocab)
 {
     *low = vocab > 2048 ? 512 : 0;
     *high = vocab > 20000 ? 20000 : vocab - 1;
@@ -22,7 +20,7 @@ static int make(
     int64_t low, high, bos = o->bos_id >= 0, half = (o->n_ctx - bos) / 2;
     if (half > 50)
         half = 50;
-    id_range(&low, &high, o->vocab);
+    token_range(&low, &high, o->vocab);
     int32_t *ids = arena_array(arena, (size_t)(bos + 2 * half), sizeof *ids, e);
     if (!ids)
         return ERR_LIMIT;

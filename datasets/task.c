@@ -26,3 +26,29 @@ int task_answer(struct item *out, struct pen *p, const char *answer, const char 
     out->n_answer = out->n_wrong = 1;
     return 0;
 }
+
+enum { YEARS = 100, DIGITS = 3 };
+
+const char *const *task_years(struct arena *arena, struct err *e)
+{
+    const char **list = arena_array(arena, YEARS, sizeof *list, e);
+    char *text = arena_alloc(arena, (size_t)YEARS * DIGITS, e);
+    if (!list || !text)
+        return NULL;
+    for (int i = 0; i < YEARS; i++) {
+        char *digits = text + i * DIGITS;
+        digits[0] = (char)('0' + i / 10);
+        digits[1] = (char)('0' + i % 10);
+        digits[2] = '\0';
+        list[i] = digits;
+    }
+    return list;
+}
+
+void task_later_years(struct item *out, const char *const *years, int from)
+{
+    out->answer = years + from + 1;
+    out->n_answer = YEARS - 1 - from;
+    out->wrong = years;
+    out->n_wrong = from + 1;
+}

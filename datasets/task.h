@@ -13,4 +13,9 @@ int task_pair(struct item *out, struct pen *p, const char *pattern, const char *
 int task_answer(
     struct item *out, struct pen *p, const char *answer, const char *wrong, bool spaced);
 
+/* "00" .. "99", shared by the answers of every item. */
+const char *const *task_years(struct arena *arena, struct err *e);
+/* Years after `from` are answers, the others wrong ones. */
+void task_later_years(struct item *out, const char *const *years, int from);
+
 #endif
