@@ -40,6 +40,24 @@ float moments_se(const struct moments *t, int64_t i)
     return n > 1 ? (float)sqrt(t->m2[i] / (n - 1) / n) : NAN;
 }
 
+int moments_set(struct block *mean, struct block *se, const struct moments *t, struct arena *arena,
+    struct err *e)
+{
+    const struct arena_mark mark = arena_mark(arena);
+    float *x = arena_array(arena, (size_t)t->n, sizeof *x, e);
+    if (!x)
+        return ERR_LIMIT;
+    for (int64_t i = 0; i < t->n; i++)
+        x[i] = moments_mean(t, i);
+    int rc = block_set(mean, x, e);
+    for (int64_t i = 0; i < t->n; i++)
+        x[i] = moments_se(t, i);
+    if (!rc && se)
+        rc = block_set(se, x, e);
+    arena_rewind(arena, mark);
+    return rc;
+}
+
 int moments_write(struct run *out, const struct block_spec *spec, const struct moments *t, bool se,
     struct arena *arena, struct err *e)
 {

@@ -17,6 +17,9 @@ float moments_se(const struct moments *t, int64_t i);   /* of the mean; NaN belo
 /* A block of the tally's shape: its mean, or its standard error. */
 int moments_write(struct run *out, const struct block_spec *spec, const struct moments *t, bool se,
     struct arena *arena, struct err *e);
+/* The same into blocks that were declared before; se may be NULL. */
+int moments_set(struct block *mean, struct block *se, const struct moments *t, struct arena *arena,
+    struct err *e);
 
 /* Inputs of equal length share blocks: [input, ...] for one length, under length_N/ for several. */
 struct lengths {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/moments.h"
 #include "analysis/patch_menu.h"
 #include "analysis/patch_pair.h"
 #include "analysis/token.h"
@@ -46,12 +47,6 @@ static const struct param params[] = {
         .max = 1e6,
         .help = "recompute so many cells a site and pair by whole forward passes and report the "
                 "largest difference"},
-};
-
-/* Running mean and spread of every cell over inputs; NaN cells are left out. */
-struct moments {
-    double *mean, *m2;
-    int32_t *n;
 };
 
 /* The blocks of one site for inputs of one length. */
@@ -178,24 +173,6 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx, con
         if (spec.axes[i].kind == AXIS_POS)
             spec.axes[i].labels = g->pos;
     return run_block(b, out, &spec, e);
-}
-
-static int moments_init(struct moments *m, int64_t n, struct arena *a, struct err *e)
-{
-    m->mean = arena_zalloc(a, (size_t)n * sizeof *m->mean, e);
-    m->m2 = arena_zalloc(a, (size_t)n * sizeof *m->m2, e);
-    m->n = arena_zalloc(a, (size_t)n * sizeof *m->n, e);
-    return m->mean && m->m2 && m->n ? 0 : ERR_LIMIT;
-}
-
-/* Welford's update. */
-static void moments_add(struct moments *m, int64_t i, double x)
-{
-    if (isnan(x))
-        return;
-    const double d = x - m->mean[i];
-    m->mean[i] += d / ++m->n[i];
-    m->m2[i] += d * (x - m->mean[i]);
 }
 
 static int declare_items(struct group *g, struct run *out, struct ctx *ctx, struct err *e)
@@ -493,33 +470,10 @@ static int run_pair(struct ctx *ctx, const struct pair *p, int32_t index, struct
 
 /* ---- what is over all pairs ---- */
 
-static int write_cells(struct block *b, const double *x, int64_t n, struct arena *a, struct err *e)
-{
-    const struct arena_mark mark = arena_mark(a);
-    float *row = arena_array(a, (size_t)n, sizeof *row, e);
-    if (!row)
-        return ERR_LIMIT;
-    for (int64_t i = 0; i < n; i++)
-        row[i] = (float)x[i];
-    int rc = block_set(b, row, e);
-    arena_rewind(a, mark);
-    return rc;
-}
-
 static int write_moments(const struct sited *it, struct arena *a, struct err *e)
 {
-    const struct moments *m = &it->m, *q = &it->m_normalized;
-    for (int64_t i = 0; i < it->cells; i++) {
-        const double n = m->n[i];
-        m->m2[i] = n > 1 ? sqrt(m->m2[i] / (n - 1) / n) : (double)NAN;
-        if (!m->n[i])
-            m->mean[i] = NAN;
-        if (!q->n[i])
-            q->mean[i] = NAN;
-    }
-    if (write_cells(it->mean, m->mean, it->cells, a, e) ||
-        write_cells(it->se, m->m2, it->cells, a, e) ||
-        write_cells(it->normalized_mean, q->mean, it->cells, a, e))
+    if (moments_set(it->mean, it->se, &it->m, a, e) ||
+        moments_set(it->normalized_mean, NULL, &it->m_normalized, a, e))
         return e->code;
     return 0;
 }

@@ -44,7 +44,8 @@ static const char *const document[] = {"update", "the", "record", "for", "this",
     "read", "next", "chunk", "of", "input", "write", "output", "into", "given", "buffer", "check",
     "whether", "current", "state", "is", "valid"};
 
-#define WORDS(NAME, WHAT) const struct word_list words_##NAME = {WHAT, NAME, sizeof NAME / sizeof *NAME}
+#define WORDS(NAME, WHAT)                                                                          \
+    const struct word_list words_##NAME = {WHAT, NAME, sizeof NAME / sizeof *NAME}
 WORDS(men, "names");
 WORDS(women, "names");
 WORDS(places, "places");
