@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLICE_BYTES ((int64_t)16 << 10)
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the default chunk cache: larger ones would thrash it */
 #define FORGET_BYTES ((size_t)512 << 10)
 #define FIELD_RANK 32 /* the most axes of a dataset: HDF5's own limit */
@@ -275,6 +276,16 @@ int64_t h5_chunk(int64_t *chunk, const int64_t *dim, int rank, int64_t value_byt
     return bytes;
 }
 
+/* Slices that are small share a chunk: thousands of chunks of a few bytes cost more than they hold. */
+static int64_t slices_of_chunk(const int64_t *chunk, int rank, int64_t value_bytes, int64_t slices)
+{
+    int64_t bytes = value_bytes;
+    for (int i = 1; i < rank; i++)
+        bytes *= chunk[i];
+    const int64_t n = SLICE_BYTES / (bytes > 0 ? bytes : 1);
+    return n < 1 ? 1 : n < slices ? n : slices;
+}
+
 static hid_t data_props(const struct h5_shape *s, hid_t type, int64_t total)
 {
     hid_t p = H5Pcreate(H5P_DATASET_CREATE);
@@ -294,7 +305,7 @@ static hid_t data_props(const struct h5_shape *s, hid_t type, int64_t total)
         else
             h5_chunk(chunk, s->dim, s->rank, value);
         if (s->by_slice)
-            chunk[0] = 1;
+            chunk[0] = slices_of_chunk(chunk, s->rank, value, s->dim[0]);
         for (int i = 0; i < s->rank; i++)
             dim[i] = (hsize_t)chunk[i];
         H5Pset_chunk(p, s->rank, dim);
@@ -323,7 +334,9 @@ int h5_dataset(int64_t *out, int64_t where, const char *name, int64_t type,
     H5_AUTO hid_t create = data_props(shape, type, total);
     H5_AUTO hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
     /* Room for two chunks; whole ones leave first. */
-    if (total > CHUNK_BYTES / 8)
+    if (shape->by_slice) /* few bytes a dataset, however long it grows */
+        H5Pset_chunk_cache(access, 17, 2 * SLICE_BYTES, 1.0);
+    else if (total > CHUNK_BYTES / 8)
         H5Pset_chunk_cache(access, 521, 2 * (size_t)CHUNK_BYTES, 1.0);
     *out = H5Dcreate2(where, name, type, space, H5P_DEFAULT, create, access);
     return *out < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write dataset %s", name) : 0;

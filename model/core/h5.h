@@ -43,7 +43,7 @@ struct h5_shape {
     int rank; /* 0: a scalar */
     const int64_t *dim;
     int64_t grow;  /* > 0: the first axis grows, in chunks of so many */
-    bool by_slice; /* a chunk holds one index of the first axis at most */
+    bool by_slice; /* a chunk holds one index of the first axis, or 16 KB of small ones */
     const void *fill;
 };
 /* Chunked (at most 1 MiB) with Fletcher32 where HDF5 can: not scalars, empty ones and free strings. */

@@ -16,7 +16,17 @@ import numpy as np
 
 sonde, models, path = sys.argv[1:4]
 failed = 0
-ABOUT = ("clean", "corrupt", "answer", "wrong", "clean_metric", "corrupt_metric")
+ABOUT = ("ablate", "trace", "clean", "corrupt", "answer", "wrong", "clean_metric", "corrupt_metric")
+
+
+def close(what, got, want):
+    """To 1e-4 of the reference's largest value."""
+    global failed
+    got, want = np.asarray(got, np.float64).ravel(), np.asarray(want, np.float64).ravel()
+    if got.shape != want.shape or not np.abs(got - want).max() <= 1e-4 * np.abs(want).max():
+        failed += 1
+        print(f"FAILED {name}: {what} is {got[:6]}, reference {want[:6]}")
+
 
 for name, want in json.load(open(path)).items():
     sweeps = [s for s in want if s not in ABOUT]
@@ -48,6 +58,26 @@ for name, want in json.load(open(path)).items():
             at = np.unravel_index(np.nanargmax(np.abs(got - ref)), ref.shape)
             print(f"FAILED {name}: {s} {tuple(map(int, at))} is {got[at]:.8g}, reference "
                   f"{ref[at]:.8g}")
+
+    if "trace" not in want:
+        continue
+    lists = [",".join(map(str, want[k])) for k in ("clean", "corrupt")]
+    for mode, ref in want["ablate"].items():
+        subprocess.run([sonde, "run", "ablate", "-q", "-m", os.path.join(models, name), "--mode", mode,
+                        "--tokens", ";".join(lists), "-o", out], check=True)
+        with h5py.File(out) as f:
+            for b, values in ref.items():
+                close(f"ablate {mode} {b}", f["runs/000-ablate"][b], values)
+    ref = want["trace"]
+    subprocess.run([sonde, "run", "trace", "-q", "-m", os.path.join(models, name), "-f", pair,
+                    "--samples", str(ref["samples"]), "--window", str(ref["window"]), "-o", out],
+                   check=True)
+    with h5py.File(out) as f:
+        g = f["runs/000-trace"]
+        close("trace noise_sd", [g.attrs["noise_sd"]], [ref["sd"]])
+        close("trace clean_prob", g["input_0/clean_prob"], [ref["high"]])
+        close("trace noised_prob", g["input_0/noised_prob"], [ref["low"]])
+        close("trace effect", g["input_0/effect"], ref["effect"])
 
 print(f"{failed} comparisons failed" if failed else "all comparisons hold")
 sys.exit(failed > 0)
