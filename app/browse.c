@@ -350,11 +350,12 @@ bool browse_poll(struct workbench *wb)
     for (int i = 0; i < b->n_docs; i++)
         if (b->docs[i].is_live)
             io_refresh(b->io, i);
+    int rows = b->n_rows, wish = b->wish_doc;
     browse_list(b);
     grant_wish(wb, b);
     io_progress(&p, b->io);
     if (!p.id || p.is_running || p.id == b->seen_job)
-        return true;
+        return b->n_rows != rows || b->wish_doc != wish;
     b->seen_job = p.id;
     if (p.e.code) {
         workbench_say(wb, true, "%s", p.e.msg);

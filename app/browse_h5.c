@@ -25,6 +25,9 @@ struct level {
 struct h5_tree {
     struct tree base;
     int64_t file, size;
+    char *path;
+    dev_t device; /* which file it was when it was opened */
+    ino_t inode;
     struct level levels[MAX_DEPTH];
     int n_levels;
     uint64_t
@@ -283,8 +286,21 @@ static bool h5_more(struct tree *base, int most)
 
 /* ---- reading ---- */
 
+/* HDF5 reads zeros behind the end of a file. */
+static int check_size(const struct h5_tree *t, struct err *e)
+{
+    struct stat st;
+    if (stat(t->path, &st) || st.st_dev != t->device || st.st_ino != t->inode ||
+        (int64_t)st.st_size >= t->size)
+        return 0;
+    return err_set(e, ERR_INPUT,
+        "%s was cut short while it was open: it cannot be read any more; x closes it", t->path);
+}
+
 static int use(struct h5_tree *t, int node, struct err *e)
 {
+    if (check_size(t, e))
+        return e->code;
     if (t->open_node == node && t->data >= 0)
         return 0;
     h5_release(&t->data);
@@ -463,6 +479,7 @@ static void h5_tree_release(struct tree *base)
     struct h5_tree *t = (struct h5_tree *)base;
     h5_release(&t->data);
     h5_release(&t->file);
+    free(t->path);
     free(t->seen);
     free(t->raw);
     free(t);
@@ -492,7 +509,14 @@ static int open_unprobed(struct tree **out, const char *path, struct err *e)
     *out = &t->base;
     H5_SCOPE;
     int rc = h5_open(&t->file, path, e);
-    t->size = stat(path, &st) ? 0 : (int64_t)st.st_size;
+    t->path = strdup(path);
+    if (!rc && (!t->path || stat(path, &st)))
+        rc = err_set(e, ERR_INPUT, "%s is there no more", path);
+    if (!rc) {
+        t->size = (int64_t)st.st_size;
+        t->device = st.st_dev;
+        t->inode = st.st_ino;
+    }
     if (!rc)
         rc = list(t, &t->levels[0], "", e);
     if (!rc) {

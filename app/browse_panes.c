@@ -337,44 +337,58 @@ const struct pane_class pane_documents = {
 
 /* --- The block ----------------------------------------------------------------------------------- */
 
-/* "token 0..65535 rows" and the like, one after the other; the axis that keys act on is marked. */
+/* "token 65536 rows", "head 3 of 12", "layer 12 mean"; short: "head 3". */
+static void axis_text(char *text, size_t n, struct browse *b, int i, bool is_short)
+{
+    struct spec *s = b->now->spec;
+    const struct axis *a = &s->n->axes[i];
+    const struct cut *cut = &s->cut[i];
+    char label[64], shown[96];
+    size_t at = (size_t)snprintf(text, n, is_short ? "%.16s " : "%.40s ", a->name);
+    if (i == s->row || i == s->col || s->is_agg[i]) {
+        bool is_cut = cut->start || cut->n != a->size;
+        int64_t end = cut->start + (cut->n - 1) * cut->step + 1;
+        if (cut->step > 1)
+            at += (size_t)snprintf(text + at, n - at, "%" PRId64 ":%" PRId64 ":%" PRId64 " ",
+                cut->start, end, cut->step);
+        else if (is_cut)
+            at += (size_t)snprintf(text + at, n - at, "%" PRId64 ":%" PRId64 " ", cut->start, end);
+        else if (!is_short)
+            at += (size_t)snprintf(text + at, n - at, "%" PRId64 " ", a->size);
+        snprintf(text + at, n - at, "%s",
+            i == s->row   ? "rows"
+            : i == s->col ? is_short ? "cols" : "columns"
+                          : agg_names[s->how]);
+        return;
+    }
+    at += (size_t)snprintf(text + at, n - at, "%" PRId64, s->at[i]);
+    if (at < n && io_label(label, sizeof label, b->io, s, i, s->at[i]) == 1) {
+        text_escape(shown, sizeof shown, label, strlen(label), TEXT_DOT);
+        at += (size_t)snprintf(text + at, n - at, is_short ? " %.12s" : " %.40s", shown);
+    }
+    if (!is_short && at < n)
+        snprintf(text + at, n - at, " of %" PRId64, a->size);
+}
+
+/* Every axis, one after the other; the one that keys act on is marked, and on screen if not all are. */
 static void draw_axes(struct workbench *wb, struct canvas *c, struct rect r)
 {
     struct browse *b = wb->browse;
-    struct spec *s = b->now->spec;
-    int x = r.x;
-    for (int i = 0; i < s->n->rank && x < r.x + r.w - 2; i++) {
-        const struct axis *a = &s->n->axes[i];
-        char text[200], label[64] = "", shown[96];
-        const struct cut *cut = &s->cut[i];
-        bool is_cut = cut->start || cut->step > 1 || cut->n != a->size;
-        size_t at = (size_t)snprintf(text, sizeof text, "%.40s ", a->name);
-        if (i == s->row || i == s->col || s->is_agg[i]) {
-            if (is_cut && cut->step > 1)
-                at += (size_t)snprintf(text + at, sizeof text - at,
-                    "%" PRId64 ":%" PRId64 ":%" PRId64, cut->start,
-                    cut->start + (cut->n - 1) * cut->step + 1, cut->step);
-            else if (is_cut)
-                at += (size_t)snprintf(text + at, sizeof text - at, "%" PRId64 ":%" PRId64,
-                    cut->start, cut->start + cut->n);
-            else
-                at += (size_t)snprintf(text + at, sizeof text - at, "%" PRId64, a->size);
-            snprintf(text + at, sizeof text - at, " %s",
-                i == s->row   ? "rows"
-                : i == s->col ? "columns"
-                              : agg_names[s->how]);
-        } else {
-            if (io_label(label, sizeof label, b->io, s, i, s->at[i]) == 1) {
-                text_escape(shown, sizeof shown, label, strlen(label), TEXT_DOT);
-                snprintf(text + at, sizeof text - at, "%" PRId64 " %.40s of %" PRId64, s->at[i],
-                    shown, a->size);
-            } else {
-                snprintf(text + at, sizeof text - at, "%" PRId64 " of %" PRId64, s->at[i], a->size);
-            }
+    const struct spec *s = b->now->spec;
+    char text[200];
+    int x = r.x, width[2] = {0}, first = 0;
+    for (int i = 0; i < s->n->rank; i++)
+        for (int is_short = 0; is_short < 2; is_short++) {
+            axis_text(text, sizeof text, b, i, is_short);
+            width[is_short] += canvas_columns(c, text) + 3;
         }
+    bool is_short = width[0] - 3 > r.w;
+    if (is_short && width[1] - 3 > r.w)
+        first = b->axis > 2 ? b->axis - 2 : 0;
+    for (int i = first; i < s->n->rank && x < r.x + r.w - 2; i++) {
         bool is_own = i == b->axis && wb->focus == PANE_BLOCK;
-        struct style style = is_own ? STYLE(STRONG) : STYLE(DIM);
-        int used = canvas_text(c, x, r.y, r.x + r.w - x, style, text);
+        axis_text(text, sizeof text, b, i, is_short);
+        int used = canvas_text(c, x, r.y, r.x + r.w - x, is_own ? STYLE(STRONG) : STYLE(DIM), text);
         if (is_own)
             canvas_reverse(c, (struct rect){x, r.y, used, 1});
         x += used + 3;

@@ -653,8 +653,8 @@ static bool set_axis(struct workbench *wb, int axis, const char *value)
         const struct cut *c = &was->cut[axis];
         const struct order *o = axis == was->row ? was->row_order : was->col_order;
         int64_t i = (at - c->start) / c->step;
-        if (at < c->start || i >= c->n) {
-            workbench_say(wb, true, "%lld lies outside the slice; :at %s=: takes all of it",
+        if (at < c->start || i >= c->n || (at - c->start) % c->step) {
+            workbench_say(wb, true, "%lld is not in the slice; :at %s=: takes all of it",
                 (long long)at, a->name);
             return false;
         }

@@ -1,0 +1,753 @@
+#include "app/browse.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "model/core/h5.h"
+#include "model/core/machine.h"
+#include "model/core/rng.h"
+
+/* Documents, planes of them and the panes that show them, held against values that are known: element
+ * k of a dataset in its own order is value(k). */
+
+static char path[64], other[64];
+
+static double value(int64_t k)
+{
+    return k % 17 == 3 ? (double)NAN : sin((double)k) * (double)(k % 29) - 3;
+}
+
+static void put(int64_t file, const char *name, int rank, const int64_t *dim, double add)
+{
+    struct err e = {0};
+    int64_t n = dims_count(dim, rank), from[8] = {0};
+    double *v = malloc((size_t)(n ? n : 1) * sizeof *v);
+    H5_AUTO int64_t type = h5_type(DT_F64), data = -1;
+    for (int64_t k = 0; k < n; k++)
+        v[k] = value(k) + add;
+    assert_int_equal(
+        h5_dataset(&data, file, name, type, &(struct h5_shape){.rank = rank, .dim = dim}, &e), 0);
+    if (n)
+        assert_int_equal(h5_box(data, type, rank, from, dim, NULL, v, true, &e), 0);
+    free(v);
+}
+
+static void make_file(const char *to, double add)
+{
+    struct err e = {0};
+    H5_AUTO int64_t file = -1, group = -1, data = -1, i64 = h5_type(DT_I64), f32 = h5_type(DT_F32);
+    const int64_t five[] = {3, 4, 5, 6, 7}, flat[] = {90, 70}, line[] = {5000}, none[] = {0, 4};
+    const int64_t big[] = {(int64_t)1 << 31, 512}, two = 2, zero = 0;
+    const int64_t exact[] = {INT64_MAX - 1, INT64_MIN + 1};
+    assert_int_equal(h5_create(&file, to, false, &e), 0);
+    put(file, "five", 5, five, add);
+    put(file, "flat", 2, flat, add);
+    put(file, "line", 1, line, add);
+    put(file, "none", 2, none, add);
+    put(file, "scalar", 0, NULL, add);
+    assert_int_equal(
+        h5_dataset(&data, file, "exact", i64, &(struct h5_shape){.rank = 1, .dim = &two}, &e), 0);
+    assert_int_equal(h5_box(data, i64, 1, &zero, &two, NULL, (void *)exact, true, &e), 0);
+    h5_release(&data);
+    /* 4 TB that were never written. */
+    assert_int_equal(
+        h5_dataset(&data, file, "big", f32, &(struct h5_shape){.rank = 2, .dim = big}, &e), 0);
+    assert_int_equal(h5_group(&group, file, "group", &e), 0);
+    put(group, "inner", 2, flat, add);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/sonde-browse-%d.h5", (int)getpid());
+    snprintf(other, sizeof other, "/tmp/sonde-browse-%d-b.h5", (int)getpid());
+    make_file(path, 0);
+    make_file(other, 1);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(other);
+    return 0;
+}
+
+/* --- Trees and planes --------------------------------------------------------------------------- */
+
+static struct tree *open_tree(void)
+{
+    struct tree *t = NULL;
+    struct err e = {0};
+    if (tree_open(&t, path, &e))
+        fail_msg("%s", e.msg);
+    while (tree_more(t, 3)) {
+    }
+    return t;
+}
+
+static int node_named(struct tree *t, const char *name)
+{
+    for (int i = 0; i < tree_count(t); i++)
+        if (!strcmp(tree_at(t, i)->path, name))
+            return i;
+    fail_msg("no %s", name);
+    return -1;
+}
+
+static void trees_list_what_is_there(void **state)
+{
+    (void)state;
+    struct tree *t = open_tree();
+    const struct node *n = tree_at(t, node_named(t, "five"));
+    assert_int_equal(n->kind, NODE_NUMBERS);
+    assert_int_equal(n->rank, 5);
+    assert_int_equal(n->axes[4].size, 7);
+    assert_int_equal(n->dtype, DT_F64);
+    n = tree_at(t, node_named(t, "group/inner"));
+    assert_int_equal(n->depth, 1);
+    assert_string_equal(tree_at(t, n->parent)->path, "group");
+    tree_release(&t);
+    struct err e = {0};
+    assert_int_equal(tree_open(&t, "/no/such/file.h5", &e), ERR_INPUT);
+    assert_non_null(strstr(e.msg, "/no/such/file.h5"));
+}
+
+/* The value of the plane's cell, straight from the formula. */
+static double cell_of(const struct spec *s, int64_t row, int64_t col)
+{
+    int64_t k = 0;
+    for (int i = 0; i < s->n->rank; i++)
+        k = k * s->n->axes[i].size + (i == s->row      ? spec_index(s, true, row)
+                                         : i == s->col ? spec_index(s, false, col)
+                                                       : s->at[i]);
+    return value(k);
+}
+
+static double fold_of(const struct spec *s, const struct io_window *w, int64_t i, int64_t j)
+{
+    double n = 0, sum = 0, squares = 0, most = NAN, least = NAN, size = NAN;
+    for (int64_t r = w->r0 + i * w->rs; r < w->r0 + (i + 1) * w->rs && r < spec_rows(s); r++)
+        for (int64_t c = w->c0 + j * w->cs; c < w->c0 + (j + 1) * w->cs && c < spec_cols(s); c++) {
+            double v = cell_of(s, r, c);
+            if (isnan(v))
+                continue;
+            n++;
+            sum += v;
+            squares += v * v;
+            most = !(most >= v) ? v : most;
+            least = !(least <= v) ? v : least;
+            size = !(fabs(size) >= fabs(v)) ? v : size;
+        }
+    double mean = sum / n;
+    return n < 1                  ? (double)NAN
+           : w->how == AGG_MEAN   ? mean
+           : w->how == AGG_NORM   ? sqrt(squares)
+           : w->how == AGG_MAX    ? most
+           : w->how == AGG_MIN    ? least
+           : w->how == AGG_ABSMAX ? size
+                                  : sqrt(fabs(squares / n - mean * mean));
+}
+
+static struct order *backwards(int64_t n)
+{
+    struct order *o = malloc(sizeof *o + (size_t)n * sizeof *o->index);
+    atomic_init(&o->refs, 1);
+    o->n = n;
+    for (int64_t i = 0; i < n; i++)
+        o->index[i] = n - 1 - i;
+    return o;
+}
+
+static struct spec *random_plane(struct rng *r, int node, const struct node *n)
+{
+    struct spec s = {.node = node, .n = n, .row = -1, .col = -1};
+    s.row = (int)(rng_u64(r) % (uint64_t)n->rank);
+    s.col = n->rank > 1 ? (s.row + 1 + (int)(rng_u64(r) % (uint64_t)(n->rank - 1))) % n->rank : -1;
+    for (int i = 0; i < n->rank; i++) {
+        int64_t size = n->axes[i].size;
+        struct cut *c = &s.cut[i];
+        c->start = (int64_t)(rng_u64(r) % 3) % size;
+        c->step = 1 + (int64_t)(rng_u64(r) % 3);
+        c->n = (size - c->start - 1) / c->step + 1;
+        s.at[i] = (int64_t)(rng_u64(r) % (uint64_t)size);
+    }
+    if (rng_u64(r) % 3 == 0)
+        s.row_order = backwards(spec_rows(&s));
+    if (s.col >= 0 && rng_u64(r) % 3 == 0)
+        s.col_order = backwards(spec_cols(&s));
+    struct spec *copy = spec_copy(&s);
+    order_release(&s.row_order);
+    order_release(&s.col_order);
+    return copy;
+}
+
+static void planes_of_any_axes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"five", "flat", "line", "group/inner"};
+    struct tree *t = open_tree();
+    struct rng r;
+    rng_init(&r, 7, 0);
+    for (int trial = 0; trial < 400; trial++) {
+        int node = node_named(t, names[trial % 4]);
+        struct spec *s = random_plane(&r, node, tree_at(t, node));
+        int64_t rows = spec_rows(s), cols = spec_cols(s);
+        struct io_window w = {.rs = 1 + (int64_t)(rng_u64(&r) % 5),
+            .cs = s->col < 0 ? 1 : 1 + (int64_t)(rng_u64(&r) % 4),
+            .how = (enum agg)(rng_u64(&r) % AGGS)};
+        w.r0 = (int64_t)(rng_u64(&r) % (uint64_t)rows);
+        w.c0 = (int64_t)(rng_u64(&r) % (uint64_t)cols);
+        w.nr = (rows - w.r0 - 1) / w.rs + 1;
+        w.nc = (cols - w.c0 - 1) / w.cs + 1;
+        double *out = malloc((size_t)(w.nr * w.nc) * sizeof *out);
+        struct err e = {0};
+        if (spec_read(out, NULL, s, t, &w, NULL, NULL, &e))
+            fail_msg("%s", e.msg);
+        bool folds = w.how != AGG_POINT && (w.rs > 1 || w.cs > 1);
+        for (int64_t i = 0; i < w.nr; i++)
+            for (int64_t j = 0; j < w.nc; j++) {
+                double got = out[i * w.nc + j];
+                double want =
+                    folds ? fold_of(s, &w, i, j) : cell_of(s, w.r0 + i * w.rs, w.c0 + j * w.cs);
+                if (!(isnan(got) && isnan(want)) && !(fabs(got - want) < 1e-9))
+                    fail_msg("trial %d, %s of %s at %d,%d: %g, not %g", trial, agg_names[w.how],
+                        names[trial % 4], (int)i, (int)j, got, want);
+            }
+        free(out);
+        spec_release(&s);
+    }
+    tree_release(&t);
+}
+
+/* --- The reading thread --------------------------------------------------------------------------- */
+
+static struct io *open_io(int *doc, const struct node **nodes, int most)
+{
+    struct io *io = NULL;
+    struct err e = {0};
+    assert_int_equal(io_create(&io, -1, &e), 0);
+    *doc = io_open(io, path);
+    assert_true(io_settle(io, 10));
+    assert_true(io_nodes(nodes, io, *doc, 0, most) > 5);
+    io_frame(io, 10);
+    return io;
+}
+
+static struct spec *plane(
+    int doc, const struct node *const *nodes, const char *name, int row, int col)
+{
+    struct spec s = {.doc = doc, .row = row, .col = col, .how = AGG_MEAN};
+    while (strcmp(nodes[s.node]->path, name) != 0)
+        s.node++;
+    s.n = nodes[s.node];
+    for (int i = 0; i < s.n->rank; i++)
+        s.cut[i] = (struct cut){0, s.n->axes[i].size, 1};
+    return spec_copy(&s);
+}
+
+static void windows_from_tiles(void **state)
+{
+    (void)state;
+    const struct node *nodes[16];
+    int doc;
+    struct io *io = open_io(&doc, nodes, 16);
+    struct spec *s = plane(doc, nodes, "flat", 0, 1);
+    struct rng r;
+    struct err e;
+    rng_init(&r, 3, 0);
+    for (int trial = 0; trial < 100; trial++) {
+        struct io_window w = {.r0 = (int64_t)(rng_u64(&r) % 90),
+            .c0 = (int64_t)(rng_u64(&r) % 70),
+            .rs = 1 + trial % 3,
+            .cs = 1 + trial / 3 % 3,
+            .how = AGG_MAX};
+        w.nr = 1 + (int64_t)(rng_u64(&r) % (uint64_t)((90 - w.r0 - 1) / w.rs + 1));
+        w.nc = 1 + (int64_t)(rng_u64(&r) % (uint64_t)((70 - w.c0 - 1) / w.cs + 1));
+        double *out = malloc((size_t)(w.nr * w.nc) * sizeof *out);
+        assert_int_equal(io_fetch(out, io, s, &w, &e), 0);
+        for (int64_t k = 0; k < w.nr * w.nc; k++) {
+            double want = w.rs > 1 || w.cs > 1 ? fold_of(s, &w, k / w.nc, k % w.nc)
+                                               : cell_of(s, w.r0 + k / w.nc, w.c0 + k % w.nc);
+            assert_true((isnan(want) && isnan(out[k])) || fabs(want - out[k]) < 1e-12);
+        }
+        free(out);
+    }
+    assert_true(io_bytes(io) <= IO_BYTES);
+    /* Nothing there yet is NaN and no wait, not an error. */
+    struct spec *big = plane(doc, nodes, "big", 0, 1);
+    struct io_window far = {.r0 = (int64_t)1 << 30, .nr = 20, .rs = 1, .nc = 20, .cs = 1};
+    double cells[400];
+    io_frame(io, 0);
+    double began = machine_seconds();
+    assert_int_equal(io_fetch(cells, io, big, &far, &e), 1);
+    assert_true(machine_seconds() - began < 1);
+    assert_true(isnan(cells[399]));
+    assert_true(io_settle(io, 10));
+    assert_int_equal(io_fetch(cells, io, big, &far, &e), 0);
+    /* A window of its own size a cell keeps to its bound, however many are looked at. */
+    for (int i = 0; i < 3000; i++) {
+        far.r0 = (int64_t)i * 64;
+        io_frame(io, 10);
+        assert_int_equal(io_fetch(cells, io, big, &far, &e), 0);
+    }
+    assert_true(io_bytes(io) <= IO_BYTES);
+    spec_release(&big);
+    spec_release(&s);
+    io_release(&io);
+}
+
+static void jobs_over_a_whole_plane(void **state)
+{
+    (void)state;
+    const struct node *nodes[16];
+    int doc;
+    struct io *io = open_io(&doc, nodes, 16);
+    struct spec *s = plane(doc, nodes, "flat", 0, 1);
+    struct io_progress p;
+    struct err e;
+    io_begin(io, IO_STATS, s, 0, false, NULL);
+    assert_true(io_settle(io, 10));
+    io_progress(&p, io);
+    double sum = 0, squares = 0, n = 0, most = -1e9, least = 1e9;
+    for (int64_t k = 0; k < 90 * 70; k++)
+        if (!isnan(value(k))) {
+            n++;
+            sum += value(k);
+            squares += value(k) * value(k);
+            most = fmax(most, value(k));
+            least = fmin(least, value(k));
+        }
+    assert_true(p.is_done);
+    assert_int_equal(p.stats.n, (int64_t)n);
+    assert_int_equal(p.stats.nan, 90 * 70 - (int64_t)n);
+    assert_true(fabs(p.stats.mean - sum / n) < 1e-12);
+    assert_true(fabs(p.stats.m2 / n - (squares / n - sum / n * sum / n)) < 1e-9);
+    assert_true(p.stats.max == most && p.stats.min == least);
+    int64_t counted = 0;
+    for (size_t i = 0; i < sizeof p.stats.bins / sizeof *p.stats.bins; i++)
+        counted += p.stats.bins[i];
+    assert_int_equal(counted, p.stats.n);
+
+    /* Rows by a column, falling: what is no number comes last. */
+    io_begin(io, IO_SORT_ROWS, s, 5, true, NULL);
+    assert_true(io_settle(io, 10));
+    io_progress(&p, io);
+    assert_int_equal(p.order->n, 90);
+    for (int64_t i = 1; i < 90; i++) {
+        double before = cell_of(s, p.order->index[i - 1], 5),
+               here = cell_of(s, p.order->index[i], 5);
+        assert_true(isnan(here) || before >= here);
+    }
+
+    /* The next value above a bound, in reading order, and around the end. */
+    struct io_search q = {.op = '>', .value = 20, .row = 3, .col = 10, .direction = 1};
+    io_begin(io, IO_SEARCH, s, 0, false, &q);
+    assert_true(io_settle(io, 10));
+    io_progress(&p, io);
+    int64_t at = 3 * 70 + 11;
+    while (!(value(at) > 20))
+        at++;
+    assert_true(p.found);
+    assert_int_equal(p.row * 70 + p.col, at);
+    q.value = 1e6;
+    io_begin(io, IO_SEARCH, s, 0, false, &q);
+    assert_true(io_settle(io, 10));
+    io_progress(&p, io);
+    assert_false(p.found);
+    spec_release(&s);
+
+    /* Two axes aggregated away, each kind. */
+    for (int how = AGG_MEAN; how < AGGS; how++) {
+        struct spec *five = plane(doc, nodes, "five", 3, 1);
+        five->is_agg[0] = five->is_agg[4] = true;
+        five->at[2] = 2;
+        five->how = (enum agg)how;
+        five->sheet = sheet_create(6, 4, &e);
+        io_begin(io, IO_AGGREGATE, five, 0, false, NULL);
+        assert_true(io_settle(io, 10));
+        for (int64_t row = 0; row < 6; row++)
+            for (int64_t col = 0; col < 4; col++) {
+                struct acc acc = {0};
+                for (int64_t a = 0; a < 3; a++)
+                    for (int64_t b = 0; b < 7; b++) {
+                        double v = value((((a * 4 + col) * 5 + 2) * 6 + row) * 7 + b);
+                        acc_add(&acc, (enum agg)how, &v, 1, 1);
+                    }
+                double want = acc_value(&acc, (enum agg)how),
+                       got = five->sheet->values[row * 4 + col];
+                assert_true(fabs(want - got) < 1e-9);
+            }
+        spec_release(&five);
+    }
+
+    /* 4 TB: it can be stopped, and says so. */
+    struct spec *big = plane(doc, nodes, "big", 0, 1);
+    io_begin(io, IO_STATS, big, 0, false, NULL);
+    usleep(30000);
+    io_cancel(io);
+    assert_true(io_settle(io, 10));
+    io_progress(&p, io);
+    assert_true(p.is_cancelled && !p.is_done);
+    spec_release(&big);
+    io_release(&io);
+}
+
+/* --- The panes ------------------------------------------------------------------------------------ */
+
+struct fake {
+    struct engine base;
+};
+
+static void fake_ask(struct engine *g, const struct question *q)
+{
+    (void)g;
+    (void)q;
+}
+
+static void fake_cancel(struct engine *g)
+{
+    (void)g;
+}
+
+static struct answer *fake_take(struct engine *g)
+{
+    (void)g;
+    return NULL;
+}
+
+static void fake_state(const struct engine *g, struct engine_state *out)
+{
+    (void)g;
+    *out = (struct engine_state){.is_busy = false};
+}
+
+struct bench {
+    struct workbench wb;
+    struct fake fake;
+    struct canvas c;
+};
+
+static void settle(struct bench *b)
+{
+    for (int i = 0; i < 3; i++) {
+        if (b->wb.browse)
+            assert_true(io_settle(b->wb.browse->io, 20));
+        workbench_poll(&b->wb);
+        workbench_draw(&b->wb, &b->c);
+    }
+}
+
+static void bench_open(struct bench *b, int w, int h, const char *file, const char *dataset)
+{
+    struct err e = {0};
+    *b = (struct bench){.fake.base = {.ask = fake_ask,
+                            .cancel = fake_cancel,
+                            .take = fake_take,
+                            .state = fake_state,
+                            .wake_fd = -1}};
+    assert_int_equal(canvas_init(&b->c, w, h, &e), 0);
+    b->c.glyphs = GLYPHS_BRAILLE;
+    assert_int_equal(workbench_init(&b->wb, &b->fake.base, "", true, &e), 0);
+    browse_open(&b->wb, file, dataset);
+    b->wb.browse->wait = 10;
+    settle(b);
+}
+
+static void bench_close(struct bench *b)
+{
+    workbench_release(&b->wb);
+    canvas_release(&b->c);
+}
+
+/* Keys by name, parted by blanks; "'text" types the text, ~ for a blank. */
+static void keys(struct bench *b, const char *script)
+{
+    while (*script) {
+        size_t n = strcspn(script, " ");
+        struct key k = {0};
+        for (size_t i = 1; *script == '\'' && i < n; i++) {
+            k = (struct key){.name = {script[i] == '~' ? ' ' : script[i]}};
+            k.text[0] = k.name[0];
+            workbench_key(&b->wb, &k);
+        }
+        if (*script != '\'') {
+            snprintf(k.name, sizeof k.name, "%.*s", (int)n, script);
+            k.text[0] = n == 1 ? *script : '\0';
+            workbench_key(&b->wb, &k);
+        }
+        settle(b);
+        script += n;
+        script += strspn(script, " ");
+    }
+}
+
+static void shows(const struct bench *b, const char *text)
+{
+    struct buf out = {0};
+    canvas_write(&out, &b->c, CANVAS_PLAIN);
+    if (!strstr(out.data, text)) {
+        fprintf(stderr, "%s", out.data);
+        fail_msg("no \"%s\" on the screen above", text);
+    }
+    buf_release(&out);
+}
+
+static void reads(const struct bench *b, const char *index, int64_t k)
+{
+    char want[160];
+    snprintf(want, sizeof want, isnan(value(k)) ? "%s: nan" : "%s: %.17g", index, value(k));
+    /* The readout is the shortest text that reads back as the same number. */
+    const char *readout = b->wb.panes[PANE_BLOCK].readout;
+    const char *colon = strrchr(readout, ':');
+    assert_int_equal(strncmp(readout, index, strlen(index)), 0);
+    double got = strtod(colon ? colon + 1 : readout, NULL);
+    if (!(isnan(got) && isnan(value(k))) && got != value(k))
+        fail_msg("\"%s\", not %s", readout, want);
+}
+
+static void the_list_of_a_document(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 120, 40, path, NULL);
+    shows(&b, "HDF5 file");
+    shows(&b, "3×4×5×6×7 F64");
+    shows(&b, "inner");
+    keys(&b, "/ 'inn Enter");
+    shows(&b, "group/inner");
+    assert_int_equal(b.wb.browse->n_rows, 2);
+    keys(&b, "Enter");
+    shows(&b, "dim_0 90 rows");
+    keys(&b, "Esc Esc G h");
+    bench_close(&b);
+    bench_open(&b, 120, 40, "/no/such.h5", NULL);
+    shows(&b, "failed");
+    bench_close(&b);
+    bench_open(&b, 120, 40, path, "group/nothing");
+    shows(&b, "has no dataset group/nothing");
+    bench_close(&b);
+}
+
+static void what_a_pane_shows_is_what_the_file_holds(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 120, 40, path, "five");
+    reads(&b, "dim_3 0, dim_4 0", 0);
+    keys(&b, "j l l");
+    int64_t up = b.wb.panes[PANE_BLOCK].st.at[0], right = b.wb.panes[PANE_BLOCK].st.at[1];
+    assert_int_equal(up, 1);
+    assert_int_equal(right, 2);
+    reads(&b, "dim_3 1, dim_4 2", 9);
+    keys(&b, "] ]"); /* dim_0 stands at 2 */
+    reads(&b, "dim_3 1, dim_4 2", 2 * 4 * 5 * 6 * 7 + 9);
+    keys(&b, "a r"); /* dim_1 as rows */
+    reads(&b, "dim_1 0, dim_4 2", ((2 * 4 * 5) * 6 + 1) * 7 + 2);
+    keys(&b, "t");
+    reads(&b, "dim_4 2, dim_1 0", ((2 * 4 * 5) * 6 + 1) * 7 + 2);
+    keys(&b, ": 'at~dim_2=4,dim_1=3,dim_4=-1 Enter");
+    reads(&b, "dim_4 6, dim_1 3", (((2 * 4 + 3) * 5 + 4) * 6 + 1) * 7 + 6);
+    keys(&b, ": 'at~dim_4=1:7:2 Enter");
+    shows(&b, "dim_4 1:6:2 ");
+    keys(&b, ": 'at~dim_4=5 Enter");
+    reads(&b, "dim_4 5, dim_1 3", (((2 * 4 + 3) * 5 + 4) * 6 + 1) * 7 + 5);
+    keys(&b, ": 'at~dim_4=2 Enter");
+    shows(&b, "not in the slice");
+    keys(&b, ": 'at~nowhere=2 Enter");
+    shows(&b, "no axis");
+    keys(&b, "y");
+    assert_true(strtod(b.wb.copied, NULL) == value((((2 * 4 + 3) * 5 + 4) * 6 + 1) * 7 + 5));
+    bench_close(&b);
+}
+
+static void aggregates_sorts_and_searches(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 120, 40, path, "flat");
+    keys(&b, "s");
+    double most = -1e9;
+    int64_t row = 0;
+    for (int64_t i = 0; i < 90; i++)
+        if (value(i * 70) > most)
+            most = value((row = i) * 70);
+    char want[64];
+    snprintf(want, sizeof want, "dim_0 %d, dim_1 0", (int)row);
+    reads(&b, want, row * 70);
+    keys(&b, "s s"); /* rising, then as they lie */
+    reads(&b, "dim_0 0, dim_1 0", 0);
+    keys(&b, "/ '>~24 Enter");
+    int64_t k = 1;
+    while (!(value(k) > 24))
+        k++;
+    snprintf(want, sizeof want, "dim_0 %d, dim_1 %d", (int)(k / 70), (int)(k % 70));
+    reads(&b, want, k);
+    keys(&b, "/ 'nan Enter n N");
+    assert_non_null(strstr(b.wb.panes[PANE_BLOCK].readout, "nan"));
+    keys(&b, "/ 'word Enter");
+    shows(&b, "no labels to search");
+    keys(&b, "I");
+    shows(&b, "all of it: n 5929");
+    keys(&b, "Esc m"); /* dim_0 away: the mean of each column */
+    shows(&b, "dim_0 90 mean");
+    double sum = 0, n = 0;
+    for (int64_t i = 0; i < 90; i++)
+        if (!isnan(value(i * 70))) {
+            sum += value(i * 70);
+            n++;
+        }
+    keys(&b, "g 0 G g");
+    const char *colon = strrchr(b.wb.panes[PANE_BLOCK].readout, ':');
+    assert_true(fabs(strtod(colon + 1, NULL) - sum / n) < 1e-6);
+    keys(&b, "m");
+    shows(&b, "dim_0 90 max");
+    bench_close(&b);
+}
+
+static void differences_and_large_ones(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 120, 40, path, NULL);
+    browse_open(&b.wb, other, NULL);
+    settle(&b);
+    /* The second minus the first: ones wherever there is a number. */
+    for (int i = 0; i < b.wb.browse->n_rows; i++)
+        if (b.wb.browse->rows[i].node < 0 && b.wb.browse->rows[i].doc == 1)
+            b.wb.browse->at = i;
+    keys(&b, "m");
+    shows(&b, "minus what?");
+    keys(&b, "g m G");
+    shows(&b, "difference");
+    for (int i = 0; i < b.wb.browse->n_rows; i++) {
+        const struct node *n = browse_node(b.wb.browse, &b.wb.browse->rows[i]);
+        if (n && b.wb.browse->rows[i].doc == 2 && !strcmp(n->path, "flat"))
+            b.wb.browse->at = i;
+    }
+    keys(&b, "Enter");
+    shows(&b, "dim_0 0, dim_1 0: ");
+    const char *colon = strrchr(b.wb.panes[PANE_BLOCK].readout, ':');
+    assert_true(fabs(strtod(colon + 1, NULL) - 1) < 1e-9);
+    keys(&b, "Esc g x"); /* closing the first closes what was made of it */
+    assert_null(b.wb.browse->now);
+    bench_close(&b);
+
+    bench_open(&b, 120, 40, path, "big");
+    keys(&b, "G $");
+    shows(&b, "dim_0 2147483647, dim_1 511: 0");
+    keys(&b, "g o");
+    shows(&b, "the first of"); /* said, since it is a sample */
+    assert_true(io_bytes(b.wb.browse->io) <= IO_BYTES);
+    bench_close(&b);
+
+    bench_open(&b, 80, 24, path, "none");
+    shows(&b, "no cells");
+    keys(&b, "j l G o s I m a r");
+    bench_close(&b);
+    bench_open(&b, 80, 24, path, "scalar");
+    reads(&b, "", 0);
+    keys(&b, "j l G o s I m a r t = Esc");
+    bench_close(&b);
+    bench_open(&b, 80, 24, path, "exact");
+    shows(&b, "9223372036854775806");
+    bench_close(&b);
+}
+
+static void a_file_cut_short_under_us(void **state)
+{
+    (void)state;
+    struct bench b;
+    char copy[80], command[256];
+    snprintf(copy, sizeof copy, "%s.cut", path);
+    snprintf(command, sizeof command, "cp %s %s", path, copy);
+    assert_int_equal(system(command), 0);
+    bench_open(&b, 100, 30, copy, "flat");
+    assert_int_equal(truncate(copy, 4096), 0);
+    keys(&b, "G $ g : 'open~ Esc");
+    browse_open(&b.wb, copy, "line");
+    settle(&b);
+    shows(&b, "cannot");
+    unlink(copy);
+    bench_close(&b);
+}
+
+static void windows_go_to_files(void **state)
+{
+    (void)state;
+    struct bench b;
+    char csv[80], command[120], line[4096];
+    snprintf(csv, sizeof csv, "%s.csv", path);
+    bench_open(&b, 100, 30, path, "flat");
+    snprintf(command, sizeof command, ": 'write~%s Enter", csv);
+    keys(&b, command);
+    FILE *f = fopen(csv, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(line, sizeof line, f));
+    assert_int_equal(strncmp(line, "\"dim_0\",\"0\",\"1\"", 14), 0);
+    assert_non_null(fgets(line, sizeof line, f));
+    double first, second;
+    assert_int_equal(sscanf(line, "\"0\",%lf,%lf", &first, &second), 2);
+    assert_true(fabs(first - value(0)) < 1e-6 && fabs(second - value(1)) < 1e-6);
+    fclose(f);
+    unlink(csv);
+    keys(&b, "j");
+    reads(&b, "dim_0 1, dim_1 0", 70);
+    bench_close(&b);
+}
+
+static void every_key_on_every_dataset(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct rng r;
+    rng_init(&r, 11, 0);
+    bench_open(&b, 80, 24, path, "five");
+    for (int i = 0; i < 1500; i++) {
+        static const char *const some[] = {"h", "j", "k", "l", "g", "G", "0", "$", "PgDn", "PgUp",
+            "<", ">", "[", "]", "a", "A", "r", "c", "t", "s", "S", "m", "o", "I", "R", "{", "}",
+            "f", "#", "V", "n", "N", "y", "Esc", "Enter", "Tab", "D", "x"};
+        size_t k = rng_u64(&r) % (sizeof some / sizeof *some);
+        /* Closing the only file would end the fun. */
+        if (!strcmp(some[k], "x") && b.wb.focus == PANE_DOCUMENTS && i % 97)
+            continue;
+        struct key key = {0};
+        snprintf(key.name, sizeof key.name, "%s", some[k]);
+        workbench_key(&b.wb, &key);
+        workbench_poll(&b.wb);
+        b.wb.browse->wait = 0.001;
+        workbench_draw(&b.wb, &b.c);
+        if (!b.wb.in_documents || !b.wb.browse->now)
+            browse_open(&b.wb, path, i % 2 ? "flat" : "line");
+    }
+    assert_true(io_bytes(b.wb.browse->io) <= IO_BYTES);
+    bench_close(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trees_list_what_is_there),
+        cmocka_unit_test(planes_of_any_axes),
+        cmocka_unit_test(windows_from_tiles),
+        cmocka_unit_test(jobs_over_a_whole_plane),
+        cmocka_unit_test(the_list_of_a_document),
+        cmocka_unit_test(what_a_pane_shows_is_what_the_file_holds),
+        cmocka_unit_test(aggregates_sorts_and_searches),
+        cmocka_unit_test(differences_and_large_ones),
+        cmocka_unit_test(a_file_cut_short_under_us),
+        cmocka_unit_test(windows_go_to_files),
+        cmocka_unit_test(every_key_on_every_dataset),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
