@@ -166,7 +166,7 @@ int part_make(struct part *out, const struct view_data *d, const struct command 
         return rc;
     choose_axes(out);
     out->st.sorted = args_bool(&c->args, "sort");
-    out->st.log_v = args_bool(&c->args, "log");
+    out->st.log_v = args_bool(&c->args, "log-scale");
     out->st.top = (int)args_int(&c->args, "top");
     return 0;
 }

@@ -38,7 +38,7 @@
             .type = PARAM_BOOL,                                                                    \
             .help = "draw rows by size, or bars in their own order"},                              \
     {                                                                                              \
-        .name = "log", .type = PARAM_BOOL, .help = "a logarithmic scale"                           \
+        .name = "log-scale", .type = PARAM_BOOL, .help = "a logarithmic scale"                     \
     }
 
 struct part {
