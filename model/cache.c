@@ -117,17 +117,6 @@ static void close_store(struct store *s)
     s->at = NULL;
 }
 
-static bool same_hooks(const struct cache_head *a, const struct cache_head *b)
-{
-    bool same = a->info.hooks == b->info.hooks;
-    for (int k = 0; k < a->info.hooks && same; k++) {
-        same = !strcmp(a->hook[k].name, b->hook[k].name) && a->hook[k].width == b->hook[k].width;
-        for (int d = 1; d < a->hook[k].rank && same; d++)
-            same = a->hook[k].axes[d].size == b->hook[k].axes[d].size;
-    }
-    return same;
-}
-
 /* A shard that the table names: of this run, of the promised rows, whole. */
 static int check_shard(const struct cache *c, const struct cache_h5 *f, int64_t i, struct err *e)
 {
@@ -139,7 +128,8 @@ static int check_shard(const struct cache *c, const struct cache_h5 *f, int64_t 
         return err_set(
             e, ERR_INPUT, "it belongs to another run: its %s differs", field ? field : "run_id");
     if (f->head.shard != i || f->head.row_begin != p->row_begin ||
-        f->head.info.tokens != p->row_end - p->row_begin || !same_hooks(&c->h5.head, &f->head))
+        f->head.info.tokens != p->row_end - p->row_begin ||
+        !cache_same_hooks(&c->h5.head, &f->head))
         return err_set(e, ERR_INPUT, "it does not hold what the table promises");
     return 0;
 }

@@ -67,6 +67,7 @@ uint64_t cache_row_bytes(const struct cache_head *h, int hook);
 uint32_t cache_crc(uint32_t crc);
 /* What decides the numbers, as one hash; the field that differs between two, NULL: none. */
 int cache_run_id(struct cache_head *h, struct err *e);
+bool cache_same_hooks(const struct cache_head *a, const struct cache_head *b);
 const char *cache_differs(const struct cache_head *a, const struct cache_head *b);
 
 #endif

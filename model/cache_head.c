@@ -79,6 +79,17 @@ int cache_run_id(struct cache_head *h, struct err *e)
     return 0;
 }
 
+bool cache_same_hooks(const struct cache_head *a, const struct cache_head *b)
+{
+    bool same = a->info.hooks == b->info.hooks;
+    for (int k = 0; k < a->info.hooks && same; k++) {
+        same = !strcmp(a->hook[k].name, b->hook[k].name) && a->hook[k].width == b->hook[k].width;
+        for (int d = 1; d < a->hook[k].rank && same; d++)
+            same = a->hook[k].axes[d].size == b->hook[k].axes[d].size;
+    }
+    return same;
+}
+
 const char *cache_differs(const struct cache_head *a, const struct cache_head *b)
 {
     const struct cache_info *x = &a->info, *y = &b->info;

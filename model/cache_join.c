@@ -101,17 +101,6 @@ static int keep_head(struct join *j, const struct cache_head *h, struct err *e)
     return 0;
 }
 
-static int same_shapes(const struct cache_head *a, const struct cache_head *b)
-{
-    bool same = a->info.hooks == b->info.hooks && a->shards == b->shards;
-    for (int k = 0; k < a->info.hooks && same; k++) {
-        same = !strcmp(a->hook[k].name, b->hook[k].name);
-        for (int d = 1; d < a->hook[k].rank && same; d++)
-            same = a->hook[k].axes[d].size == b->hook[k].axes[d].size;
-    }
-    return same;
-}
-
 static int look_at(struct join *j, int64_t at, struct err *e)
 {
     struct cache_h5 f;
@@ -124,7 +113,7 @@ static int look_at(struct join *j, int64_t at, struct err *e)
     int64_t i = h->shard;
     if (h->is_join)
         rc = err_set(e, ERR_INPUT, "%s joins shards itself; name the shards", path);
-    else if (field || (at && !same_shapes(&j->head, h)))
+    else if (field || (at && !cache_same_hooks(&j->head, h)))
         rc = err_set(e, ERR_INPUT, "%s is of another run than %s: its %s differs", path,
             j->files[0], field ? field : "hooks");
     else if (h->shards != j->n)

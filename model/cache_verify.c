@@ -110,7 +110,9 @@ static void compare(struct check *c, const struct sums *s, const uint32_t *store
         }
 }
 
-static int check_blocks(struct check *c, const struct cache_h5 *f, const char *path, struct err *e)
+/* sum: what the table says the checksums sum up to, NULL: no table. */
+static int check_blocks(
+    struct check *c, const struct cache_h5 *f, const char *path, const uint32_t *sum, struct err *e)
 {
     int64_t hooks = f->head.info.hooks;
     struct sums s = {.f = f, .blocks = cache_blocks(f->head.info.tokens)};
@@ -131,6 +133,8 @@ static int check_blocks(struct check *c, const struct cache_h5 *f, const char *p
         pool_for(c->pool, all - s.base < step ? all - s.base : step, sum_run, &s);
         rc = step_on(c, (double)(s.base + step) / (double)all, e);
     }
+    if (!rc && sum && crc32c(0, stored, cells * sizeof *stored) != *sum)
+        tell_file(c, path, "has other checksums than the table says");
     if (!rc)
         compare(c, &s, stored, path);
     if (s.fd >= 0)
@@ -184,16 +188,23 @@ static int check_shard(
             c, path, !strncmp(why.msg, path, n) && why.msg[n] == ':' ? why.msg + n + 2 : why.msg);
         return 0;
     }
+    const struct cache_part *part = join ? &join->part[i] : NULL;
     const char *field = join ? cache_differs(&join->head, &f.head) : NULL;
     char what[128];
     int rc = 0;
+    if (join && !field && strcmp(part->run_id, f.head.info.run_id) != 0)
+        field = "run_id";
     snprintf(what, sizeof what, "belongs to another run: its %s differs", field ? field : "place");
-    if (field || f.head.is_join ||
-        (join && (f.head.shard != i || f.head.row_begin != join->part[i].row_begin ||
-                     f.head.info.tokens != join->part[i].row_end - join->part[i].row_begin)))
+    bool fits = !f.head.is_join;
+    if (fits && join)
+        fits = !field && f.head.shard == i && f.head.row_begin == part->row_begin &&
+               f.head.info.tokens == part->row_end - part->row_begin;
+    if (!fits)
         tell_file(c, path, what);
+    else if (join && !cache_same_hooks(&join->head, &f.head))
+        tell_file(c, path, "has hooks of another shape than the file that joins it");
     else if (!(rc = check_columns(c, &f, path, e)))
-        rc = check_blocks(c, &f, path, e);
+        rc = check_blocks(c, &f, path, part ? &part->crc : NULL, e);
     cache_h5_close(&f);
     return rc;
 }
