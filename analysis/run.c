@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "analysis/acts.h"
+#include "model/edit_from.h"
 
 /* One forward pass serves every analysis of a job. Inputs pass through in groups, so that memory
  * follows the largest group and not the number of inputs. */
@@ -142,7 +143,12 @@ static int resolve(struct pipeline *pl, struct err *e)
     const struct job *job = pl->job;
     struct forward_opts how = {
         .pool = job->pool, .progress = on_resolve, .progress_arg = pl, .budget = &pl->budget};
-    return edits_resolve(&pl->edits, job->edits, job->model->params, &pl->all, &how, &pl->arena, e);
+    struct batch reference = pl->all;
+    struct edits typed;
+    if (edits_from_texts(
+            &typed, &reference, job->edits, job->model, job->prepend_bos, &pl->arena, e))
+        return e->code;
+    return edits_resolve(&pl->edits, &typed, job->model->params, &reference, &how, &pl->arena, e);
 }
 
 /* The plan of all analyses together: nothing is computed here. */

@@ -200,24 +200,6 @@ void act_open_component(struct workbench *wb, const struct key *k)
     }
 }
 
-void act_ablate(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    char edit[96];
-    int layer;
-    const char *name = component_under(wb);
-    if (focused(wb)->id == PANE_DLA && name && sscanf(name, "L%d_mlp", &layer) == 1 &&
-        strstr(name, "_mlp"))
-        snprintf(edit, sizeof edit, "L%d_mlp=zero", layer);
-    else if (focused(wb)->id == PANE_DLA && name && !strchr(name, 'H')) {
-        workbench_say(wb, false, "%s cannot be ablated from here; choose a head or an MLP", name);
-        return;
-    } else
-        snprintf(edit, sizeof edit, "L%lldH%lld=zero", (long long)wb->sel.layer,
-            (long long)wb->sel.head);
-    workbench_toggle_edit(wb, edit);
-}
-
 void act_toggle_sort(struct workbench *wb, const struct key *k)
 {
     (void)k;

@@ -5,6 +5,7 @@
 
 #include "app/command.h"
 #include "app/desk.h"
+#include "app/edit_list.h"
 #include "app/history.h"
 #include "app/journal.h"
 #include "app/words.h"
@@ -139,17 +140,10 @@ void colon_edits(struct workbench *wb, const char *arg)
     struct err e = {0};
     char **words;
     int n;
-    if (words_split(&words, &n, arg, &scratch, &e)) {
+    if (words_split(&words, &n, arg, &scratch, &e))
         workbench_say(wb, true, "%s", e.msg);
-    } else {
-        workbench_remember(wb);
-        for (int i = 0; i < wb->n_edits; i++)
-            free(wb->edits[i]);
-        wb->n_edits = 0;
-        for (int i = 0; i < n; i++)
-            workbench_edit(wb, words[i]);
-        workbench_edited(wb);
-    }
+    else
+        edits_replace(wb, (const char *const *)words, n);
     arena_release(&scratch);
 }
 
@@ -286,6 +280,8 @@ static void put_line(
         buf_puts(b, " --no-prepend-bos");
     if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit"))
         for (int i = 0; i < wb->n_edits; i++) {
+            if (edit_is_off(wb->edits[i]))
+                continue;
             buf_puts(b, " --edit ");
             put_quoted(b, wb->edits[i]);
         }
@@ -332,13 +328,15 @@ static void run_word(struct workbench *wb, const struct word *w, const char *typ
     struct arena scratch = {0};
     struct err e = {.msg = "no memory for the line"};
     /* A token's leading space is part of it; elsewhere blanks around a word are not. */
-    if (w->run == colon_target || w->run == colon_versus || w->run == colon_prompt)
+    if (w->run == colon_target || w->run == colon_versus || w->run == colon_prompt ||
+        w->run == colon_add_prompt)
         typed = arena_strdup(&scratch, typed, &e);
     else
         typed = trimmed(typed, &scratch);
-    const char *arg = !typed                  ? NULL
-                      : w->run == colon_edits ? typed
-                                              : desk_argument(typed, &scratch, &e);
+    bool is_list = w->run == colon_edits || w->run == colon_prompts;
+    const char *arg = !typed    ? NULL
+                      : is_list ? typed
+                                : desk_argument(typed, &scratch, &e);
     if (!arg)
         workbench_say(wb, true, "%s", e.msg);
     else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session)

@@ -36,6 +36,17 @@ const char *desk_argument(const char *typed, struct arena *arena, struct err *e)
     return words[0];
 }
 
+static int append(char ***list, int *n, const char *edit, struct err *e)
+{
+    char **grown = realloc(*list, (size_t)(*n + 1) * sizeof *grown);
+    if (grown)
+        *list = grown;
+    if (!grown || !(grown[*n] = strdup(edit)))
+        return err_set(e, ERR_LIMIT, "no memory for an edit");
+    ++*n;
+    return 0;
+}
+
 int desk_toggle(char ***list, int *n, const char *edit, struct err *e)
 {
     for (int i = 0; i < *n; i++)
@@ -44,13 +55,7 @@ int desk_toggle(char ***list, int *n, const char *edit, struct err *e)
             memmove(*list + i, *list + i + 1, (size_t)(--*n - i) * sizeof **list);
             return 0;
         }
-    char **grown = realloc(*list, (size_t)(*n + 1) * sizeof *grown);
-    if (grown)
-        *list = grown;
-    if (!grown || !(grown[*n] = strdup(edit)))
-        return err_set(e, ERR_LIMIT, "no memory for an edit");
-    ++*n;
-    return 0;
+    return append(list, n, edit, e);
 }
 
 static int set_text(char **slot, const char *text, struct err *e)
@@ -92,7 +97,7 @@ static int word_edits(struct desk *d, const char *arg, struct err *e)
     clear_edits(d);
     for (int i = 0; i < n && !rc; i++)
         if (words[i][0] != '!') /* switched off */
-            rc = desk_toggle(&d->edits, &d->n_edits, words[i], e);
+            rc = append(&d->edits, &d->n_edits, words[i], e); /* the same twice acts twice */
     arena_release(&scratch);
     return rc;
 }

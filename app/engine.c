@@ -16,6 +16,7 @@
 #include "app/words.h"
 #include "model/core/machine.h"
 #include "model/core/text.h"
+#include "model/edit_from.h"
 
 #define TOP 24 /* best tokens kept a layer and position */
 
@@ -148,7 +149,7 @@ static int parse_edits(struct edits *out, struct answer *a, const struct questio
 
 /* The model's best token at the last position, under the edits. */
 static int best_last(int64_t *out, struct answer *a, struct worker *w, const struct input *in,
-    const struct edits *edits, struct err *e)
+    const struct edits *edits, const struct question *q, struct err *e)
 {
     int64_t offset[2] = {0, in->n};
     struct batch b = {in->tokens, offset, 1};
@@ -160,7 +161,11 @@ static int best_last(int64_t *out, struct answer *a, struct worker *w, const str
     const struct params *p = a->model->params;
     struct forward_opts o = {
         .pool = w->session->pool, .progress = progress, .progress_arg = w, .max_bytes = max_bytes};
-    int rc = edits_resolve(&resolved, edits, p, &b, &o, &a->arena, e);
+    struct batch reference = b;
+    struct edits typed;
+    int rc = edits_from_texts(&typed, &reference, edits, a->model, q->bos, &a->arena, e);
+    if (!rc)
+        rc = edits_resolve(&resolved, &typed, p, &reference, &o, &a->arena, e);
     if (rc)
         return rc;
     o.edits = &resolved;
@@ -300,7 +305,7 @@ static int answer_prompt(
     if (!rc)
         rc = parse_edits(&edits, a, q, e);
     if (!rc && a->target < 0)
-        rc = best_last(&a->target, a, w, &in, &edits, e);
+        rc = best_last(&a->target, a, w, &in, &edits, q, e);
     if (!rc)
         rc = find(&list[0], &args[0], a, "lens", e);
     if (!rc)
@@ -421,6 +426,7 @@ static int (*const answers[ASK_COUNT])(
     [ASK_NEURONS] = answer_dla,
     [ASK_DOSSIER] = answer_dossier,
     [ASK_EFFECT] = answer_dossier,
+    [ASK_OTHER] = answer_prompt,
 };
 
 static void state_facts(struct facts *f, const struct model *m)
@@ -709,8 +715,12 @@ static void ask(struct engine *g, const struct question *q)
     pthread_mutex_lock(&w->lock);
     task_clear(&w->tasks[q->ask]);
     w->tasks[q->ask] = t;
-    /* A newer question makes an answer under way worthless; a new prompt those about the old. */
-    bool stale = w->state.is_busy && w->state.ask >= q->ask && w->state.ask != ASK_MODEL;
+    /* A newer question of a kind makes the answer under way worthless; a new prompt, or model, those
+     * about the old one; another position the ablation at this one. */
+    enum ask now = w->state.ask;
+    bool stale = w->state.is_busy && now != ASK_MODEL &&
+                 (now == q->ask || q->ask <= ASK_PROMPT ||
+                     (now == ASK_EFFECT && (q->ask == ASK_DLA || q->ask == ASK_DOSSIER)));
     for (int k = q->ask + 1; q->ask <= ASK_PROMPT && k < ASK_COMMAND; k++)
         task_clear(&w->tasks[k]);
     if (stale)

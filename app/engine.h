@@ -19,6 +19,7 @@ enum ask {
     ASK_NEURONS, /* the same, one layer's MLP neuron by neuron */
     ASK_DOSSIER, /* of one thing, its report */
     ASK_EFFECT,  /* the same with what zero-ablation does: more passes */
+    ASK_OTHER,   /* as ASK_PROMPT, of the prompt that is compared with */
     ASK_COMMAND, /* a line of the command language: a job; the answer is its text or its report */
     ASK_COUNT
 };

@@ -105,7 +105,8 @@ static const struct param edit[] = {
         .help = "an intervention, as in L9H6.z@-1=zero; TARGET is L9H6 (its z), L9H6.q, L3_mlp, "
                 "L3_attn, L3N512 (a neuron), L3.resid_pre[17], embed or any hook; POS is 7, -1, "
                 "3:9 (without the end), all without it, QUERY,KEY for a pattern; OP is zero, "
-                "mean, resample:INPUT, scale:X, add:FILE.npy, add:X, set:FILE.npy or set:X"},
+                "mean, resample:INPUT, from:TEXT (as in another text), scale:X, add:FILE.npy, "
+                "add:X, set:FILE.npy or set:X"},
 };
 
 static const struct param seed[] = {

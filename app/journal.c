@@ -7,6 +7,7 @@
 
 #include "app/desk.h"
 #include "app/log.h"
+#include "app/prompts.h"
 #include "app/words.h"
 #include "app/workbench.h"
 #include "model/core/machine.h"
@@ -15,7 +16,21 @@
 #define REST 1.0 /* seconds without a move */
 
 /* One line of the log each: what it said last, NULL: nothing yet. Those `is_cursor` wait for rest. */
-enum part { MODEL, BOS, PROMPT, EDITS, TARGET, VERSUS, LAYOUT, THEME, FOCUS, ZOOM, SELECT, PARTS };
+enum part {
+    MODEL,
+    BOS,
+    PROMPT,
+    PROMPTS,
+    EDITS,
+    TARGET,
+    VERSUS,
+    LAYOUT,
+    THEME,
+    FOCUS,
+    ZOOM,
+    SELECT,
+    PARTS
+};
 
 struct journal {
     struct log *log;
@@ -61,6 +76,19 @@ static const char *edits_line(const struct workbench *wb, struct arena *a, struc
     return line;
 }
 
+/* "prompts 2 'first' 'second'" */
+static const char *prompts_line(const struct workbench *wb, struct arena *a, struct err *e)
+{
+    int n = prompts_count(wb);
+    const char *line =
+        n < 2 ? "prompts" : arena_printf(a, e, "prompts %d", prompts_current(wb) + 1);
+    for (int i = 0; i < n && n > 1 && line; i++) {
+        const char *q = words_quote(prompts_text(wb, i), a, e);
+        line = q ? arena_printf(a, e, "%s %s", line, q) : NULL;
+    }
+    return line;
+}
+
 static const char *layout_line(struct workbench *wb, struct arena *a, struct err *e)
 {
     char text[1024], made[1024];
@@ -84,6 +112,8 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
         return wb->bos ? "bos on" : "bos off";
     case PROMPT:
         return quoted("prompt", wb->shown_prompt, a, e);
+    case PROMPTS:
+        return prompts_line(wb, a, e);
     case EDITS:
         return edits_line(wb, a, e);
     case TARGET:
@@ -111,6 +141,7 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
 static bool goes_without(enum part part, const char *line)
 {
     static const char *const first[PARTS] = {[BOS] = "bos on",
+        [PROMPTS] = "prompts",
         [EDITS] = "clear",
         [TARGET] = "target auto",
         [VERSUS] = "versus auto",
@@ -175,7 +206,7 @@ static int replay_line(struct workbench *wb, const char *line, struct err *e)
     snprintf(name, sizeof name, "%.*s", (int)n, line);
     const struct word *w = *line == '#' ? NULL : word_find(name);
     const char *arg = line + n + (line[n] != '\0');
-    if (w && w->run != colon_edits)
+    if (w && w->run != colon_edits && w->run != colon_prompts)
         arg = desk_argument(arg, &scratch, e);
     if (w && arg && w->kind != WORD_LOCAL)
         w->run(wb, arg);

@@ -23,9 +23,13 @@ struct pane {
     struct mark hits[PANE_HITS];
     int n_hits;
     int metric;
+    bool is_change; /* shows what the edits changed */
+    struct field_change {
+        struct field now, was;
+    } change;
     /* What its fields are made of; rebuilt for every drawing. */
     struct field field;
-    struct field_mapped map;
+    struct field_mapped map, was_map;
     struct field_values values;
     const struct field *many; /* several fields of one shape in place of `field`; NULL: none */
     int n_many;
@@ -64,6 +68,7 @@ struct pane_class {
 const struct pane_class *pane_class(int kind);
 bool pane_is_focused(const struct workbench *wb, const struct pane *p);
 
+bool pane_shows_change(const struct workbench *wb, const struct pane *p);
 void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c);
 void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct mark *marks);
 /* The selected component in the DLA's own order, -1: none. */

@@ -1,5 +1,6 @@
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/workbench.h"
@@ -96,6 +97,51 @@ static const struct {
     {"KL from the final answer", "nats"}};
 #define N_METRICS ((int)(sizeof metrics / sizeof *metrics))
 
+/* A field less the same field before the edits. Where a cell stands for several, the difference of
+ * their means: other reductions do not commute with it. */
+static int change_fetch(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e)
+{
+    const struct field_change *c = f->source_data;
+    enum field_reduce how = reduce == FIELD_POINT ? FIELD_POINT : FIELD_MEAN;
+    int64_t n = window_count(w, f->rank);
+    double *was = calloc((size_t)(n > 0 ? n : 1), sizeof *was);
+    int rc = was ? 0 : err_set(e, ERR_LIMIT, "no memory for a difference");
+    if (!rc)
+        rc = c->now.fetch(&c->now, out, w, how, e);
+    if (!rc)
+        rc = c->was.fetch(&c->was, was, w, how, e);
+    for (int64_t i = 0; i < n && !rc; i++)
+        out[i] -= was[i];
+    free(was);
+    return rc;
+}
+
+static uint64_t change_generation(const struct field *f)
+{
+    const struct field_change *c = f->source_data;
+    uint64_t now = c->now.generation ? c->now.generation(&c->now) : 0;
+    return now * 2 + 1;
+}
+
+/* Turns the pane's field into the change since the edits, where that is asked for and known. */
+static void show_change(const struct workbench *wb, struct pane *p, const struct field *was)
+{
+    const struct answer *a = wb->lens, *b = wb->base;
+    if (!p->is_change || !b || !was->fetch || b->n != a->n || was->rank != p->field.rank)
+        return;
+    p->change = (struct field_change){p->field, *was};
+    p->field.fetch = change_fetch;
+    p->field.generation = change_generation;
+    p->field.source_data = &p->change;
+    p->field.is_signed = true;
+}
+
+bool pane_shows_change(const struct workbench *wb, const struct pane *p)
+{
+    return p->is_change && wb->base && wb->lens && wb->base->n == wb->lens->n;
+}
+
 static double probability(double logprob)
 {
     return exp(logprob);
@@ -118,6 +164,15 @@ static bool lens_data(struct workbench *wb, struct pane *p, struct arena *frame)
         p->field.unit = "probability";
     }
     p->field.look = LOOK_HEATMAP;
+    if (wb->base) {
+        const struct answer *b = wb->base;
+        const struct field *const were[] = {&b->logprob, &b->rank, &b->entropy, &b->kl};
+        struct field was = *were[p->metric];
+        p->was_map = (struct field_mapped){b->logprob, probability};
+        if (p->metric == 0)
+            field_from_map(&was, &p->was_map);
+        show_change(wb, p, &was);
+    }
     return true;
 }
 
@@ -126,7 +181,10 @@ static void lens_heading(const struct workbench *wb, const struct pane *p, char 
     char token[64] = "the final answer";
     if (wb->lens)
         token_show(token, sizeof token, wb->lens->target_text ? wb->lens->target_text : "");
-    if (p->metric < 2)
+    if (pane_shows_change(wb, p))
+        snprintf(buf, n, "lens, change by the edits: %s%s%s", metrics[p->metric].title,
+            p->metric < 2 ? " " : "", p->metric < 2 ? token : "");
+    else if (p->metric < 2)
         snprintf(buf, n, "lens: %s %s%s", metrics[p->metric].title, token,
             p->rect.w < 64 ? "" : ", by layer and position");
     else
@@ -168,11 +226,36 @@ static void lens_lead(struct workbench *wb, const struct pane *p)
 
 /* --- next token and lens cell ------------------------------------------------------------------ */
 
+/* The best tokens of a row with what they had before the edits: " Tobin (was 97.4 %)". */
+static const char *const *labels_before(
+    const struct workbench *wb, int64_t row, int64_t k, struct arena *frame)
+{
+    const struct answer *a = wb->lens, *b = wb->base;
+    const char *const *plain = a->top_text + (row * a->n + wb->sel.pos) * k;
+    struct err e;
+    const char **labels = arena_array(frame, (size_t)k, sizeof *labels, &e);
+    if (!labels || !b->top_token.fetch || b->n != a->n || row >= b->top_token.axes[0].size)
+        return plain;
+    int64_t most = b->top_token.axes[2].size;
+    for (int64_t i = 0; i < k; i++) {
+        int64_t now[3] = {row, wb->sel.pos, i}, was[3] = {row, wb->sel.pos, 0};
+        double id = value_at(&a->top_token, now);
+        while (was[2] < most && value_at(&b->top_token, was) != id)
+            was[2]++;
+        labels[i] = was[2] < most ? arena_printf(frame, &e, "%s (was %.1f %%)", plain[i],
+                                        100 * exp(value_at(&b->top_logprob, was)))
+                                  : arena_printf(frame, &e, "%s (was below)", plain[i]);
+        if (!labels[i])
+            return plain;
+    }
+    return labels;
+}
+
 static bool top_data(struct workbench *wb, struct pane *p, struct arena *frame, int64_t row)
 {
     struct err e;
     const struct answer *a = wb->lens;
-    if (!a || !a->top_logprob.fetch || wb->sel.pos >= a->n)
+    if (!a || !a->top_logprob.fetch || wb->sel.pos < 0 || wb->sel.pos >= a->n || row < 0)
         return false;
     int64_t k = a->top_logprob.axes[2].size, at = (row * a->n + wb->sel.pos) * k;
     double *v = arena_array(frame, (size_t)k, sizeof *v, &e);
@@ -183,6 +266,9 @@ static bool top_data(struct workbench *wb, struct pane *p, struct arena *frame, 
         return false;
     for (int64_t i = 0; i < k; i++)
         v[i] = exp(v[i]);
+    const char *const *labels = a->top_text + at;
+    if (wb->base && workbench_edits_on(wb))
+        labels = labels_before(wb, row, k, frame);
     p->values = (struct field_values){v, a->serial * 1000003u + (uint64_t)at};
     p->field = (struct field){.name = "next_token",
         .long_name = "probability of the next token",
@@ -190,7 +276,7 @@ static bool top_data(struct workbench *wb, struct pane *p, struct arena *frame, 
         .dtype = DT_F64,
         .look = LOOK_BARS,
         .rank = 1,
-        .axes = {{"token", AXIS_RANK, k, a->top_text + at}}};
+        .axes = {{"token", AXIS_RANK, k, labels}}};
     field_from_values(&p->field, &p->values);
     return true;
 }
@@ -215,9 +301,11 @@ static void cell_heading(const struct workbench *wb, const struct pane *p, char 
 {
     char layer[32] = "";
     (void)p;
-    if (wb->lens && wb->lens->logprob.fetch)
-        snprintf(layer, sizeof layer, "%s", wb->lens->logprob.axes[0].labels[wb->sel.row]);
-    snprintf(buf, n, "top tokens of %s at %lld", layer, (long long)wb->sel.pos);
+    const char *name = "";
+    if (wb->lens && wb->lens->logprob.fetch && wb->sel.row >= 0 &&
+        wb->sel.row < wb->lens->logprob.axes[0].size)
+        name = axis_label(&wb->lens->logprob.axes[0], wb->sel.row, layer, sizeof layer);
+    snprintf(buf, n, "top tokens of %s at %lld", name, (long long)wb->sel.pos);
 }
 
 /* "·Tobin 61.2 %, was 92.1 % unedited" for the token under the cursor. */
@@ -227,7 +315,9 @@ static bool before_edits(
     const struct answer *a = wb->lens, *b = wb->base;
     int64_t at[3] = {row, wb->sel.pos, p->st.at[0]}, was[3] = {row, wb->sel.pos, 0};
     char token[64];
-    if (!b->top_token.fetch || b->n != a->n)
+    const struct field *f = &a->top_token;
+    if (!b->top_token.fetch || !f->fetch || b->n != a->n || at[1] < 0 || at[1] >= a->n || row < 0 ||
+        row >= f->axes[0].size || at[2] < 0 || at[2] >= f->axes[2].size)
         return false;
     double id = value_at(&a->top_token, at);
     while (was[2] < b->top_token.axes[2].size && value_at(&b->top_token, was) != id)
@@ -243,6 +333,16 @@ static bool before_edits(
     return true;
 }
 
+void act_show_change(struct workbench *wb, const struct key *k)
+{
+    struct pane *p = &wb->panes[wb->focus];
+    (void)k;
+    p->is_change = !p->is_change;
+    p->st.seen = 0;
+    if (p->is_change && !wb->base)
+        workbench_say(wb, false, "no edit is on; with one this shows what it changes");
+}
+
 static void top_sum(
     const struct workbench *wb, const struct pane *p, char *buf, size_t n, int64_t row)
 {
@@ -250,7 +350,7 @@ static void top_sum(
     int64_t at[2] = {row, wb->sel.pos};
     if (!a || !a->entropy.fetch)
         return;
-    if (wb->base && wb->n_edits && before_edits(wb, p, row, buf, n))
+    if (wb->base && workbench_edits_on(wb) && before_edits(wb, p, row, buf, n))
         return;
     size_t used = (size_t)snprintf(buf, n, "entropy %.3f nats", value_at(&a->entropy, at));
     if (pane_is_focused(wb, p) && used + 3 < n &&
@@ -276,14 +376,17 @@ static bool pattern_data(struct workbench *wb, struct pane *p, struct arena *fra
     if (!wb->lens || !wb->lens->pattern.fetch)
         return false;
     p->field = wb->lens->pattern;
+    if (wb->base)
+        show_change(wb, p, &wb->base->pattern);
     return true;
 }
 
 static void attention_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
 {
-    (void)p;
-    snprintf(buf, n, "attention L%lldH%lld, query %lld", (long long)wb->sel.layer,
-        (long long)wb->sel.head, (long long)wb->sel.pos);
+    snprintf(buf, n,
+        pane_shows_change(wb, p) ? "attention L%lldH%lld, change by the edits, query %lld"
+                                 : "attention L%lldH%lld, query %lld",
+        (long long)wb->sel.layer, (long long)wb->sel.head, (long long)wb->sel.pos);
 }
 
 static void attention_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)

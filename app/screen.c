@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "app/browse.h"
+#include "app/edit_list.h"
+#include "app/prompts.h"
 #include "app/tour.h"
 #include "app/workbench.h"
 #include "model/core/machine.h"
@@ -224,15 +226,22 @@ static void draw_prompt(struct workbench *wb, struct canvas *c, struct rect r)
     bool editing = wb->input == INPUT_PROMPT;
     char title[96];
     snprintf(title, sizeof title, "prompt");
-    if (wb->n_edits)
-        snprintf(title, sizeof title, "prompt, under %d edit%s", wb->n_edits,
-            wb->n_edits > 1 ? "s" : "");
+    int n_on = workbench_edits_on(wb), n_open = prompts_count(wb);
+    size_t used = 0;
+    if (n_open > 1)
+        used = (size_t)snprintf(
+            title, sizeof title, "prompt %d of %d", prompts_current(wb) + 1, n_open);
+    else
+        used = (size_t)snprintf(title, sizeof title, "prompt");
+    if (n_on)
+        snprintf(title + used, sizeof title - used, ", under %d edit%s", n_on, n_on > 1 ? "s" : "");
     struct rect in = canvas_frame(c, r, title, wb->focus == PANE_PROMPT);
     if (wb->n_edits && r.w > 60) {
         char list[256] = " ";
         size_t at = 1;
         for (int i = 0; i < wb->n_edits && at < sizeof list; i++)
-            at += (size_t)snprintf(list + at, sizeof list - at, "%s ", wb->edits[i]);
+            if (!edit_is_off(wb->edits[i]))
+                at += (size_t)snprintf(list + at, sizeof list - at, "%s ", wb->edits[i]);
         int w = canvas_columns(c, list);
         int room = r.w - 34;
         canvas_text(c, r.x + r.w - 2 - (w < room ? w : room), r.y, room, STYLE(WARN), list);

@@ -6,6 +6,7 @@
 #include "app/signals.h"
 #include "model/core/json.h"
 #include "model/core/text.h"
+#include "model/edit_from.h"
 #include "model/generate.h"
 
 /* Prints tokens as they come. */
@@ -165,7 +166,8 @@ static int generate_one(struct session *s, const struct command *c, const struct
 
 /* Mean and resample edits take their values from the prompts themselves. */
 static int resolve(struct edits *edits, const struct inputs *in, const struct model *m,
-    struct session *s, size_t max_bytes, struct arena *arena, struct err *e)
+    struct session *s, const struct command *c, size_t max_bytes, struct arena *arena,
+    struct err *e)
 {
     int64_t total = 0, *offset = arena_array(arena, (size_t)in->n + 1, sizeof *offset, e);
     if (!offset)
@@ -186,7 +188,11 @@ static int resolve(struct edits *edits, const struct inputs *in, const struct mo
         .progress = progress_quiet,
         .progress_arg = &s->progress,
         .max_bytes = max_bytes};
-    return edits_resolve(edits, &typed, m->params, &reference, &how, arena, e);
+    bool bos = args_bool(&c->args, "prepend-bos");
+    struct edits ready;
+    if (edits_from_texts(&ready, &reference, &typed, m, bos, arena, e))
+        return e->code;
+    return edits_resolve(edits, &ready, m->params, &reference, &how, arena, e);
 }
 
 static int run(struct session *s, const struct command *c, struct err *e)
@@ -204,7 +210,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!rc)
         rc = edits_load(&edits, c, m, arena, e);
     if (!rc && edits.n)
-        rc = resolve(&edits, &in, m, s, max_bytes, arena, e);
+        rc = resolve(&edits, &in, m, s, c, max_bytes, arena, e);
     for (int i = 0; !rc && i < in.n; i++)
         rc = generate_one(s, c, m, &in.list[i], &edits, max_bytes, e);
     return rc;

@@ -41,9 +41,10 @@ static int loop(struct workbench *wb, struct term *t, struct err *e)
             s.is_busy || s.has_job ? 250
             : journal_waits        ? 1100
                                    : -1);
-        for (int n = 0; got == 1 && n < 64 && !wb->wants_quit; n++) {
+        for (int n = 1; got == 1 && !wb->wants_quit; n++) {
             workbench_key(wb, &k);
-            got = term_key(&k, t, -1, 0);
+            /* A key that is read is acted on: none is taken beyond the last of this round. */
+            got = n < 64 ? term_key(&k, t, -1, 0) : 0;
         }
         workbench_poll(wb);
         journal_waits = wb->journal && journal_note(wb->journal, wb, false);

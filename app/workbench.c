@@ -1,9 +1,11 @@
 #include "app/workbench.h"
 
 #include "app/browse.h"
+#include "app/edit_list.h"
 #include "app/history.h"
 #include "app/journal.h"
 #include "app/palette.h"
+#include "app/prompts.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,6 +63,8 @@ void workbench_release(struct workbench *wb)
     line_release(&wb->prompt);
     line_release(&wb->line);
     palette_release(wb);
+    prompts_release(&wb->prompts);
+    free(wb->menu);
     form_release(wb);
     history_release(&wb->history);
     journal_release(&wb->journal);
@@ -90,6 +94,8 @@ const struct answer *workbench_answer(const struct workbench *wb, enum ask ask)
         return wb->neurons;
     case ASK_DOSSIER:
         return wb->dossier;
+    case ASK_OTHER:
+        return prompts_other_answer(wb);
     case ASK_COMMAND:
         return wb->text;
     default:
@@ -121,11 +127,14 @@ static int64_t top_id(const struct workbench *wb, int rank)
 
 static struct question question(struct workbench *wb, enum ask ask)
 {
+    struct err e;
+    int n_edits;
+    const char *const *edits = edits_on(&n_edits, wb, &wb->frame, &e);
     return (struct question){.ask = ask,
         .text = wb->shown_prompt,
         .bos = wb->bos,
-        .edits = (const char *const *)wb->edits,
-        .n_edits = wb->n_edits,
+        .edits = edits,
+        .n_edits = edits ? n_edits : 0,
         .pos = wb->sel.pos,
         .target = wb->pin_target,
         .versus = -1,
@@ -214,11 +223,19 @@ void workbench_open(struct workbench *wb, const char *model)
     wb->engine->ask(wb->engine, &q);
 }
 
+int workbench_edits_on(const struct workbench *wb)
+{
+    int n = 0;
+    for (int i = 0; i < wb->n_edits; i++)
+        n += !edit_is_off(wb->edits[i]);
+    return n;
+}
+
 /* Under edits lens and DLA go on explaining what they explained before, or before and after could not
  * be compared. */
 void workbench_edited(struct workbench *wb)
 {
-    if (!wb->n_edits) {
+    if (!workbench_edits_on(wb)) {
         unpin(wb);
     } else if (wb->pin_target < 0 && wb->lens) {
         wb->pin_target = wb->lens->target;
@@ -298,6 +315,10 @@ static void take_prompt(struct workbench *wb, struct answer *a)
     for (int i = 0; i < PANE_SLOTS; i++)
         wb->panes[i].n_hits = 0;
     workbench_ask(wb, ASK_DLA);
+    prompts_ask_other(wb);
+    if (!*wb->shown_prompt && !*wb->message)
+        workbench_say(
+            wb, false, "the prompt is empty: the model sees %s alone", wb->bos ? "BOS" : "nothing");
 }
 
 /* The head that matters most for the answer is the one to look at first. */
@@ -394,7 +415,11 @@ static void take(struct workbench *wb, struct answer *a)
         take_prompt(wb, a);
         break;
     case ASK_DLA:
+        bool is_other = !wb->dla || wb->dla->target != a->target || wb->dla->versus != a->versus;
         keep(&wb->dla, a);
+        /* Another question has another order: its largest part is shown first. */
+        if (is_other && !is_first)
+            pane_top(wb, &wb->panes[PANE_DLA]);
         workbench_ask_dossier(wb);
         if (is_first && !wb->has_selection)
             choose_head(wb);
@@ -406,6 +431,9 @@ static void take(struct workbench *wb, struct answer *a)
         break;
     case ASK_EFFECT:
         keep(&wb->dossier, a);
+        break;
+    case ASK_OTHER:
+        prompts_take_other(wb, a);
         break;
     case ASK_NEURONS:
         keep(&wb->neurons, a);
@@ -501,6 +529,7 @@ void workbench_edit(struct workbench *wb, const char *text)
 /* Whether the open model can take the edit; what is wrong with it is said. */
 static bool is_fit(struct workbench *wb, const char *text)
 {
+    text += edit_is_off(text);
     struct arena scratch = {0};
     struct edit ed;
     struct err e = {0};
@@ -517,7 +546,7 @@ void workbench_toggle_edit(struct workbench *wb, const char *text)
         return;
     workbench_remember(wb);
     for (int i = 0; i < wb->n_edits; i++)
-        if (!strcmp(wb->edits[i], text)) {
+        if (!strcmp(wb->edits[i] + edit_is_off(wb->edits[i]), text)) {
             free(wb->edits[i]);
             memmove(
                 wb->edits + i, wb->edits + i + 1, (size_t)(--wb->n_edits - i) * sizeof *wb->edits);

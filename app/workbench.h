@@ -13,8 +13,10 @@
 struct workbench;
 struct form;
 struct history;
+struct edit_menu;
 struct journal;
 struct palette;
+struct prompts;
 
 /* What every pane shares. Choosing it in one shows it in the others. */
 struct selection {
@@ -59,6 +61,10 @@ struct workbench {
     const struct overlay *overlay; /* NULL: none */
     struct palette *palette;       /* what the overlays keep; NULL: not open yet */
     struct form *form;
+    struct edit_menu *menu;
+    struct prompts *prompts; /* those open beside this one; NULL: none so far */
+    bool shifts;             /* B of the comparison stands `shift` positions further, unaligned */
+    int64_t shift;
     char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */
     enum ask_for input;
     struct line prompt, line;
@@ -146,7 +152,8 @@ bool workbench_has(const struct workbench *wb, enum ask ask);
 const struct answer *workbench_answer(const struct workbench *wb, enum ask ask);
 int workbench_marks(const struct workbench *wb, const struct pane *p, struct mark *out, int max);
 void workbench_toggle_edit(struct workbench *wb, const char *text);
-void workbench_edited(struct workbench *wb); /* the list of edits changed */
+void workbench_edited(struct workbench *wb);        /* the list of edits changed */
+int workbench_edits_on(const struct workbench *wb); /* how many act */
 /* Draws text wrapped at words; returns the lines it takes. c NULL: only counts. */
 int screen_wrapped(struct canvas *c, struct rect in, struct style style, const char *text);
 void search_set(struct workbench *wb, const char *pattern);

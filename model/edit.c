@@ -204,7 +204,8 @@ static int parse_op(struct edit *ed, const char *s, const char *text, const stru
         bool takes_value, takes_file;
     } ops[] = {{"zero", EDIT_ZERO, false, false}, {"mean", EDIT_MEAN, false, false},
         {"resample", EDIT_RESAMPLE, true, false}, {"scale", EDIT_SCALE, true, false},
-        {"add", EDIT_ADD, true, true}, {"set", EDIT_SET, true, true}};
+        {"add", EDIT_ADD, true, true}, {"set", EDIT_SET, true, true},
+        {"from", EDIT_FROM, true, false}};
     size_t n = strcspn(s, ":");
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
         if (strlen(ops[i].name) != n || strncmp(ops[i].name, s, n))
@@ -215,6 +216,10 @@ static int parse_op(struct edit *ed, const char *s, const char *text, const stru
             return value ? bad(e, text, "zero and mean take no value") : 0;
         if (!value || !*value)
             return bad(e, text, "the operation needs a value, as in scale:0.5");
+        if (ed->op == EDIT_FROM) {
+            ed->from = arena_strdup(arena, value, e);
+            return ed->from ? 0 : ERR_LIMIT;
+        }
         if (parse_number(&ed->value, value)) {
             if (ed->op == EDIT_RESAMPLE) {
                 if (ed->value < 0 || ed->value > 1 << 28 || ed->value != floor(ed->value))
@@ -229,7 +234,8 @@ static int parse_op(struct edit *ed, const char *s, const char *text, const stru
         return ed->file ? load_values(ed, text, cfg, arena, e) : ERR_LIMIT;
     }
     return bad(e, text,
-        "the operations are zero, mean, resample:INPUT, scale:X, add:X, set:X, add:FILE.npy and "
+        "the operations are zero, mean, resample:INPUT, from:TEXT, scale:X, add:X, set:X, "
+        "add:FILE.npy and "
         "set:FILE.npy");
 }
 
@@ -267,7 +273,7 @@ static void print_range(char *buf, size_t n, const int64_t at[2], bool all)
 
 void edit_print(char *buf, int n, const struct edit *ed)
 {
-    static const char *const ops[] = {"zero", "mean", "resample", "scale", "add", "set"};
+    static const char *const ops[] = {"zero", "mean", "resample", "scale", "add", "set", "from"};
     const struct site_info *info = site_info(ed->site);
     char target[64], unit[24] = "", pos[64] = "", key[48], value[64] = "";
     if (!info->per_layer)
@@ -289,8 +295,11 @@ void edit_print(char *buf, int n, const struct edit *ed)
     }
     if (ed->op == EDIT_RESAMPLE)
         snprintf(value, sizeof value, ":%d", ed->resample);
-    else if (ed->op >= EDIT_SCALE && !ed->file)
+    else if (ed->op >= EDIT_SCALE && ed->op <= EDIT_SET && !ed->file)
         snprintf(value, sizeof value, ":%.17g", ed->value);
     snprintf(buf, (size_t)n, "%s%s%s=%s%s%s%s", target, unit, pos, ops[ed->op], value,
-        ed->file ? ":" : "", ed->file ? ed->file : "");
+        ed->file || ed->from ? ":" : "",
+        ed->file   ? ed->file
+        : ed->from ? ed->from
+                   : "");
 }

@@ -12,9 +12,10 @@
 /* An intervention as data: TARGET[@POS]=OP.
  *   TARGET  L9H6 (z), L9H6.q, L3N512 (post), L3_mlp, L3_attn, L3.resid_pre[17], embed, any hook name
  *   POS     7, -1, 3:9 (half open), *; for pattern and attn_scores QUERY or QUERY,KEY
- *   OP      zero, mean, resample:INPUT, scale:0.5, add:FILE.npy, add:0.5, set:FILE.npy, set:0
+ *   OP      zero, mean, resample:INPUT, from:TEXT, scale:0.5, add:FILE.npy, add:0.5, set:FILE.npy,
+ *           set:0
  * Indices count from 0; a negative position counts from the end of its input. */
-enum edit_op { EDIT_ZERO, EDIT_MEAN, EDIT_RESAMPLE, EDIT_SCALE, EDIT_ADD, EDIT_SET };
+enum edit_op { EDIT_ZERO, EDIT_MEAN, EDIT_RESAMPLE, EDIT_SCALE, EDIT_ADD, EDIT_SET, EDIT_FROM };
 
 struct edit {
     enum site site;
@@ -27,7 +28,9 @@ struct edit {
     bool all_keys;
     enum edit_op op;
     double value;      /* scale, or a constant to add or set */
-    int resample;      /* index of the input whose activation is taken */
+    int resample;      /* index of the input whose activation is taken; of a mean: how many inputs,
+                          0: all */
+    const char *from;  /* the text whose activation is taken (edit_from.h) */
     const char *file;  /* npy behind add and set, NULL: value */
     const float *data; /* its contents, or the resolved mean / resampled rows; else NULL */
     int64_t n_data;

@@ -52,7 +52,8 @@ int edits_check(const struct edits *eds, const struct batch *b, bool is_part, st
                 "edit %s touches nothing: the longest input has positions "
                 "0 to %lld",
                 ed->text ? ed->text : "", (long long)longest - 1);
-        if ((ed->op == EDIT_MEAN || ed->op == EDIT_RESAMPLE) && !ed->is_off && !ed->data)
+        if ((ed->op == EDIT_MEAN || ed->op == EDIT_RESAMPLE || ed->op == EDIT_FROM) &&
+            !ed->is_off && !ed->data)
             return err_set(e, ERR_USAGE, "edit %s has no values yet", ed->text ? ed->text : "");
     }
     return 0;
@@ -75,6 +76,7 @@ static void apply_run(float *x, const struct edit *ed, const float *src, int64_t
         break;
     case EDIT_MEAN:
     case EDIT_RESAMPLE:
+    case EDIT_FROM: /* resolved it is a resample edit; without values edits_check refuses it */
     case EDIT_SET:
         for (int64_t i = 0; i < n; i++)
             x[i] = src ? src[i] : (float)ed->value;

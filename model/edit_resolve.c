@@ -4,6 +4,12 @@
 
 /* Values for mean and resample edits, from unedited runs of the reference inputs, one at a time. */
 
+/* Whether an edit takes values from input k. */
+static bool takes_from(const struct edit *ed, int k)
+{
+    return ed->op == EDIT_MEAN ? !ed->resample || k < ed->resample : ed->resample == k;
+}
+
 static bool needs_values(const struct edit *ed)
 {
     return !ed->is_off && (ed->op == EDIT_MEAN || ed->op == EDIT_RESAMPLE);
@@ -126,7 +132,7 @@ static int visit(struct source *src, const struct edit *list, int n, const struc
     struct trace t = {0};
     int wanted = 0, rc = plan_init(&plan, &p->cfg, &scratch, e);
     for (int i = 0; i < n && !rc; i++)
-        if (needs_values(&list[i]) && (list[i].op == EDIT_MEAN || list[i].resample == k)) {
+        if (needs_values(&list[i]) && takes_from(&list[i], k)) {
             plan_keep(&plan, list[i].site, list[i].layer);
             wanted++;
         }
@@ -143,7 +149,7 @@ static int visit(struct source *src, const struct edit *list, int n, const struc
     }
     for (int i = 0; i < n && !rc && wanted; i++) {
         const struct edit *ed = &list[i];
-        if (!needs_values(ed) || (ed->op == EDIT_RESAMPLE && ed->resample != k))
+        if (!needs_values(ed) || !takes_from(ed, k))
             continue;
         rc = site_is_square(ed->site) ? take_square(&src[i], ed, &t, arena, e)
                                       : take_rows(&src[i], ed, &t, arena, &scratch, e);
