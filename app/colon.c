@@ -334,9 +334,7 @@ static void run_word(struct workbench *wb, const struct word *w, const char *typ
     else
         typed = trimmed(typed, &scratch);
     bool is_list = w->run == colon_edits || w->run == colon_prompts;
-    const char *arg = !typed    ? NULL
-                      : is_list ? typed
-                                : desk_argument(typed, &scratch, &e);
+    const char *arg = !typed ? NULL : is_list ? typed : desk_argument(typed, &scratch, &e);
     if (!arg)
         workbench_say(wb, true, "%s", e.msg);
     else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session)

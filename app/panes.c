@@ -226,7 +226,7 @@ static void lens_lead(struct workbench *wb, const struct pane *p)
 
 /* --- next token and lens cell ------------------------------------------------------------------ */
 
-/* The best tokens of a row with what they had before the edits: " Tobin (was 97.4 %)". */
+/* The best tokens of a row with what they had before the edits: " Tobin (97.4)", in per cent. */
 static const char *const *labels_before(
     const struct workbench *wb, int64_t row, int64_t k, struct arena *frame)
 {
@@ -242,9 +242,9 @@ static const char *const *labels_before(
         double id = value_at(&a->top_token, now);
         while (was[2] < most && value_at(&b->top_token, was) != id)
             was[2]++;
-        labels[i] = was[2] < most ? arena_printf(frame, &e, "%s (was %.1f %%)", plain[i],
+        labels[i] = was[2] < most ? arena_printf(frame, &e, "%s (%.1f)", plain[i],
                                         100 * exp(value_at(&b->top_logprob, was)))
-                                  : arena_printf(frame, &e, "%s (was below)", plain[i]);
+                                  : arena_printf(frame, &e, "%s (-)", plain[i]);
         if (!labels[i])
             return plain;
     }
@@ -294,7 +294,8 @@ static bool cell_data(struct workbench *wb, struct pane *p, struct arena *frame)
 static void next_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
 {
     (void)p;
-    snprintf(buf, n, "next token at %lld", (long long)wb->sel.pos);
+    snprintf(buf, n, "next token at %lld%s", (long long)wb->sel.pos,
+        wb->base && workbench_edits_on(wb) ? " (before the edits)" : "");
 }
 
 static void cell_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)

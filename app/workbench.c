@@ -417,6 +417,7 @@ static void take(struct workbench *wb, struct answer *a)
     case ASK_DLA:
         bool is_other = !wb->dla || wb->dla->target != a->target || wb->dla->versus != a->versus;
         keep(&wb->dla, a);
+        wb->panes[PANE_DLA].st.scroll[0] = 0;
         /* Another question has another order: its largest part is shown first. */
         if (is_other && !is_first)
             pane_top(wb, &wb->panes[PANE_DLA]);
