@@ -57,11 +57,14 @@ static int load_order(struct bars *b, const struct field *f, const struct view_s
 static int load_shown(const double **out, const struct bars *b, const struct field *f,
     const struct view_state *st, struct arena *frame, struct err *e)
 {
-    double *all, *v = arena_array(frame, b->shown > 0 ? (size_t)b->shown : 1, sizeof *v, e);
-    if (!v)
-        return e->code;
-    int rc = b->order.v ? fetch_window(&all, f, st, 0, b->order.total, 0, 1, frame, e)
-                        : fetch_window(&all, f, st, b->first, b->shown, 0, 1, frame, e);
+    const double *all = f == b->f ? b->all : NULL;
+    double *read, *v = arena_array(frame, b->shown > 0 ? (size_t)b->shown : 1, sizeof *v, e);
+    int rc = v ? 0 : e->code;
+    if (!rc && !all) {
+        rc = b->order.v ? fetch_window(&read, f, st, 0, b->order.total, 0, 1, frame, e)
+                        : fetch_window(&read, f, st, b->first, b->shown, 0, 1, frame, e);
+        all = read;
+    }
     for (int64_t k = 0; k < b->shown && !rc; k++)
         v[k] = all[b->order.v ? b->index[k] : k];
     *out = v;

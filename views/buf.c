@@ -40,10 +40,15 @@ void buf_puts(struct buf *b, const char *s)
 
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
+    char small[256];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(NULL, 0, fmt, ap);
+    int n = vsnprintf(small, sizeof small, fmt, ap);
     va_end(ap);
+    if (n >= 0 && (size_t)n < sizeof small) {
+        buf_put(b, small, (size_t)n);
+        return;
+    }
     if (n < 0 || reserve(b, (size_t)n))
         return;
     va_start(ap, fmt);

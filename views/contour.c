@@ -99,12 +99,24 @@ static double part(int i, int n)
 
 /* ---- on the screen ---- */
 
-static void draw_ground(const struct screen *s, const struct surface *f, const struct rect *r)
+/* Heights at the cells of a rectangle, [h, w]. */
+static double *cell_heights(
+    const struct surface *f, const struct rect *r, struct arena *frame, struct err *e)
+{
+    double *v = arena_array(frame, (size_t)r->w * (size_t)r->h, sizeof *v, e);
+    for (int y = 0; v && y < r->h; y++)
+        for (int x = 0; x < r->w; x++)
+            v[y * r->w + x] = height(f, part(x, r->w), part(y, r->h));
+    return v;
+}
+
+static void draw_ground(
+    const struct screen *s, const struct surface *f, const struct rect *r, const double *heights)
 {
     struct canvas *c = s->canvas;
     for (int y = 0; y < r->h; y++)
         for (int x = 0; x < r->w; x++) {
-            double v = height(f, part(x, r->w), part(y, r->h));
+            double v = heights[y * r->w + x];
             struct rect cell = {r->x + x, r->y + y, 1, 1};
             if (!isfinite(v))
                 canvas_fill(c, cell, STYLE(DIM), odd_sign(v, c->glyphs));
@@ -177,7 +189,7 @@ static bool is_free(const struct taken *t, int n, int x, int y, int w)
 
 /* The number of every level once, on its line, as near the middle as there is room. */
 static void label_levels(const struct screen *s, const struct surface *f, const struct rect *r,
-    struct taken *taken, int n)
+    const double *heights, struct taken *taken, int n)
 {
     struct canvas *c = s->canvas;
     struct number_form form = field_form(f->f);
@@ -190,13 +202,13 @@ static void label_levels(const struct screen *s, const struct surface *f, const 
         best.w = canvas_columns(c, text);
         for (int y = 0; y < r->h; y++)
             for (int x = 0; x + 1 < r->w; x++) {
-                double a = height(f, part(x, r->w), part(y, r->h));
-                double b = height(f, part(x + 1, r->w), part(y, r->h));
+                double a = heights[y * r->w + x], b = heights[y * r->w + x + 1];
                 int at = x - best.w / 2;
+                if ((a < f->level[k]) == (b < f->level[k]))
+                    continue;
                 double far = fabs(x - r->w / 2.0) / r->w + fabs(y - r->h / 2.0) / r->h;
-                if (!((a < f->level[k]) != (b < f->level[k])) || !isfinite(a) || !isfinite(b) ||
-                    far >= nearest || at < 0 || at + best.w > r->w ||
-                    !is_free(taken, n, at, y, best.w))
+                if (!isfinite(a) || !isfinite(b) || far >= nearest || at < 0 ||
+                    at + best.w > r->w || !is_free(taken, n, at, y, best.w))
                     continue;
                 nearest = far;
                 best.x = at;
@@ -303,11 +315,14 @@ static int contour_draw(const struct screen *s, const struct view_data *d, struc
         s->rect.x + label, s->rect.y, s->rect.w - label, s->rect.h - has_legend - has_axis};
     if (r.w < 1 || r.h < 1)
         return 0;
-    draw_ground(s, &f, &r);
+    double *heights = cell_heights(&f, &r, s->frame, e);
+    if (!heights)
+        return e->code;
+    draw_ground(s, &f, &r, heights);
     if ((rc = draw_isolines(s, &f, &r, e)))
         return rc;
     int n = mark_lowest(s, &f, &r, taken);
-    label_levels(s, &f, &r, taken, n);
+    label_levels(s, &f, &r, heights, taken, n);
     draw_y_axis(s, &f, st, &r, label);
     if (has_axis)
         draw_x_axis(s, &f, st, &r);

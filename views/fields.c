@@ -63,9 +63,31 @@ static void fold_box(struct fold *out, const struct field *f, const double *valu
         fold_add(out, values[offset]);
         return;
     }
-    int64_t size = f->axes[axis].size, span = out->how == FIELD_POINT ? 1 : w->stride[axis];
-    for (int64_t i = at[axis]; i < at[axis] + span && i < size; i++)
-        fold_box(out, f, values, w, at, axis + 1, offset * size + i);
+    int64_t size = f->axes[axis].size, end = at[axis] + w->stride[axis];
+    end = end < size ? end : size;
+    for (int64_t i = at[axis]; i < end; i++)
+        if (axis + 1 == f->rank)
+            fold_add(out, values[offset * size + i]);
+        else
+            fold_box(out, f, values, w, at, axis + 1, offset * size + i);
+}
+
+/* Single values, a run along the last axis at a time. */
+static void copy_points(
+    const struct field *f, double *out, const double *values, const struct window *w, int64_t n)
+{
+    int64_t k[FIELD_MAX_RANK] = {0};
+    int last = f->rank - 1;
+    int64_t row = f->rank ? w->count[last] : 1, step = f->rank ? w->stride[last] : 1;
+    for (int64_t done = 0; done < n; done += row) {
+        int64_t offset = 0;
+        for (int i = 0; i < f->rank; i++)
+            offset = offset * f->axes[i].size + w->start[i] + k[i] * w->stride[i];
+        for (int64_t c = 0; c < row; c++)
+            out[done + c] = values[offset + c * step];
+        for (int i = last - 1; i >= 0 && ++k[i] == w->count[i]; i--)
+            k[i] = 0;
+    }
 }
 
 static int fetch_values(const struct field *f, double *out, const struct window *w,
@@ -74,7 +96,9 @@ static int fetch_values(const struct field *f, double *out, const struct window 
     const struct field_values *v = f->source_data;
     int64_t n = window_count(w, f->rank), k[FIELD_MAX_RANK] = {0}, at[FIELD_MAX_RANK];
     int rc = check_window(f, w, e);
-    for (int64_t o = 0; o < n && !rc; o++) {
+    if (!rc && reduce == FIELD_POINT)
+        copy_points(f, out, v->values, w, n);
+    for (int64_t o = 0; o < n && !rc && reduce != FIELD_POINT; o++) {
         struct fold fold = {.how = reduce};
         for (int i = 0; i < f->rank; i++)
             at[i] = w->start[i] + k[i] * w->stride[i];

@@ -89,7 +89,7 @@ static const char *end_text(char *buf, size_t n, const struct field *f, double v
 {
     struct number_form form = field_form(f);
     char digits[48];
-    snprintf(digits, sizeof digits, "%.3g", fabs(v * form.factor));
+    number_brief(digits, sizeof digits, fabs(v * form.factor));
     bool is_zero = !strcmp(digits, "0");
     snprintf(buf, n, "%s%s%s",
         is_zero     ? ""

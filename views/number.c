@@ -175,7 +175,9 @@ const char *number_short(char *buf, size_t n, double v, int width, int most)
             return buf;
         }
     }
-    snprintf(try, sizeof try, "%.0e", v);
+    number_error(try + (v < 0), sizeof try - 1, v);
+    if (v < 0)
+        try[0] = '-';
     if ((int)strlen(try) > width)
         snprintf(try, sizeof try, "%s", width > 1 && v < 0 ? "-#" : "#");
     snprintf(buf, n, "%s", try);

@@ -68,6 +68,34 @@ static int column_values(double **out, const struct grid *g, int64_t col, int64_
     return fetch_window(out, field_of(g, col), &st, row0, n, g->is_multi ? 0 : col, 1, frame, e);
 }
 
+/* The rows on the screen. */
+struct rows {
+    int64_t first, shown;
+    int64_t *index; /* [shown] */
+};
+
+#define READ_WHOLE 4096 /* rows that are read in one piece to pick some of them */
+
+/* The values of the rows on the screen, v[k] of row index[k]; NaN for text columns. */
+static int shown_values(double **out, const struct grid *g, int64_t col, const struct rows *rows,
+    struct arena *frame, struct err *e)
+{
+    double *all = NULL, *v;
+    if (!g->order.v)
+        return column_values(out, g, col, rows->first, rows->shown, frame, e);
+    *out = arena_array(frame, (size_t)rows->shown + 1, sizeof **out, e);
+    int rc = *out ? 0 : e->code;
+    if (!rc && g->rows <= READ_WHOLE)
+        rc = column_values(&all, g, col, 0, g->rows, frame, e);
+    for (int64_t k = 0; k < rows->shown && !rc; k++) {
+        if (!all)
+            rc = column_values(&v, g, col, rows->index[k], 1, frame, e);
+        if (!rc)
+            (*out)[k] = all ? all[rows->index[k]] : *v;
+    }
+    return rc;
+}
+
 static bool is_text(const struct field *f)
 {
     return f->look == LOOK_TEXT && f->rank == 1 && axis_has_labels(&f->axes[0]);
@@ -130,30 +158,23 @@ static void read_cell(char *readout, const struct grid *g, int64_t col, int64_t 
         is_text(f) || !*unit_text(f, &form) ? "" : " ", is_text(f) ? "" : unit_text(f, &form));
 }
 
-/* The rows on the screen. */
-struct rows {
-    int64_t first, shown;
-    int64_t *index; /* [shown] */
-};
-
 /* One column drawn at x; returns its width, 0 when nothing more fits. */
 static int draw_column(const struct screen *s, const struct grid *g, int64_t col, int x,
     const struct rows *rows, char *readout, struct err *e)
 {
     struct canvas *c = s->canvas;
     const struct field *f = field_of(g, col);
-    bool sorted = g->order.v, text_only = is_text(f);
-    int64_t lo = sorted ? 0 : rows->first, n = sorted ? g->rows : rows->shown;
+    bool text_only = is_text(f);
     double *v;
-    int rc = column_values(&v, g, col, lo, n, s->frame, e);
+    int rc = shown_values(&v, g, col, rows, s->frame, e);
     if (rc)
         return rc;
-    struct number_form form = number_form_fit(field_form(f), v, n);
+    struct number_form form = number_form_fit(field_form(f), v, rows->shown);
     char text[LABEL_MAX];
     int w = canvas_columns(c, column_name(text, g, col, c->glyphs));
     for (int64_t k = 0; k < rows->shown; k++) {
         int64_t row = rows->index[k];
-        int tw = canvas_columns(c, cell_text(text, g, col, row, v[row - lo], &form, c->glyphs));
+        int tw = canvas_columns(c, cell_text(text, g, col, row, v[k], &form, c->glyphs));
         w = tw > w ? tw : w;
     }
     w = w > COLUMN_MAX ? COLUMN_MAX : w;
@@ -173,18 +194,18 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
     for (int64_t k = 0; k < rows->shown; k++, y++) {
         int64_t row = rows->index[k];
         bool is_row = !g->d->is_static && row == *cursor_row(g), here = is_row && is_at;
-        struct style style = here && g->d->is_focused       ? STYLE(CURSOR)
-                             : here                         ? STYLE(STRONG)
-                             : form.sign && v[row - lo] < 0 ? STYLE(NEGATIVE)
-                             : form.sign && v[row - lo] > 0 ? STYLE(POSITIVE)
-                                                            : STYLE(TEXT);
-        cell_text(text, g, col, row, v[row - lo], &form, c->glyphs);
+        struct style style = here && g->d->is_focused ? STYLE(CURSOR)
+                             : here                   ? STYLE(STRONG)
+                             : form.sign && v[k] < 0  ? STYLE(NEGATIVE)
+                             : form.sign && v[k] > 0  ? STYLE(POSITIVE)
+                                                      : STYLE(TEXT);
+        cell_text(text, g, col, row, v[k], &form, c->glyphs);
         if (text_only)
             canvas_text(c, x, y, w, style, text);
         else
             canvas_right(c, x + w, y, w, style, text);
         if (here)
-            read_cell(readout, g, col, row, v[row - lo], text, c->glyphs);
+            read_cell(readout, g, col, row, v[k], text, c->glyphs);
     }
     return w;
 }
@@ -364,22 +385,20 @@ static int svg_column(struct svg_column *out, const struct grid *g, int64_t col,
     const struct rows *rows, struct arena *frame, struct err *e)
 {
     const struct field *f = field_of(g, col);
-    double *v, *own = arena_array(frame, (size_t)rows->shown + 1, sizeof *own, e);
+    double *v;
     out->text = arena_array(frame, (size_t)rows->shown + 1, sizeof *out->text, e);
-    if (!own || !out->text)
+    if (!out->text)
         return e->code;
-    int64_t n = g->order.v ? g->rows : rows->shown;
-    int rc = column_values(&v, g, col, 0, n, frame, e);
+    int rc = shown_values(&v, g, col, rows, frame, e);
     if (rc)
         return rc;
-    struct number_form form = number_form_fit(field_form(f), v, n);
+    struct number_form form = number_form_fit(field_form(f), v, rows->shown);
     column_name(out->head, g, col, GLYPHS_BLOCK);
     out->w = text_columns(out->head);
-    out->v = is_text(f) ? NULL : own;
+    out->v = is_text(f) ? NULL : v;
     for (int64_t k = 0; k < rows->shown; k++) {
         int64_t row = rows->index[k];
-        own[k] = v[row];
-        cell_text(out->text[k], g, col, row, v[row], &form, GLYPHS_BLOCK);
+        cell_text(out->text[k], g, col, row, v[k], &form, GLYPHS_BLOCK);
         label_clip(out->text[k], COLUMN_MAX, GLYPHS_BLOCK);
         int w = text_columns(out->text[k]);
         out->w = w > out->w ? w : out->w;

@@ -2,8 +2,7 @@
 #include <string.h>
 
 #include "model/core/text.h"
-#include "views/draw.h"
-#include "views/svg.h"
+#include "views/paper.h"
 
 /* Prose: the labels of a rank-1 field, one paragraph each, wrapped at words. */
 
@@ -80,23 +79,42 @@ static bool text_move(const struct view_data *d, struct view_state *st, enum vie
     return move_index(&st->scroll[0], INT32_MAX, by);
 }
 
+#define SVG_COLUMNS 100
+#define SVG_LINES 1000
+
 static int text_svg(struct buf *out, const struct view_data *d, struct view_state *st,
     struct arena *frame, struct err *e)
 {
     const struct field *f = &d->fields[0];
-    int64_t n = f->rank ? f->axes[0].size : 0;
-    (void)st;
-    n = n < 1000 ? n : 1000;
-    svg_open(out, 800, 32 + (double)n * 18, 0xffffff, "text", "");
-    for (int64_t i = 0; i < n; i++) {
-        char number[32];
-        const char *raw = axis_label(&f->axes[0], i, number, sizeof number);
-        char *safe = text_escaped(raw, strlen(raw), 0, frame, e);
-        if (!safe)
-            return e->code;
-        svg_text(out, 16, 28 + (double)i * 18, SVG_START, 12, 0x202020, safe);
+    int64_t n = f->rank ? f->axes[0].size : 0, lines = 0;
+    struct paper p = {.out = out, .x = PAPER_LEFT, .y = PAPER_TOP, .w = SVG_COLUMNS * 7.4};
+    struct tally none = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        int64_t line = 0;
+        if (pass) {
+            p.h = (double)lines * 18;
+            paper_open(&p, d, st, "text", &none, PAPER_LEFT, 16);
+        }
+        for (int64_t i = 0; i < n && line < SVG_LINES; i++) {
+            char number[256];
+            const char *raw = axis_label(&f->axes[0], i, number, sizeof number);
+            char *safe = text_escaped(raw, strlen(raw), 0, frame, e);
+            if (!safe)
+                return e->code;
+            do {
+                size_t used = wrap(safe, SVG_COLUMNS);
+                char piece[1024];
+                snprintf(piece, sizeof piece, "%.*s",
+                    (int)(used < sizeof piece ? used : sizeof piece - 1), safe);
+                if (pass)
+                    svg_text(out, p.x, p.y + (double)line * 18, SVG_START, 12, PAPER_INK, piece);
+                line++;
+                safe += used;
+            } while (*safe && line < SVG_LINES);
+        }
+        lines = line;
     }
-    svg_close(out);
+    paper_close(&p);
     return 0;
 }
 
@@ -104,6 +122,7 @@ const struct view view_text = {
     .id = "text",
     .title = "text",
     .help = "Prose, wrapped at words. Control bytes are shown escaped.",
+    .good = "Answers in sentences, and texts as they were given.",
     .looks = 1u << LOOK_TEXT,
     .min_rank = 1,
     .max_rank = 1,

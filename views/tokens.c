@@ -2,11 +2,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "views/draw.h"
-#include "views/svg.h"
+#include "views/paper.h"
 
-#define TOKENS_MAX                                                                                 \
-    65536 /* a strip reads its whole axis; longer ones are shown from the cursor on */
+#define TOKENS_MAX 4096 /* laid out for a frame; of longer texts the part around the cursor */
+#define TOKENS_STEP 1024
 
 struct strip {
     const struct field *f;
@@ -38,7 +37,7 @@ static int strip_load(struct strip *t, const struct view_data *d, struct view_st
     t->n = f->rank ? t->a->size : 0;
     if (t->n > TOKENS_MAX) {
         t->first = st->at[t->axis] - TOKENS_MAX / 2;
-        t->first = t->first < 0 ? 0 : t->first;
+        t->first = t->first < 0 ? 0 : t->first / TOKENS_STEP * TOKENS_STEP;
         t->n = t->n - t->first < TOKENS_MAX ? t->n - t->first : TOKENS_MAX;
     }
     int rc = t->n > 0 ? fetch_window(&v, f, &plain, t->first, t->n, 0, 1, frame, e) : 0;
@@ -53,7 +52,16 @@ static int token_width(const struct strip *t, int64_t k, int w, enum glyphs g)
     return n > w ? w : n;
 }
 
-/* Calls `each` with the place of every token of a strip w columns wide; returns the lines. */
+static bool ends_line(const struct strip *t, int64_t k)
+{
+    char buf[32];
+    const char *s = axis_label(t->a, t->first + k, buf, sizeof buf);
+    size_t n = strlen(s);
+    return n && s[n - 1] == '\n';
+}
+
+/* Calls `each` with the place of every token of a strip w columns wide; returns the lines. A token
+ * that ends in a newline ends its line where lines wrap. */
 static int strip_layout(const struct strip *t, int w, enum glyphs g,
     void (*each)(void *arg, int64_t k, int x, int line, int width), void *arg)
 {
@@ -67,6 +75,10 @@ static int strip_layout(const struct strip *t, int w, enum glyphs g,
         if (each)
             each(arg, k, x, line, n);
         x += n;
+        if (w < INT32_MAX && k + 1 < t->n && ends_line(t, k)) {
+            x = 0;
+            line++;
+        }
     }
     return line + 1;
 }
@@ -121,17 +133,22 @@ static void paint_token(void *arg, int64_t k, int x, int line, int width)
     bool marked = is_marked(p->d, p->t->a->kind, i);
     bool found = p->st->match && *p->st->match && strstr(label, p->st->match);
     struct style style = marked ? STYLE(MARK) : found ? STYLE(MATCH) : STYLE(TEXT);
-    if (p->has_values && !isnan(v) && c->mode >= COLOURS_256) {
+    if (p->has_values && isfinite(v) && c->mode >= COLOURS_256) {
         uint32_t rgb = scale_rgb(&p->sc, v);
         style = (struct style){.fg = COLOUR_RGB(rgb_ink(rgb)), .bg = COLOUR_RGB(rgb)};
     }
     if (is_cursor)
         style.attrs |= ATTR_BOLD;
     canvas_text(c, r.x + x + 1, y, width - 2, style, label);
-    if (p->has_values && !isnan(v) && c->mode < COLOURS_256)
+    bool negative = p->has_values && p->sc.is_signed && scale_at(&p->sc, v) < -0.04;
+    if (p->has_values && !isfinite(v))
+        canvas_text(c, r.x + x, y, 1, STYLE(DIM), odd_sign(v, c->glyphs));
+    else if (p->has_values && c->mode < COLOURS_256)
         canvas_text(c, r.x + x, y, 1,
             p->sc.is_signed ? v < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE) : STYLE(BAR),
             scale_shade(&p->sc, v, c->glyphs));
+    if (negative && !is_cursor)
+        canvas_text(c, r.x + x + width - 1, y, 1, STYLE(NEGATIVE), "−");
     if (is_cursor) {
         struct style bracket = p->d->is_focused ? STYLE(MARK) : STYLE(LABEL);
         canvas_text(c, r.x + x, y, 1, bracket, "[");
@@ -160,10 +177,11 @@ static int tokens_draw(const struct screen *s, const struct view_data *d, struct
     if (rc)
         return rc;
     /* One line scrolls sideways, more of them wrap. */
-    int w = s->rect.h > 1 ? s->rect.w : INT32_MAX;
+    bool has_legend = p.has_values && s->rect.h >= 4;
+    int h = s->rect.h - has_legend, w = h > 1 ? s->rect.w : INT32_MAX;
     int lines = strip_layout(&t, w, s->canvas->glyphs, find_line, &p);
-    if (s->rect.h > 1) {
-        p.top = (int)scroll_follow(st->scroll[t.axis], p.found, s->rect.h, lines);
+    if (h > 1) {
+        p.top = (int)scroll_follow(st->scroll[t.axis], p.found, h, lines);
         st->scroll[t.axis] = p.top;
     } else {
         int total = strip_columns(&t, s->canvas->glyphs);
@@ -171,10 +189,16 @@ static int tokens_draw(const struct screen *s, const struct view_data *d, struct
             (int)scroll_follow(st->scroll[t.axis], p.want_x + p.want_line / 2, s->rect.w, total);
         st->scroll[t.axis] = p.left;
     }
-    st->grid = s->rect;
-    st->cell_h = s->rect.h > 1;
+    st->grid = (struct rect){s->rect.x, s->rect.y, s->rect.w, h};
+    st->cell_h = h > 1;
+    struct rect old = canvas_clip(s->canvas, st->grid);
     strip_layout(&t, w, s->canvas->glyphs, paint_token, &p);
-    readout_cell(readout, f, st, t.v[st->at[t.axis] - t.first], s->canvas->glyphs);
+    s->canvas->clip = old;
+    if (has_legend)
+        legend_draw(s, s->rect.x, s->rect.y + (lines < h ? lines : h), s->rect.w,
+            &(struct legend){f, st, &p.sc, tally_of(t.v, t.n), false, false, false});
+    if (f->fetch)
+        readout_cell(readout, f, st, t.v[st->at[t.axis] - t.first], s->canvas->glyphs);
     return 0;
 }
 
@@ -222,8 +246,14 @@ static bool tokens_pick(const struct view_data *d, struct view_state *st, int x,
     return p.found >= 0;
 }
 
+/* ---- on paper ---- */
+
+#define SVG_COLUMNS 100
+#define SVG_CHAR 7.4
+#define SVG_LINE 24.0
+
 struct svg_strip {
-    struct buf *out;
+    struct paper *paper;
     const struct strip *t;
     struct scale sc;
     struct view_state st;
@@ -232,17 +262,17 @@ struct svg_strip {
 static void svg_token(void *arg, int64_t k, int x, int line, int width)
 {
     struct svg_strip *p = arg;
-    double v = p->t->v[k], px = 16 + x * 7.4, py = 48 + line * 24;
+    double v = p->t->v[k], px = p->paper->x + x * SVG_CHAR, py = p->paper->y + line * SVG_LINE;
     char label[LABEL_MAX], tip[VIEW_READOUT];
-    uint32_t ink = 0x202020;
+    uint32_t ink = PAPER_INK;
     if (!isnan(v)) {
-        uint32_t rgb = scale_rgb(&p->sc, v);
+        uint32_t rgb = paper_rgb(&p->sc, v);
         p->st.at[p->t->axis] = p->t->first + k;
         readout_cell(tip, p->t->f, &p->st, v, GLYPHS_BLOCK);
-        svg_rect_title(p->out, px, py, width * 7.4 - 2, 20, rgb, tip);
+        svg_rect_title(p->paper->out, px, py, width * SVG_CHAR - 2, 20, rgb, tip);
         ink = rgb_ink(rgb);
     }
-    svg_text(p->out, px + 7.4, py + 14, SVG_START, 12, ink,
+    svg_text(p->paper->out, px + SVG_CHAR, py + 14, SVG_START, 12, ink,
         label_show(label, p->t->a, p->t->first + k, GLYPHS_BLOCK));
 }
 
@@ -250,9 +280,9 @@ static int tokens_svg(struct buf *out, const struct view_data *d, struct view_st
     struct arena *frame, struct err *e)
 {
     const struct field *f = &d->fields[0];
-    struct svg_strip p = {.out = out, .st = *given};
+    struct paper paper = {.out = out, .x = PAPER_LEFT, .y = PAPER_TOP};
+    struct svg_strip p = {.paper = &paper, .st = *given};
     struct strip t;
-    char text[256];
     use_last_axis(&p.st, f);
     int rc = strip_load(&t, d, &p.st, frame, e);
     if (!rc)
@@ -260,20 +290,28 @@ static int tokens_svg(struct buf *out, const struct view_data *d, struct view_st
     if (rc)
         return rc;
     p.t = &t;
-    int lines = strip_layout(&t, 100, GLYPHS_BLOCK, NULL, NULL);
-    caption(text, sizeof text, f, &p.st);
-    svg_open(out, 32 + 100 * 7.4, 64 + lines * 24, 0xffffff, text, "");
-    svg_text(out, 16, 24, SVG_START, 14, 0x202020, text);
-    strip_layout(&t, 100, GLYPHS_BLOCK, svg_token, &p);
-    svg_close(out);
+    struct tally tally = tally_of(t.v, t.n);
+    struct view_state st = p.st;
+    paper.w = SVG_COLUMNS * SVG_CHAR;
+    paper.h = strip_layout(&t, SVG_COLUMNS, GLYPHS_BLOCK, NULL, NULL) * SVG_LINE;
+    paper_open(&paper, d, &st, "tokens", &tally, PAPER_LEFT, 70);
+    strip_layout(&t, SVG_COLUMNS, GLYPHS_BLOCK, svg_token, &p);
+    if (tally.nan < tally.n)
+        paper_scale(&paper, paper.y + paper.h + 12,
+            &(struct legend){f, &st, &p.sc, tally, false, false, false});
+    paper_close(&paper);
     return 0;
 }
 
 const struct view view_tokens = {
     .id = "tokens",
     .title = "token strip",
-    .help = "The tokens in reading order, each on the colour of its value. The brackets are the "
-            "selected position, which every other pane marks too.",
+    .help =
+        "The tokens in reading order, each on the colour of its value; where there is no colour a "
+        "shade stands before it, and negative ones end in a minus. The brackets are the selected "
+        "position, which every other pane marks too.",
+    .good = "Reading a text for where something happens: surprise, activation, importance.",
+    .modes = 1u << VIEW_LOG,
     .looks = 1u << LOOK_TOKENS | 1u << LOOK_BARS | 1u << LOOK_LINES,
     .min_rank = 1,
     .max_rank = FIELD_MAX_RANK,

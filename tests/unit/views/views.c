@@ -203,8 +203,8 @@ static void the_strip_brackets_the_selection(void **state)
     struct stage g = stage(26, 3, COLOURS_TRUE, GLYPHS_BRAILLE);
     show(&g, "tokens", &d, &st);
     expect(&g, " <BOS>  When [·Mara] ·and\n"
-               " ·Tobin  \\n  \\xe2\\x82  猫\n"
-               "\n");
+               " ·Tobin  \\n\n"
+               " \\xe2\\x82  猫\n");
     const struct view *strip = view_find("tokens");
     assert_true(strip->pick(&d, &st, 10, 1));
     assert_int_equal(st.at[0], 5);
