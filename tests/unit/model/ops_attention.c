@@ -317,9 +317,52 @@ static void twin_gradients_are_derivatives(void **state)
     }
 }
 
+/* Copies of one text with rows of their own before, within and behind the queries. */
+static void lanes_match_the_twin(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t n, q0, queries, own, own_end;
+        int head;
+    } forms[] = {{1, 0, 1, 0, 1, -1}, {1, 0, 1, 0, 0, -1}, {17, 3, 14, 3, 17, -1},
+        {17, 3, 14, 3, 4, -1}, {17, 4, 13, 3, 4, -1}, {17, 16, 1, 2, 17, -1}, {33, 0, 33, 5, 9, 1},
+        {70, 31, 39, 31, 70, -1}, {70, 40, 5, 31, 44, 0}, {70, 5, 1, 5, 6, -1},
+        {70, 5, 9, 0, 0, 1}};
+    static const int shapes[][2] = {{2, 1}, {2, 7}, {3, 16}, {2, 32}, {2, 64}};
+    EACH_KERNEL_SET(set)
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+            const int64_t n = forms[i].n, d = shapes[s][1], c = shapes[s][0] * d, ld = c + 3;
+            const int64_t own = forms[i].own_end - forms[i].own, tq = forms[i].queries;
+            float *k = randoms(n * ld), *v = randoms(n * ld), *q = randoms(tq * ld);
+            float *ok = randoms(own * ld + 1), *ov = randoms(own * ld + 1), *z = floats(tq * ld);
+            const int head = forms[i].head;
+            const int64_t col = head < 0 ? 0 : head * d;
+            struct attention_lane lane = {q + col, own ? ok + col : NULL, own ? ov + col : NULL,
+                z + col, forms[i].q0, tq, forms[i].own, forms[i].own_end, ld, ld, ld, ld, head};
+            struct attention_lanes a = {shapes[s][0], (int)d, 0.37f, k, v, ld, ld, n, &lane, 1};
+            struct err e = {0};
+            struct pool *pool = pool_of(2);
+            assert_int_equal(ops_attention_lanes(&a, pool, &e), 0);
+            pool_release(&pool);
+            copy_to(k + forms[i].own * ld, ld, ok, ld, own, c);
+            copy_to(v + forms[i].own * ld, ld, ov, ld, own, c);
+            for (int h = head < 0 ? 0 : head; h < (head < 0 ? shapes[s][0] : head + 1); h++) {
+                const int64_t tk = forms[i].q0 + tq;
+                double *dq = widened(q + h * d, tq, ld, d), *dk = widened(k + h * d, tk, ld, d);
+                double *dv = widened(v + h * d, tk, ld, d), *want = doubles(tq * d);
+                ref_attention(want, NULL, NULL, dq, dk, dv, tq, forms[i].q0, d, (double)0.37f);
+                check_near("z of a lane", z + h * d, ld, want, tq, d, 1e-5);
+                free(dq), free(dk), free(dv), free(want);
+            }
+            free(k), free(v), free(q), free(ok), free(ov), free(z);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lanes_match_the_twin),
         cmocka_unit_test(attention_is_right),
         cmocka_unit_test(batching_changes_no_bit),
         cmocka_unit_test(decoding_changes_no_bit),
