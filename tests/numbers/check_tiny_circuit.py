@@ -91,7 +91,7 @@ with run("patch", "-f", path, "--site", "resid_pre,head_pattern", "--check", "20
     x = g["resid_pre"][0]
     check(x.shape[1] == 16 and np.isnan(x[:, 8]).all() and np.isfinite(np.delete(x, 8, 1)).all(),
           "a position without a counterpart is NaN, the others are not")
-    check(g["check_error"][0] < 1e-4, "aligned patches equal whole passes")
+    check(g["check_error"][()] < 1e-4, "aligned patches equal whole passes")
     check(abs(x[0, 11] - g["clean_metric"][0]) < 0.5 * abs(g["clean_metric"][0] - g["corrupt_metric"][0]),
           "the giver's embedding at its own place restores most of the answer")
 

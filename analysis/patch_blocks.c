@@ -1,0 +1,358 @@
+#include "analysis/patch_blocks.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "analysis/token.h"
+
+static const char *unit_of(enum metric_kind k)
+{
+    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
+           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
+                                                         : "nats";
+}
+
+/* ---- blocks ---- */
+
+/* Labels of the receiving prompts' positions: tokens where all of them agree. */
+static int label_positions(struct patch_group *g, const struct ctx *ctx, struct err *e)
+{
+    const struct patch_blocks *s = ctx->state;
+    const struct input *first = NULL;
+    g->pos = arena_zalloc(ctx->arena, (size_t)g->T * sizeof *g->pos, e);
+    bool *same = arena_array(ctx->arena, (size_t)g->T, sizeof *same, e);
+    if (!g->pos || !same)
+        return ERR_LIMIT;
+    for (int i = 0; i < ctx->n_inputs / 2; i++) {
+        const struct input *in = s->o.noise ? ctx->pairs[i].clean : ctx->pairs[i].corrupt;
+        if (in->n != g->T)
+            continue;
+        for (int64_t t = 0; t < g->T; t++)
+            same[t] = first ? same[t] && in->tokens[t] == first->tokens[t] : true;
+        first = first ? first : in;
+    }
+    for (int64_t t = 0; t < g->T; t++) {
+        g->pos[t] = same[t] ? token_text(ctx->model, first->tokens[t], ctx->arena, e)
+                            : arena_printf(ctx->arena, e, "%lld", (long long)t);
+        if (!g->pos[t])
+            return ERR_LIMIT;
+    }
+    return 0;
+}
+
+/* How a block of a site is called behind the site's name, and what it holds. */
+struct variant {
+    const char *suffix, *says;
+    bool by_input, is_normalized;
+};
+static const struct variant variants[] = {
+    {"", "", true, false},
+    {"_normalized", ", corrupt 0 and clean 1", true, true},
+    {"_mean", ", mean over inputs", false, false},
+    {"_se", ", standard error over inputs", false, false},
+    {"_normalized_mean", ", corrupt 0 and clean 1, mean over inputs", false, true},
+};
+
+static int declare(struct block **b, struct run *out, const struct ctx *ctx,
+    const struct patch_group *g, const struct patch_sited *it, const struct variant *v,
+    struct err *e)
+{
+    const struct patch_blocks *s = ctx->state;
+    const char *parts[MENU_PARTS];
+    char name[96], what[200];
+    snprintf(name, sizeof name, "%s%s", it->menu->name, v->suffix);
+    snprintf(what, sizeof what, "%s %s %s%s", metric_name(s->o.metric), s->says,
+        it->menu->long_name, v->says);
+    struct block_spec spec = {.name = name,
+        .input = -1,
+        .length = s->n_groups > 1 ? g->T : 0,
+        .unit = v->is_normalized ? "clean - corrupt" : unit_of(s->o.metric),
+        .long_name = what,
+        .source = s->source,
+        .look = LOOK_HEATMAP,
+        .is_signed = true,
+        .by_slice = v->by_input};
+    if (v->by_input)
+        spec.axes[spec.rank++] = (struct axis){"input", AXIS_INPUT, g->n, NULL};
+    if (it->menu->n_parts > 1) {
+        for (int i = 0; i < it->menu->n_parts; i++)
+            parts[i] = it->menu->part[i].label;
+        spec.axes[spec.rank++] = (struct axis){"site", AXIS_SITE, it->menu->n_parts, parts};
+    }
+    spec.rank +=
+        patch_form_axes(spec.axes + spec.rank, it->menu->part[0].form, &ctx->model->cfg, g->T);
+    for (int i = 0; i < spec.rank; i++)
+        if (spec.axes[i].kind == AXIS_POS)
+            spec.axes[i].labels = g->pos;
+    return run_block(b, out, &spec, e);
+}
+
+static int declare_items(struct patch_group *g, struct run *out, struct ctx *ctx, struct err *e)
+{
+    const struct patch_blocks *s = ctx->state;
+    g->item = arena_zalloc(ctx->arena, (size_t)s->n_menu * sizeof *g->item, e);
+    if (!g->item)
+        return ERR_LIMIT;
+    for (int i = 0; i < s->n_menu; i++) {
+        struct patch_sited *it = &g->item[i];
+        it->menu = s->menu[i];
+        it->cells = it->menu->n_parts * ctx->model->cfg.n_layer *
+                    patch_form_cells(it->menu->part[0].form, &ctx->model->cfg, g->T);
+        struct block **const blocks[] = {
+            &it->raw, &it->normalized, &it->mean, &it->se, &it->normalized_mean};
+        for (size_t k = 0; k < sizeof variants / sizeof *variants; k++)
+            if (declare(blocks[k], out, ctx, g, it, &variants[k], e))
+                return e->code;
+        it->rank = block_spec(it->raw)->rank;
+        if (moments_init(&it->m, it->cells, ctx->arena, e) ||
+            moments_init(&it->m_normalized, it->cells, ctx->arena, e))
+            return e->code;
+    }
+    return 0;
+}
+
+static int declare_list(struct block **b, struct run *out, const struct patch_group *g,
+    const struct patch_blocks *s, const char *name, const char *what, enum dtype t, struct err *e)
+{
+    return run_block(b, out,
+        &(struct block_spec){.name = name,
+            .input = -1,
+            .length = s->n_groups > 1 ? g->T : 0,
+            .dtype = t,
+            .rank = 1,
+            .axes = {{"input", AXIS_INPUT, g->n, NULL}},
+            .unit = t == DT_I32 ? "index" : unit_of(s->o.metric),
+            .long_name = what,
+            .look = LOOK_BARS,
+            .by_slice = true},
+        e);
+}
+
+static int declare_group(struct patch_group *g, struct run *out, struct ctx *ctx, struct err *e)
+{
+    const struct patch_blocks *s = ctx->state;
+    if (label_positions(g, ctx, e) || declare_items(g, out, ctx, e) ||
+        declare_list(
+            &g->clean, out, g, s, "clean_metric", "metric of the clean prompt", DT_F32, e) ||
+        declare_list(
+            &g->corrupt, out, g, s, "corrupt_metric", "metric of the corrupt prompt", DT_F32, e) ||
+        declare_list(
+            &g->index, out, g, s, "pair", "which pair of the run each input is", DT_I32, e))
+        return e->code;
+    return 0;
+}
+
+/* ---- before the first pair ---- */
+
+static int list_sites(struct patch_blocks *s, const char *list, struct err *e)
+{
+    if (patch_menu_parse(s->menu, &s->n_menu, PATCH_MAX_SITES, list, e))
+        return e->code;
+    for (int i = 0; i < s->n_menu; i++)
+        for (int k = 0; k < s->menu[i]->n_parts; k++)
+            s->site[s->o.n_sites++] = s->menu[i]->part[k].site;
+    s->o.sites = s->site;
+    return 0;
+}
+
+/* Alignment of every pair before any of them is patched, and how many there are of each length. */
+static int count_lengths(struct patch_blocks *s, struct ctx *ctx, struct err *e)
+{
+    const int n = ctx->n_inputs / 2;
+    s->group = arena_zalloc(ctx->arena, (size_t)n * sizeof *s->group, e);
+    int64_t *map = arena_array(ctx->arena, (size_t)ctx->model->cfg.n_ctx, sizeof *map, e), first;
+    if (!s->group || !map)
+        return ERR_LIMIT;
+    for (int i = 0; i < n; i++) {
+        const struct pair *p = &ctx->pairs[i];
+        const int64_t T = s->o.noise ? p->clean->n : p->corrupt->n;
+        int k = 0;
+        if (pair_align(map, &first, p, !s->o.noise, ctx->model, e))
+            return e->code;
+        while (k < s->n_groups && s->group[k].T != T)
+            k++;
+        s->n_groups += k == s->n_groups;
+        s->group[k].T = T;
+        s->group[k].n++;
+    }
+    return 0;
+}
+
+int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out, struct err *e)
+{
+    ctx->state = s;
+    s->o.noise = !strcmp(args_text(ctx->args, "direction"), "noise");
+    s->o.pos = args_int(ctx->args, "pos");
+    if (metric_parse(&s->o.metric, args_text(ctx->args, "metric"), e) ||
+        list_sites(s, args_text(ctx->args, "site"), e) || count_lengths(s, ctx, e))
+        return e->code;
+    for (int i = 0; i < s->n_groups; i++)
+        if (declare_group(&s->group[i], out, ctx, e))
+            return e->code;
+    return 0;
+}
+
+/* ---- one pair ---- */
+
+static double normalized(const struct patch_part *w, double x)
+{
+    const double clean = w->pair->clean, corrupt = w->pair->corrupt;
+    return (x - (w->s->is_change ? 0 : corrupt)) / (clean - corrupt);
+}
+
+/* Layers [from, to) of a part are complete. */
+static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
+{
+    const struct patch_sited *it = w->item;
+    const int64_t at = from * w->per, n = (to - from) * w->per;
+    const struct block_spec *spec = block_spec(it->raw);
+    int64_t start[FIELD_MAX_RANK] = {w->g->next}, count[FIELD_MAX_RANK] = {1};
+    const int layer = it->menu->n_parts > 1 ? 2 : 1;
+    if (to <= from)
+        return 0;
+    start[1] = w->part;
+    count[1] = 1;
+    start[layer] = from;
+    count[layer] = to - from;
+    for (int i = layer + 1; i < it->rank; i++)
+        count[i] = spec->axes[i].size;
+    const bool is_flat = patch_pair_is_flat(w->pair->clean, w->pair->corrupt);
+    for (int64_t i = 0; i < n; i++)
+        w->row[i] = (float)w->placed[at + i];
+    if (block_write(it->raw, start, count, w->row, w->e))
+        return w->e->code;
+    for (int64_t i = 0; i < n; i++)
+        w->row[i] = is_flat ? NAN : (float)normalized(w, w->placed[at + i]);
+    return block_write(it->normalized, start, count, w->row, w->e);
+}
+
+void patch_part_cell(struct patch_cell *out, void *arg, int64_t i)
+{
+    const struct patch_part *w = arg;
+    int64_t at;
+    patch_form_cell(out, &at, w->item->menu->part[w->part].site, w->item->menu->part[w->part].form,
+        &w->ctx->model->cfg, w->g->T, i);
+}
+
+int patch_part_ready(void *arg, int64_t i0, int64_t i1)
+{
+    const struct patch_part *w = arg;
+    const int64_t L = w->ctx->model->cfg.n_layer;
+    for (int64_t i = i0; i < i1; i++) {
+        struct patch_cell c;
+        int64_t at;
+        patch_form_cell(&c, &at, w->item->menu->part[w->part].site,
+            w->item->menu->part[w->part].form, &w->ctx->model->cfg, w->g->T, i);
+        w->placed[at] = patch_pair_has(w->pair, &c) ? w->value[i] : (double)NAN;
+    }
+    return write_layers(w, L - i1 / w->per, L - i0 / w->per);
+}
+
+int patch_part_progress(void *arg, double done, double total)
+{
+    const struct patch_part *w = arg;
+    (void)total;
+    return w->ctx->progress ? w->ctx->progress(w->ctx->progress_arg, w->before + done, w->total)
+                            : 0;
+}
+
+/* One part, and what it adds to the means. */
+static int run_part(struct patch_part *w, const struct patch_steps *steps, struct err *e)
+{
+    const int64_t L = w->ctx->model->cfg.n_layer;
+    for (int64_t i = 0; i < w->n; i++)
+        w->placed[i] = NAN;
+    int rc = steps->fill(w, e);
+    const bool is_flat = patch_pair_is_flat(w->pair->clean, w->pair->corrupt);
+    for (int64_t i = 0; i < w->n; i++) {
+        moments_add(&w->item->m, w->part * w->n + i, w->placed[i]);
+        if (!is_flat)
+            moments_add(&w->item->m_normalized, w->part * w->n + i, normalized(w, w->placed[i]));
+    }
+    struct err kept = *e;
+    if (rc == ERR_CANCEL && write_layers(w, 0, L)) /* the layer under way, too */
+        return e->code;
+    *e = kept;
+    return rc;
+}
+
+static int write_one(struct block *b, int64_t at, double value, struct err *e)
+{
+    const int64_t one = 1;
+    const float x = (float)value;
+    return block_write(b, &at, &one, &x, e);
+}
+
+static int run_parts(struct patch_part *w, const struct patch_steps *steps, struct err *e)
+{
+    const struct patch_blocks *s = w->s;
+    int64_t most = 0;
+    for (int i = 0; i < s->n_menu; i++) {
+        w->total += (double)w->g->item[i].cells;
+        most = w->g->item[i].cells > most ? w->g->item[i].cells : most;
+    }
+    w->value = arena_array(w->ctx->arena, (size_t)most, sizeof *w->value, e);
+    w->placed = arena_array(w->ctx->arena, (size_t)most, sizeof *w->placed, e);
+    w->row = arena_array(w->ctx->arena, (size_t)most, sizeof *w->row, e);
+    if (!w->value || !w->placed || !w->row)
+        return ERR_LIMIT;
+    for (int i = 0; i < s->n_menu; i++)
+        for (w->part = 0; w->part < s->menu[i]->n_parts; w->part++) {
+            const struct arena_mark mark = arena_mark(w->ctx->arena);
+            w->item = &w->g->item[i];
+            w->per = patch_form_cells(s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->T);
+            w->n = w->ctx->model->cfg.n_layer * w->per;
+            if (run_part(w, steps, e) || (steps->done && steps->done(w, e)))
+                return e->code;
+            w->before += (double)w->n;
+            arena_rewind(w->ctx->arena, mark);
+        }
+    return 0;
+}
+
+int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps, struct err *e)
+{
+    struct patch_blocks *s = ctx->state;
+    struct patch_group *g = s->group;
+    const struct pair *p = &ctx->pairs[pair];
+    const int32_t index = pair;
+    struct patch_pair open;
+    while (g->T != (s->o.noise ? p->clean->n : p->corrupt->n))
+        g++;
+    if (patch_pair_open(&open, p, &s->o, ctx, e))
+        return e->code;
+    struct patch_part w = {.ctx = ctx, .s = s, .g = g, .pair = &open, .e = e};
+    const int64_t at = g->next, one = 1;
+    s->n_flat += patch_pair_is_flat(open.clean, open.corrupt);
+    int rc = write_one(g->clean, at, open.clean, e);
+    if (!rc)
+        rc = write_one(g->corrupt, at, open.corrupt, e);
+    if (!rc)
+        rc = block_write(g->index, &at, &one, &index, e);
+    if (!rc)
+        rc = run_parts(&w, steps, e);
+    patch_pair_release(&open);
+    g->next++;
+    return rc;
+}
+
+/* ---- what is over all pairs ---- */
+
+static int write_moments(const struct patch_sited *it, struct arena *a, struct err *e)
+{
+    if (moments_set(it->mean, it->se, &it->m, a, e) ||
+        moments_set(it->normalized_mean, NULL, &it->m_normalized, a, e))
+        return e->code;
+    return 0;
+}
+
+int patch_blocks_end(struct ctx *ctx, struct run *out, struct err *e)
+{
+    const struct patch_blocks *s = ctx->state;
+    for (int i = 0; i < s->n_groups; i++)
+        for (int k = 0; k < s->n_menu; k++)
+            if (write_moments(&s->group[i].item[k], ctx->arena, e))
+                return e->code;
+    return run_attr_int(out, "normalized_nan", s->n_flat, e);
+}

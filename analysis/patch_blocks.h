@@ -1,0 +1,78 @@
+#ifndef SONDE_ANALYSIS_PATCH_BLOCKS_H
+#define SONDE_ANALYSIS_PATCH_BLOCKS_H
+
+#include "analysis/moments.h"
+#include "analysis/patch_menu.h"
+#include "analysis/patch_pair.h"
+
+/* What patching and its approximations share: pairs stream through, every site has the same blocks, and
+ * pairs whose receiving prompts are equally long share them. */
+
+#define PATCH_MAX_SITES 16
+
+/* The blocks of one site for inputs of one length. */
+struct patch_sited {
+    const struct patch_menu *menu;
+    int64_t cells; /* of one input */
+    int rank;      /* of raw, with the input axis */
+    struct block *raw, *normalized, *mean, *se, *normalized_mean;
+    struct moments m, m_normalized;
+};
+
+struct patch_group {
+    int64_t T;
+    int n, next;      /* pairs, and how many are done */
+    const char **pos; /* [T] labels */
+    struct patch_sited *item;
+    struct block *clean, *corrupt, *index;
+};
+
+struct patch_blocks {
+    struct patch_pair_opts o;
+    const struct patch_menu *menu[PATCH_MAX_SITES];
+    int n_menu;
+    enum site site[PATCH_MAX_SITES * MENU_PARTS];
+    struct patch_group *group;
+    int n_groups;
+    int64_t n_flat;     /* pairs whose prompts the metric cannot tell apart */
+    bool is_change;     /* values are changes, not metrics: normalised without an offset */
+    const char *says;   /* "after patching" */
+    const char *source; /* paper */
+    void *own;
+};
+
+/* One part of one site for one pair. */
+struct patch_part {
+    struct ctx *ctx;
+    struct patch_blocks *s;
+    struct patch_group *g;
+    struct patch_sited *item;
+    struct patch_pair *pair;
+    int part;
+    int64_t per, n;       /* cells of a layer, of all */
+    double *value;        /* [n] in the order of cells, last layer first */
+    double *placed;       /* [n] as the block has them */
+    float *row;           /* the same, to be written */
+    double before, total; /* progress, in cells */
+    struct err *e;
+};
+
+/* Parameters site, direction, metric and pos; declares every block. The caller has set is_change, says,
+ * source and own; *s is ctx->state from here on. */
+int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out, struct err *e);
+/* One pair through `fill`, which sets value[] and calls patch_part_ready as it goes; `done` (may be NULL)
+ * comes after every part of the pair. */
+struct patch_steps {
+    int (*fill)(struct patch_part *w, struct err *e);
+    int (*done)(struct patch_part *w, struct err *e);
+};
+int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps, struct err *e);
+/* Means and errors over what has been done; after a cancelled pair, too. */
+int patch_blocks_end(struct ctx *ctx, struct run *out, struct err *e);
+
+/* Cell i of a part; struct patch_opts takes these three with the part as arg. */
+void patch_part_cell(struct patch_cell *out, void *part, int64_t i);
+int patch_part_ready(void *part, int64_t i0, int64_t i1);
+int patch_part_progress(void *part, double done, double total);
+
+#endif
