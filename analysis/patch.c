@@ -137,7 +137,7 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
 static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
     struct err *e)
 {
-    static const struct patch_steps steps = {sweep, check};
+    static const struct patch_steps steps = {NULL, sweep, check};
     const int64_t i = in - ctx->inputs;
     (void)acts;
     if (i % 2 == 0) /* a pair's work is booked on its second prompt */

@@ -297,6 +297,8 @@ static int run_parts(struct patch_part *w, const struct patch_steps *steps, stru
     w->row = arena_array(w->ctx->arena, (size_t)most, sizeof *w->row, e);
     if (!w->value || !w->placed || !w->row)
         return ERR_LIMIT;
+    if (steps->open && steps->open(w, e))
+        return e->code;
     for (int i = 0; i < s->n_menu; i++)
         for (w->part = 0; w->part < s->menu[i]->n_parts; w->part++) {
             const struct arena_mark mark = arena_mark(w->ctx->arena);

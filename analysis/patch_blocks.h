@@ -60,9 +60,10 @@ struct patch_part {
 /* Parameters site, direction, metric and pos; declares every block. The caller has set is_change, says,
  * source and own; *s is ctx->state from here on. */
 int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out, struct err *e);
-/* One pair through `fill`, which sets value[] and calls patch_part_ready as it goes; `done` (may be NULL)
- * comes after every part of the pair. */
+/* One pair through `fill`, which sets value[] and calls patch_part_ready as it goes. `open` comes once
+ * before its parts and `done` after each of them; both may be NULL. */
 struct patch_steps {
+    int (*open)(struct patch_part *w, struct err *e);
     int (*fill)(struct patch_part *w, struct err *e);
     int (*done)(struct patch_part *w, struct err *e);
 };

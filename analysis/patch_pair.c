@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "model/backward.h"
+
 bool patch_pair_is_flat(double clean, double corrupt)
 {
     return !(fabs(clean - corrupt) >= 1e-3 * (fabs(clean) + fabs(corrupt))) || clean == corrupt;
@@ -11,6 +13,7 @@ bool patch_pair_is_flat(double clean, double corrupt)
 void patch_pair_release(struct patch_pair *p)
 {
     trace_release(&p->t);
+    trace_release(&p->t_from);
 }
 
 bool patch_pair_has(const struct patch_pair *p, const struct patch_cell *c)
@@ -46,28 +49,48 @@ static int aim(struct patch_pair *p, const struct patch_pair_opts *o, struct err
     return 0;
 }
 
-static int run_both(
-    struct patch_pair *p, const struct patch_pair_opts *o, const struct ctx *ctx, struct err *e)
+/* One or both prompts; `base` keeps what patching reads of the receiving one. */
+static int run_prompts(struct trace *out, const struct input *a, const struct input *b,
+    const struct patch_pair_opts *o, bool base, bool backward, const struct ctx *ctx, struct err *e)
 {
     struct plan plan;
-    int32_t *tokens = arena_array(ctx->arena, (size_t)(p->to->n + p->from->n), sizeof *tokens, e);
-    int64_t offset[3] = {0, p->to->n, p->to->n + p->from->n};
+    const int64_t n = a->n + (b ? b->n : 0), offset[3] = {0, a->n, n};
+    int32_t *tokens = arena_array(ctx->arena, (size_t)n, sizeof *tokens, e);
     if (!tokens || plan_init(&plan, &ctx->model->cfg, ctx->arena, e))
         return e->code;
-    memcpy(tokens, p->to->tokens, (size_t)p->to->n * sizeof *tokens);
-    memcpy(tokens + p->to->n, p->from->tokens, (size_t)p->from->n * sizeof *tokens);
+    memcpy(tokens, a->tokens, (size_t)a->n * sizeof *tokens);
+    if (b)
+        memcpy(tokens + a->n, b->tokens, (size_t)b->n * sizeof *tokens);
+    if (backward)
+        backward_plan(&plan, &ctx->model->cfg);
+    plan_keep(&plan, SITE_RESID_POST, ctx->model->cfg.n_layer - 1);
     for (int i = 0; i < o->n_sites; i++) {
-        patch_plan_base(&plan, o->sites[i]);
         patch_plan_source(&plan, o->sites[i]);
+        if (base)
+            patch_plan_base(&plan, o->sites[i]);
     }
     plan.logits = o->metric == METRIC_KL ? LOGITS_ALL : LOGITS_NONE;
-    struct batch b = {tokens, offset, 2};
+    struct batch batch = {tokens, offset, b ? 2 : 1};
     struct forward_opts fo = {.plan = &plan,
         .edits = ctx->edits,
         .is_part = true,
         .pool = ctx->pool,
         .max_bytes = ctx->max_bytes};
-    return forward(&p->t, ctx->params, &b, &fo, e);
+    return forward(out, ctx->params, &batch, &fo, e);
+}
+
+static int run_both(
+    struct patch_pair *p, const struct patch_pair_opts *o, const struct ctx *ctx, struct err *e)
+{
+    p->source = &p->t;
+    p->source_input = 1;
+    if (!o->backward)
+        return run_prompts(&p->t, p->to, p->from, o, true, false, ctx, e);
+    p->source = &p->t_from;
+    p->source_input = 0;
+    if (run_prompts(&p->t, p->to, NULL, o, o->patches, true, ctx, e))
+        return e->code;
+    return run_prompts(&p->t_from, p->from, NULL, o, false, false, ctx, e);
 }
 
 /* Values of `from` on positions of `to`; where none stands for a position, those of `to`. */
@@ -77,14 +100,16 @@ static const float *lay(
     const int64_t n = p->to->n, m = p->from->n;
     if (!site_is_square(s)) {
         const int64_t w = site_width(s, p->t.cfg);
-        const float *to = trace_site(&p->t, s, layer, 0), *from = trace_site(&p->t, s, layer, 1);
+        const float *to = trace_site(&p->t, s, layer, 0),
+                    *from = trace_site(p->source, s, layer, p->source_input);
         float *out = arena_array(a, (size_t)(n * w), sizeof *out, e);
         for (int64_t t = 0; out && t < n; t++)
             memcpy(out + t * w, p->map[t] < 0 ? to + t * w : from + p->map[t] * w,
                 (size_t)w * sizeof *out);
         return out;
     }
-    const float *to = trace_square(&p->t, s, layer, 0), *from = trace_square(&p->t, s, layer, 1);
+    const float *to = trace_square(&p->t, s, layer, 0),
+                *from = trace_square(p->source, s, layer, p->source_input);
     float *out = arena_array(a, (size_t)(p->t.cfg->n_head * n * n), sizeof *out, e);
     for (int64_t h = 0; out && h < p->t.cfg->n_head; h++)
         for (int64_t i = 0; i < n * n; i++) {
@@ -103,8 +128,8 @@ static int lay_all(
         for (int l = 0; l < L; l++) {
             const enum site s = o->sites[i];
             const float *x = !p->is_identity     ? lay(p, s, l, a, e)
-                             : site_is_square(s) ? trace_square(&p->t, s, l, 1)
-                                                 : trace_site(&p->t, s, l, 1);
+                             : site_is_square(s) ? trace_square(p->source, s, l, p->source_input)
+                                                 : trace_site(p->source, s, l, p->source_input);
             if (!x)
                 return e->code;
             source[(size_t)s * (size_t)L + (size_t)l] = x;
@@ -128,7 +153,8 @@ static int measure(
         ops_log_softmax(logp, z, V);
         p->at.reference_logp = p->at_from.reference_logp = logp;
     }
-    from.input = 1;
+    from.base = p->source;
+    from.input = p->source_input;
     from.metric.at = &p->at_from;
     double to_value, from_value;
     int rc;
@@ -162,8 +188,10 @@ int patch_pair_open(struct patch_pair *out, const struct pair *p, const struct p
     for (int64_t t = 0; t < out->to->n; t++)
         out->is_identity = out->is_identity && out->map[t] == t;
     out->is_identity = out->is_identity && out->to->n == out->from->n;
-    if (run_both(out, o, ctx, e))
+    if (run_both(out, o, ctx, e)) {
+        patch_pair_release(out);
         return e->code;
+    }
     out->run = (struct patch_run){
         .p = ctx->params, .base = &out->t, .first = out->first, .metric = {o->metric, &out->at, 1}};
     if (lay_all(out, o, ctx->arena, e) || measure(out, o, ctx, e)) {

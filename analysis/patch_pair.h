@@ -10,7 +10,9 @@ struct patch_pair {
     const struct input *to, *from; /* the receiving prompt, and where values come from */
     int64_t *map, first;           /* pair_align; first: as patch_run */
     bool is_identity;              /* map[t] == t throughout */
-    struct trace t;                /* input 0: to, input 1: from */
+    struct trace t, t_from;        /* t: input 0 is `to`, input 1 `from`, unless that runs alone */
+    const struct trace *source;    /* where `from` is, as input source_input */
+    int source_input;
     struct metric_at at, at_from;
     struct patch_run run; /* patches into `to` */
     double clean, corrupt;
@@ -22,6 +24,9 @@ struct patch_pair_opts {
     int64_t pos; /* of the metric */
     const enum site *sites;
     int n_sites;
+    bool
+        backward; /* t holds `to` alone, and what backward needs; so that one prompt is differentiated */
+    bool patches; /* with backward: what patch_sweep needs, too */
 };
 /* Everything is the arena's but the trace: patch_pair_release. */
 int patch_pair_open(struct patch_pair *out, const struct pair *p, const struct patch_pair_opts *o,

@@ -1,0 +1,244 @@
+#include "analysis/attr.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model/backward.h"
+
+static const struct param params[] = {
+    {.name = "site",
+        .type = PARAM_STRING,
+        .def = "resid_pre",
+        .metavar = "LIST",
+        .help = "what is estimated; the names of patch"},
+    {.name = "direction",
+        .type = PARAM_CHOICE,
+        .def = "denoise",
+        .choices = "denoise|noise",
+        .help = "denoise estimates clean values in the corrupt run, noise the other way round"},
+    {.name = "metric",
+        .type = PARAM_CHOICE,
+        .def = "logit_diff",
+        .choices = "logit_diff|prob_diff|logprob|prob|kl|loss|logit|entropy",
+        .help = "what is estimated the change of"},
+    {.name = "pos",
+        .type = PARAM_INT,
+        .def = "-1",
+        .metavar = "P",
+        .help = "the position of the metric in the receiving prompt; negative counts from the end"},
+    {.name = "frozen-ln",
+        .type = PARAM_BOOL,
+        .def = "false",
+        .help = "pass no gradient through the LayerNorm scales"},
+    {.name = "qk-fix",
+        .type = PARAM_BOOL,
+        .def = "false",
+        .help = "AtP*: queries and keys go through the softmax exactly"},
+    {.name = "grad-drop",
+        .type = PARAM_BOOL,
+        .def = "false",
+        .help =
+            "AtP*: the mean over layers of the estimate's size with that layer's writes cut out "
+            "of the way back; a backward pass a layer"},
+    {.name = "check",
+        .type = PARAM_INT,
+        .def = "0",
+        .metavar = "K",
+        .min = 0,
+        .max = 1e9,
+        .help = "patch the K largest cells and K random ones of each site and pair exactly, and "
+                "report how the estimates agree"},
+};
+
+struct own {
+    struct patch_blocks b;
+    struct attr_tally tally;
+    int64_t check;
+    bool frozen_ln, qk_fix, grad_drop;
+    double **values; /* [parts]: of the pair under way, as blocks have them */
+};
+
+static int n_parts(const struct patch_blocks *b)
+{
+    return b->o.n_sites;
+}
+
+static int begin(struct ctx *ctx, struct run *out, struct err *e)
+{
+    struct own *s = arena_zalloc(ctx->arena, sizeof *s, e);
+    if (!s)
+        return ERR_LIMIT;
+    s->b.says = "estimated to change by patching";
+    s->b.source = "Nanda 2023, attribution patching; AtP*: Kramar et al. 2024 (arXiv 2403.00745)";
+    s->b.is_change = true;
+    s->b.own = s;
+    s->check = args_int(ctx->args, "check");
+    s->frozen_ln = args_bool(ctx->args, "frozen-ln");
+    s->qk_fix = args_bool(ctx->args, "qk-fix");
+    s->grad_drop = args_bool(ctx->args, "grad-drop");
+    s->b.o.backward = true;
+    s->b.o.patches = s->check > 0;
+    if (s->check && ctx->edits)
+        return err_set(e, ERR_USAGE, "--check patches the unedited model; leave --edit out");
+    if (patch_blocks_begin(&s->b, ctx, out, e))
+        return e->code;
+    s->values = arena_array(ctx->arena, (size_t)n_parts(&s->b), sizeof *s->values, e);
+    if (!s->values)
+        return ERR_LIMIT;
+    return s->check ? attr_agree_begin(&s->tally, out, &s->b, ctx, e) : 0;
+}
+
+/* The writes of one layer, cut out of the way back: an edit that sets them passes no gradient. */
+static int cut_layer(struct edits *out, struct edit *room, const struct edits *also, int layer)
+{
+    static const enum site writes[] = {SITE_ATTN_OUT, SITE_MLP_OUT};
+    int n = 0;
+    for (int i = 0; also && i < also->n; i++)
+        room[n++] = also->list[i];
+    for (int i = 0; i < 2; i++)
+        room[n++] = (struct edit){.site = writes[i],
+            .layer = layer,
+            .head = -1,
+            .unit = -1,
+            .all_pos = true,
+            .all_keys = true,
+            .op = EDIT_SET,
+            .text = ""};
+    *out = (struct edits){room, n};
+    return n;
+}
+
+/* Adds the estimates of every part under one backward pass. */
+static int add_backward(struct patch_part *w, const struct plan *want, const struct edits *edits,
+    double *room, struct err *e)
+{
+    struct own *s = w->s->own;
+    struct trace grads;
+    double value;
+    const struct backward_opts o = {.want = want,
+        .frozen_ln = s->frozen_ln,
+        .edits = edits,
+        .pool = w->ctx->pool,
+        .max_bytes = w->ctx->max_bytes};
+    if (backward(&grads, &value, w->ctx->params, &w->pair->t, &w->pair->run.metric, &o, e))
+        return e->code;
+    int part = 0;
+    for (int i = 0; i < w->s->n_menu; i++)
+        for (int k = 0; k < w->s->menu[i]->n_parts; k++)
+            attr_values(s->values[part++], room, w->pair, &grads, w->s->menu[i]->part[k].site,
+                w->s->menu[i]->part[k].form, s->qk_fix, s->grad_drop);
+    trace_release(&grads);
+    return 0;
+}
+
+static int plan_gradients(struct plan *want, const struct patch_part *w, struct err *e)
+{
+    const struct own *s = w->s->own;
+    if (plan_init(want, &w->ctx->model->cfg, w->ctx->arena, e))
+        return e->code;
+    for (int i = 0; i < w->s->o.n_sites; i++) {
+        plan_keep(want, w->s->site[i], -1);
+        if (s->qk_fix && (w->s->site[i] == SITE_Q || w->s->site[i] == SITE_K))
+            plan_keep(want, SITE_PATTERN, -1);
+    }
+    return 0;
+}
+
+static int estimate(struct patch_part *w, struct err *e)
+{
+    struct own *s = w->s->own;
+    const struct config *cfg = &w->ctx->model->cfg;
+    const int64_t T = w->g->T;
+    const int n_also = w->ctx->edits ? w->ctx->edits->n : 0;
+    int64_t most = 0;
+    int part = 0;
+    struct plan want;
+    for (int i = 0; i < w->s->n_menu; i++)
+        for (int k = 0; k < w->s->menu[i]->n_parts; k++) {
+            const int64_t per = patch_form_cells(w->s->menu[i]->part[k].form, cfg, T);
+            most = per > most ? per : most;
+            s->values[part] =
+                arena_zalloc(w->ctx->arena, (size_t)(cfg->n_layer * per) * sizeof **s->values, e);
+            if (!s->values[part++])
+                return ERR_LIMIT;
+        }
+    double *room = arena_array(w->ctx->arena, (size_t)(2 * T + most), sizeof *room, e);
+    struct edit *cut = arena_array(w->ctx->arena, (size_t)n_also + 2, sizeof *cut, e);
+    if (!room || !cut || plan_gradients(&want, w, e))
+        return e->code;
+    if (!s->grad_drop)
+        return add_backward(w, &want, w->ctx->edits, room, e);
+    for (int l = 0; l < cfg->n_layer; l++) {
+        struct edits edits;
+        cut_layer(&edits, cut, w->ctx->edits, l);
+        if (add_backward(w, &want, &edits, room, e))
+            return e->code;
+        if (patch_part_progress(w, w->total * l / cfg->n_layer, w->total))
+            return err_set(e, ERR_CANCEL, "interrupted");
+    }
+    return 0;
+}
+
+/* From the block's order to that of cells; sizes under grad-drop are means over the other layers. */
+static int fill(struct patch_part *w, struct err *e)
+{
+    const struct own *s = w->s->own;
+    const int64_t L = w->ctx->model->cfg.n_layer;
+    const double share = s->grad_drop ? 1.0 / (double)(L > 1 ? L - 1 : 1) : 1;
+    int part = w->part;
+    (void)e;
+    for (int i = 0; &w->g->item[i] != w->item; i++)
+        part += w->s->menu[i]->n_parts;
+    for (int64_t i = 0; i < w->n; i++)
+        w->value[i] = share * s->values[part][(L - 1 - i / w->per) * w->per + i % w->per];
+    return patch_part_ready(w, 0, w->n);
+}
+
+static int done(struct patch_part *w, struct err *e)
+{
+    struct own *s = w->s->own;
+    if (s->check && attr_agree(&s->tally, w, s->check, e))
+        return e->code;
+    return patch_part_progress(w, (double)w->n, (double)w->n)
+               ? err_set(e, ERR_CANCEL, "interrupted")
+               : 0;
+}
+
+static int end(struct ctx *ctx, struct run *out, struct err *e)
+{
+    struct own *s = ((struct patch_blocks *)ctx->state)->own;
+    if (patch_blocks_end(ctx, out, e))
+        return e->code;
+    return s->check ? attr_agree_end(&s->tally, &s->b, e) : 0;
+}
+
+static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
+    struct err *e)
+{
+    static const struct patch_steps steps = {estimate, fill, done};
+    const int64_t i = in - ctx->inputs;
+    (void)acts;
+    if (i % 2 == 0)
+        return 0;
+    int rc = patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
+    if (rc != ERR_CANCEL)
+        return rc;
+    struct err later = {0};
+    end(ctx, out, &later);
+    return rc;
+}
+
+const struct analysis analysis_attr = {
+    .id = "attr",
+    .title = "attribution patching: every patch estimated from one backward pass",
+    .help = "Each cell is the gradient of the metric at the receiving prompt times what patching "
+            "would change there: two forward passes and one backward for all sites. --check K says "
+            "how far to believe it.",
+    .source = "Nanda 2023, attribution patching; AtP*: Kramar et al. 2024 (arXiv 2403.00745)",
+    .params = params,
+    .n_params = sizeof params / sizeof *params,
+    .pairs = PAIRS_NEEDED,
+    .begin = begin,
+    .each = each,
+    .end = end,
+};

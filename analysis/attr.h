@@ -1,0 +1,28 @@
+#ifndef SONDE_ANALYSIS_ATTR_H
+#define SONDE_ANALYSIS_ATTR_H
+
+#include "analysis/patch_blocks.h"
+
+/* Attribution patching: estimates of what patching would change, from gradients at the receiving run. */
+
+/* values[L * cells] += the estimates of one part, as its block lies; `size` adds absolute values. grads
+ * holds dm/dsite of the receiving run. With qk_fix the estimates of queries and keys go through the
+ * softmax exactly; grads then holds dm/dpattern, too. room: 2 T + cells values of scratch. */
+void attr_values(double *values, double *room, const struct patch_pair *p,
+    const struct trace *grads, enum site site, enum patch_form form, bool qk_fix, bool size);
+
+/* How estimates compare with exact patches of chosen cells. */
+struct attr_tally {
+    struct block *agreement, *errors; /* tables */
+    int64_t layers;
+    double *sum, *normalized; /* [parts, L]: |error| over cells and pairs */
+    int64_t *cells, *pairs;   /* [parts, L] and [parts] */
+    struct patch_work work;
+};
+int attr_agree_begin(struct attr_tally *t, struct run *out, const struct patch_blocks *s,
+    struct ctx *ctx, struct err *e);
+/* Patches the k largest cells of a part and k random ones, and adds a row. */
+int attr_agree(struct attr_tally *t, struct patch_part *w, int64_t k, struct err *e);
+int attr_agree_end(struct attr_tally *t, const struct patch_blocks *s, struct err *e);
+
+#endif
