@@ -96,7 +96,7 @@ static int word_edits(struct desk *d, const char *arg, struct err *e)
     int n = 0, rc = words_split(&words, &n, arg, &scratch, e);
     clear_edits(d);
     for (int i = 0; i < n && !rc; i++)
-        if (words[i][0] != '!') /* switched off */
+        if (words[i][0] != '!')                               /* switched off */
             rc = append(&d->edits, &d->n_edits, words[i], e); /* the same twice acts twice */
     arena_release(&scratch);
     return rc;

@@ -14,6 +14,7 @@
 enum { KEPT = 5 }; /* answers of a prompt: lens, dla, neurons, dossier, base */
 
 struct open_prompt {
+    uint64_t id;
     char *text, *name;
     bool bos;
     struct answer *kept[KEPT];
@@ -28,7 +29,7 @@ struct open_prompt {
 struct prompts {
     struct open_prompt list[PROMPTS_MAX];
     int n, at, other;
-    uint64_t clock;
+    uint64_t clock, last_id;
     char *asked_other; /* what the question under way is about */
 };
 
@@ -79,6 +80,11 @@ int prompts_count(const struct workbench *wb)
 int prompts_current(const struct workbench *wb)
 {
     return wb->prompts ? wb->prompts->at : 0;
+}
+
+uint64_t prompts_id(const struct workbench *wb)
+{
+    return wb->prompts ? wb->prompts->list[wb->prompts->at].id : 0;
 }
 
 const char *prompts_text(const struct workbench *wb, int i)
@@ -249,8 +255,11 @@ void prompts_add(struct workbench *wb, const char *text)
     int i = p->at + 1;
     memmove(&p->list[i + 1], &p->list[i], (size_t)(p->n++ - i) * sizeof p->list[0]);
     p->other += p->other >= i;
-    p->list[i] = (struct open_prompt){
-        .text = strdup(text), .bos = wb->bos, .sel = wb->sel, .used = ++p->clock};
+    p->list[i] = (struct open_prompt){.id = ++p->last_id,
+        .text = strdup(text),
+        .bos = wb->bos,
+        .sel = wb->sel,
+        .used = ++p->clock};
     p->list[i].sel.pos = -1;
     load(wb, i);
     workbench_say(wb, false, "prompt %d of %d", i + 1, p->n);
@@ -524,8 +533,8 @@ void colon_prompts(struct workbench *wb, const char *arg)
             close_prompt(wb, p->n - 1);
         for (int i = 2; i < n; i++) {
             store(wb);
-            p->list[p->n++] =
-                (struct open_prompt){.text = strdup(words[i]), .bos = wb->bos, .sel = wb->sel};
+            p->list[p->n++] = (struct open_prompt){
+                .id = ++p->last_id, .text = strdup(words[i]), .bos = wb->bos, .sel = wb->sel};
             load(wb, p->n - 1);
         }
         store(wb);

@@ -12,6 +12,7 @@ struct prompts;
 void prompts_release(struct prompts **p);
 int prompts_count(const struct workbench *wb); /* at least 1 */
 int prompts_current(const struct workbench *wb);
+uint64_t prompts_id(const struct workbench *wb); /* of the present one, as long as it is open */
 const char *prompts_text(const struct workbench *wb, int i);
 const char *prompts_name(const struct workbench *wb, int i);
 /* Puts another one on screen; what belongs to another model, other edits or targets is asked anew. */

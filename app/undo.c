@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/prompts.h"
 #include "app/workbench.h"
 
 /* Undo and redo of the prompt, BOS and the edits: snapshots before each change. */
@@ -42,7 +43,8 @@ static void push(struct snapshot **list, int *n, const struct workbench *wb)
         return;
     *list = grown;
     struct snapshot *s = &grown[*n];
-    *s = (struct snapshot){.prompt = strdup(wb->shown_prompt),
+    *s = (struct snapshot){.of = prompts_id(wb),
+        .prompt = strdup(wb->shown_prompt),
         .bos = wb->bos,
         .edits = calloc((size_t)wb->n_edits + 1, sizeof *s->edits)};
     while (s->edits && s->n_edits < wb->n_edits &&
@@ -69,8 +71,11 @@ static void pop(struct workbench *wb, struct snapshot *list, int *n)
     free(wb->edits);
     wb->edits = s.edits;
     wb->n_edits = s.n_edits;
-    wb->bos = s.bos;
-    line_set(&wb->prompt, s.prompt);
+    /* What was changed of another prompt that is open stays as it is. */
+    if (s.of == prompts_id(wb)) {
+        wb->bos = s.bos;
+        line_set(&wb->prompt, s.prompt);
+    }
     free(s.prompt);
     workbench_run_prompt(wb);
     workbench_edited(wb);

@@ -33,6 +33,7 @@ struct overlay {
 };
 
 struct snapshot {
+    uint64_t of; /* which open prompt it was */
     char *prompt;
     bool bos;
     char **edits;
