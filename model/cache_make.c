@@ -580,7 +580,7 @@ int cache_make(struct cache_made *out, const struct cache_make *m, struct err *e
     w->out = out;
     w->log = -1;
     for (int i = 0; i < SHARDS_OPEN; i++)
-        w->shard[i].fd = -1;
+        w->shard[i].fd = w->shard[i].direct = -1;
     int rc = describe(w, e);
     if (!rc)
         rc = name_folder(w, e);

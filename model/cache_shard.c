@@ -172,6 +172,7 @@ static int take_up(struct cache_shard *s, const struct cache_head *h, struct err
     s->fd = open(s->part, O_RDWR | O_CLOEXEC);
     if (s->fd < 0)
         return err_set(e, ERR_OUTPUT, "%s: %s", s->part, strerror(errno));
+    s->direct = open(s->part, O_WRONLY | O_DIRECT | O_CLOEXEC);
     int rc = lock_file(s->fd, s->part, e);
     if (rc || (rc = cache_h5_open(&f, s->part, e)))
         return rc;
@@ -196,7 +197,8 @@ int cache_shard_open(struct cache_shard *s, bool *whole, const struct cache_head
 {
     char name[4400];
     struct cache_h5 f;
-    *s = (struct cache_shard){.fd = -1, .folder = folder, .head = h, .rows = h->info.tokens};
+    *s = (struct cache_shard){
+        .fd = -1, .direct = -1, .folder = folder, .head = h, .rows = h->info.tokens};
     s->blocks = cache_blocks(s->rows);
     cache_shard_name(name, sizeof name, folder, h->shard, "");
     s->path = strdup(name);
@@ -229,11 +231,13 @@ void cache_shard_close(struct cache_shard *s)
 {
     if (s->fd >= 0)
         close(s->fd);
+    if (s->direct >= 0)
+        close(s->direct);
     free(s->part);
     free(s->path);
     free(s->at);
     free(s->crc);
-    *s = (struct cache_shard){.fd = -1};
+    *s = (struct cache_shard){.fd = -1, .direct = -1};
 }
 
 int cache_shard_finish(struct cache_shard *s, struct err *e)

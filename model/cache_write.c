@@ -14,8 +14,10 @@
 
 #define QUEUE 2
 #define STAGE ((size_t)4 << 20) /* bytes that one write takes */
-#define BEHIND 2                /* groups until their pages leave the page cache */
-#define SYNC_BLOCKS 16          /* blocks, or seconds, between two fdatasync */
+#define PAGE ((size_t)4096)
+#define DIRECT_LEAST ((size_t)64 << 10) /* bytes for which a write past the page cache pays */
+#define BEHIND 2                        /* groups until their pages leave the page cache */
+#define SYNC_BLOCKS 16                  /* blocks, or seconds, between two fdatasync */
 #define SYNC_SECONDS 10.0
 
 struct range {
@@ -44,6 +46,7 @@ struct cache_writer {
     struct cache_shard *shard; /* the last one */
     unsigned char *stage;
     size_t stage_room, stage_n;
+    size_t stage_pad; /* so that a page of memory is a page of the file */
     uint64_t stage_at;
     uint32_t *crc;    /* [hooks] of the block under way */
     int64_t unsynced; /* blocks */
@@ -98,16 +101,39 @@ static int sync_now(struct cache_writer *w)
 
 /* ---- values ---- */
 
+static int write_buffered(
+    struct cache_writer *w, struct cache_shard *s, const void *data, size_t n, uint64_t at)
+{
+    if (!n)
+        return 0;
+    if (cache_pwrite(s->fd, data, n, at, &w->mine))
+        return err_prefix(&w->mine, "%s", s->part), w->mine.code;
+    return note_range(w, s->fd, at, n);
+}
+
+/* Whole pages go past the page cache, which would cost a copy; what is left at both ends does not. A
+ * file system that has no such way takes everything in the usual one. */
 static int flush_stage(struct cache_writer *w, struct cache_shard *s)
 {
-    if (!w->stage_n)
+    const unsigned char *data = w->stage + w->stage_pad;
+    uint64_t at = w->stage_at;
+    size_t n = w->stage_n, head = (size_t)((PAGE - at % PAGE) % PAGE);
+    if (!n)
         return 0;
-    if (cache_pwrite(s->fd, w->stage, w->stage_n, w->stage_at, &w->mine))
-        return err_prefix(&w->mine, "%s", s->part), w->mine.code;
-    w->stats.bytes += w->stage_n;
-    int rc = note_range(w, s->fd, w->stage_at, w->stage_n);
     w->stage_n = 0;
-    return rc;
+    w->stats.bytes += n;
+    size_t middle = n > head ? (n - head) / PAGE * PAGE : 0;
+    if (s->direct < 0 || middle < DIRECT_LEAST)
+        return write_buffered(w, s, data, n, at);
+    struct err e;
+    if (cache_pwrite(s->direct, data + head, middle, at + head, &e)) {
+        close(s->direct);
+        s->direct = -1;
+        return write_buffered(w, s, data, n, at);
+    }
+    int rc = write_buffered(w, s, data, head, at);
+    return rc ? rc
+              : write_buffered(w, s, data + head + middle, n - head - middle, at + head + middle);
 }
 
 /* n rows [n, width] of a hook, for rows `row` .. of the shard; they follow those before. */
@@ -126,9 +152,11 @@ static int put_rows(struct cache_writer *w, struct cache_shard *s, int k, int64_
             continue;
         }
         some = some < fit ? some : fit;
-        if (!w->stage_n)
+        if (!w->stage_n) {
             w->stage_at = s->at[k] + (uint64_t)row * row_bytes;
-        unsigned char *to = w->stage + w->stage_n;
+            w->stage_pad = (size_t)(w->stage_at % PAGE);
+        }
+        unsigned char *to = w->stage + w->stage_pad + w->stage_n;
         tensor_narrow(to, values, h->info.dtype, some * width);
         if (h->info.dtype == DT_F16 && !site_is_square(h->hook[k].site)) {
             const uint16_t *half = (const uint16_t *)to;
@@ -297,7 +325,7 @@ int cache_writer_create(struct cache_writer **out, const struct cache_head *h, s
     for (int k = 0; k < h->info.hooks; k++)
         if (cache_row_bytes(h, k) > w->stage_room)
             w->stage_room = cache_row_bytes(h, k);
-    w->stage = aligned_alloc(64, (w->stage_room + 63) / 64 * 64);
+    w->stage = aligned_alloc(PAGE, (w->stage_room + 2 * PAGE - 1) / PAGE * PAGE);
     w->crc = calloc((size_t)h->info.hooks, sizeof *w->crc);
     sigset_t all, old;
     sigfillset(&all);

@@ -7,7 +7,7 @@
 /* A shard that is being written. A block of 256 tokens exists when its checksums are there, so a
  * process may end at any moment: what follows the last of them is computed again. */
 struct cache_shard {
-    int fd;
+    int fd, direct;     /* direct: past the page cache, -1 where that is not to be had */
     char *part, *path;  /* shard_00003.h5.part and its name when it is whole */
     const char *folder; /* borrowed */
     const struct cache_head *head;
