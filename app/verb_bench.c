@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/bench.h"
+#include "app/bench_storage.h"
 #include "app/inputs.h"
 #include "app/signals.h"
 #include "datasets/dataset.h"
@@ -377,6 +378,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
     struct bench b = {.s = s, .c = c, .arena = c->args.arena};
     bool json = args_bool(&c->args, "json");
     struct js_out w = {0};
+    if (c->n_operands == 1 && !strcmp(c->operands[0], "storage"))
+        return bench_storage(s, c, e);
     int rc = check_names(c, e);
     if (!rc)
         rc = prepare(&b, e);
@@ -443,7 +446,9 @@ const struct verb verb_bench = {
         "Each row is warmed up once and then repeated; the median stands beside the machine's own "
         "limit, measured in the same run: fp32 peak for what computes, memory read for what "
         "reads. tokenizer_mb is the time a megabyte takes. Rows longer than the model's context "
-        "are skipped, and a note says so.",
+        "are skipped, and a note says so. storage stands alone: what activation caches reach of "
+        "the current folder's disk and of memory, and with -m what caching costs the forward "
+        "pass.",
     .example = "  sonde bench forward_16 forward_64 -m gpt2 -t 2\n  sonde bench --json",
     .sets = FLAGS_MODEL | FLAGS_ENGINE,
     .params = params,
@@ -451,6 +456,7 @@ const struct verb verb_bench = {
     .max_operands = -1,
     .operand = OPERAND_CHOICE,
     .choices = "load|forward_16|forward_64|forward_256|forward_1024|sites_1024|gradients_64|"
-               "gradients_256|patch_resid_16|patch_head_z_16|generate_token|tokenizer_mb",
+               "gradients_256|patch_resid_16|patch_head_z_16|generate_token|tokenizer_mb|"
+               "storage",
     .run = run,
 };
