@@ -10,7 +10,7 @@
 #include "model/core/crc.h"
 
 #define PIECE ((size_t)4 << 20)
-#define RUN 16 /* blocks of a hook that one thread goes through at a time */
+#define RUN 64 /* blocks of a hook that one thread goes through at a time */
 
 struct check {
     struct cache_verified *out;
@@ -128,7 +128,7 @@ static int check_blocks(
     if (!rc)
         rc = cache_pread(stored, s.fd, cells * sizeof *stored, f->crc_at, e);
     /* A few runs at a time, so that an interruption is heard. */
-    int64_t all = hooks * s.runs, step = 64;
+    int64_t all = hooks * s.runs, step = 16;
     for (; s.base < all && !rc; s.base += step) {
         pool_for(c->pool, all - s.base < step ? all - s.base : step, sum_run, &s);
         rc = step_on(c, (double)(s.base + step) / (double)all, e);

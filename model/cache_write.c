@@ -9,22 +9,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/cache_pour.h"
 #include "model/core/crc.h"
 #include "model/core/machine.h"
 
 #define QUEUE 2
-#define STAGE ((size_t)4 << 20) /* bytes that one write takes */
-#define PAGE ((size_t)4096)
-#define DIRECT_LEAST ((size_t)64 << 10) /* bytes for which a write past the page cache pays */
-#define BEHIND 2                        /* groups until their pages leave the page cache */
-#define SYNC_BLOCKS 16                  /* blocks, or seconds, between two fdatasync */
+#define HOT ((size_t)1 << 18) /* bytes that are converted and summed while they are in a cache */
+#define SYNC_BLOCKS 16        /* blocks, or seconds, between two fdatasync */
 #define SYNC_SECONDS 10.0
-
-struct range {
-    int fd;
-    uint64_t at;
-    size_t n;
-};
 
 struct item {
     struct cache_shard *shard;
@@ -44,51 +36,11 @@ struct cache_writer {
     /* The thread's own. */
     struct err mine;
     struct cache_shard *shard; /* the last one */
-    unsigned char *stage;
-    size_t stage_room, stage_n;
-    size_t stage_pad; /* so that a page of memory is a page of the file */
-    uint64_t stage_at;
+    struct pour *pour;
     uint32_t *crc;    /* [hooks] of the block under way */
     int64_t unsynced; /* blocks */
     double synced;
-    struct range *range;
-    size_t n_range, cap_range, from[BEHIND + 1]; /* where the ranges of the last groups begin */
 };
-
-/* ---- pages leave in step ---- */
-
-static int note_range(struct cache_writer *w, int fd, uint64_t at, size_t n)
-{
-    if (w->n_range == w->cap_range) {
-        size_t cap = w->cap_range ? 2 * w->cap_range : 256;
-        struct range *more = realloc(w->range, cap * sizeof *more);
-        if (!more)
-            return err_set(&w->mine, ERR_LIMIT, "out of memory");
-        w->range = more;
-        w->cap_range = cap;
-    }
-    w->range[w->n_range++] = (struct range){fd, at, n};
-    (void)sync_file_range(fd, (off_t)at, (off_t)n, SYNC_FILE_RANGE_WRITE);
-    return 0;
-}
-
-/* What was written `groups` ago is on the disk by now, or is waited for; its pages are given back, so
- * that a cache larger than memory does not push everything else out. */
-static void retire(struct cache_writer *w, bool all)
-{
-    size_t n = all ? w->n_range : w->from[1];
-    for (size_t i = 0; i < n; i++) {
-        const struct range *r = &w->range[i];
-        (void)sync_file_range(r->fd, (off_t)r->at, (off_t)r->n,
-            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-        (void)posix_fadvise(r->fd, (off_t)r->at, (off_t)r->n, POSIX_FADV_DONTNEED);
-    }
-    memmove(w->range, w->range + n, (w->n_range - n) * sizeof *w->range);
-    w->n_range -= n;
-    for (int i = 0; i < BEHIND; i++)
-        w->from[i] = all ? 0 : w->from[i + 1] - n;
-    w->from[BEHIND] = w->n_range;
-}
 
 static int sync_now(struct cache_writer *w)
 {
@@ -101,41 +53,6 @@ static int sync_now(struct cache_writer *w)
 
 /* ---- values ---- */
 
-static int write_buffered(
-    struct cache_writer *w, struct cache_shard *s, const void *data, size_t n, uint64_t at)
-{
-    if (!n)
-        return 0;
-    if (cache_pwrite(s->fd, data, n, at, &w->mine))
-        return err_prefix(&w->mine, "%s", s->part), w->mine.code;
-    return note_range(w, s->fd, at, n);
-}
-
-/* Whole pages go past the page cache, which would cost a copy; what is left at both ends does not. A
- * file system that has no such way takes everything in the usual one. */
-static int flush_stage(struct cache_writer *w, struct cache_shard *s)
-{
-    const unsigned char *data = w->stage + w->stage_pad;
-    uint64_t at = w->stage_at;
-    size_t n = w->stage_n, head = (size_t)((PAGE - at % PAGE) % PAGE);
-    if (!n)
-        return 0;
-    w->stage_n = 0;
-    w->stats.bytes += n;
-    size_t middle = n > head ? (n - head) / PAGE * PAGE : 0;
-    if (s->direct < 0 || middle < DIRECT_LEAST)
-        return write_buffered(w, s, data, n, at);
-    struct err e;
-    if (cache_pwrite(s->direct, data + head, middle, at + head, &e)) {
-        close(s->direct);
-        s->direct = -1;
-        return write_buffered(w, s, data, n, at);
-    }
-    int rc = write_buffered(w, s, data, head, at);
-    return rc ? rc
-              : write_buffered(w, s, data + head + middle, n - head - middle, at + head + middle);
-}
-
 /* n rows [n, width] of a hook, for rows `row` .. of the shard; they follow those before. */
 static int put_rows(struct cache_writer *w, struct cache_shard *s, int k, int64_t row, int64_t n,
     const float *values)
@@ -144,19 +61,15 @@ static int put_rows(struct cache_writer *w, struct cache_shard *s, int k, int64_
     int64_t width = h->hook[k].width;
     uint64_t row_bytes = cache_row_bytes(h, k);
     while (n > 0) {
+        size_t room;
         int64_t in_block = CACHE_BLOCK - row % CACHE_BLOCK, some = n < in_block ? n : in_block;
-        int64_t fit = (int64_t)((w->stage_room - w->stage_n) / row_bytes);
-        if (!fit) {
-            if (flush_stage(w, s))
-                return w->mine.code;
-            continue;
-        }
+        unsigned char *to =
+            pour_take(w->pour, s, s->at[k] + (uint64_t)row * row_bytes, (size_t)row_bytes, &room);
+        if (!to)
+            return pour_settle(w->pour, &w->mine);
+        int64_t fit = (int64_t)((room < HOT ? room : HOT) / row_bytes);
+        fit = fit < 1 ? 1 : fit;
         some = some < fit ? some : fit;
-        if (!w->stage_n) {
-            w->stage_at = s->at[k] + (uint64_t)row * row_bytes;
-            w->stage_pad = (size_t)(w->stage_at % PAGE);
-        }
-        unsigned char *to = w->stage + w->stage_pad + w->stage_n;
         tensor_narrow(to, values, h->info.dtype, some * width);
         if (h->info.dtype == DT_F16 && !site_is_square(h->hook[k].site)) {
             const uint16_t *half = (const uint16_t *)to;
@@ -166,7 +79,7 @@ static int put_rows(struct cache_writer *w, struct cache_shard *s, int k, int64_
             w->stats.infinite += infinite;
         }
         w->crc[k] = crc32c(row % CACHE_BLOCK ? w->crc[k] : 0, to, (size_t)some * row_bytes);
-        w->stage_n += (size_t)some * row_bytes;
+        pour_put(w->pour, (size_t)some * row_bytes);
         row += some;
         n -= some;
         values += some * width;
@@ -229,8 +142,6 @@ static int put_hook(struct cache_writer *w, struct cache_shard *s, struct cache_
                      : put_rows(w, s, k, at[j].row, at[j].n,
                            trace_site(&g->trace, h->site, h->layer, i) + at[j].pos * h->width);
     }
-    if (!rc)
-        rc = flush_stage(w, s);
     free(row);
     return rc;
 }
@@ -252,7 +163,7 @@ static int put_crc(struct cache_writer *w, struct cache_shard *s, const struct c
         return err_prefix(&w->mine, "%s", s->part), w->mine.code;
     w->unsynced += blocks;
     if (end == s->rows) {
-        retire(w, true);
+        pour_retire(w->pour, true);
         return cache_shard_finish(s, &w->mine);
     }
     if (w->unsynced >= SYNC_BLOCKS || machine_seconds() - w->synced > SYNC_SECONDS)
@@ -271,8 +182,11 @@ static int write_group(struct cache_writer *w, struct item *it)
     for (int k = 0; k < w->head->info.hooks && !rc; k++)
         rc = put_hook(w, it->shard, &it->group, k);
     if (!rc)
+        rc = pour_settle(w->pour, &w->mine);
+    w->stats.bytes = pour_bytes(w->pour);
+    if (!rc)
         rc = put_crc(w, it->shard, &it->group);
-    retire(w, false);
+    pour_retire(w->pour, false);
     return rc;
 }
 
@@ -321,16 +235,18 @@ int cache_writer_create(struct cache_writer **out, const struct cache_head *h, s
     w->head = h;
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
-    w->stage_room = STAGE;
+    size_t largest = 0;
     for (int k = 0; k < h->info.hooks; k++)
-        if (cache_row_bytes(h, k) > w->stage_room)
-            w->stage_room = cache_row_bytes(h, k);
-    w->stage = aligned_alloc(PAGE, (w->stage_room + 2 * PAGE - 1) / PAGE * PAGE);
+        largest = cache_row_bytes(h, k) > largest ? (size_t)cache_row_bytes(h, k) : largest;
+    if (pour_create(&w->pour, largest, e)) {
+        cache_writer_release(out);
+        return e->code;
+    }
     w->crc = calloc((size_t)h->info.hooks, sizeof *w->crc);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    if (w->stage && w->crc)
+    if (w->crc)
         w->has_thread = !pthread_create(&w->thread, NULL, work, w);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (w->has_thread)
@@ -375,7 +291,9 @@ int cache_writer_drain(struct cache_writer *w, struct err *e)
     pthread_mutex_unlock(&w->lock);
     if (!rc && w->unsynced && (rc = sync_now(w)))
         *e = w->mine;
-    retire(w, true);
+    struct err settled;
+    if (!pour_settle(w->pour, &settled))
+        pour_retire(w->pour, true);
     w->shard = NULL;
     return rc;
 }
@@ -399,9 +317,8 @@ void cache_writer_release(struct cache_writer **p)
     }
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->changed);
-    free(w->stage);
+    pour_release(&w->pour);
     free(w->crc);
-    free(w->range);
     free(w);
     *p = NULL;
 }
