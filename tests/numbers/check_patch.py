@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Compares activation patching of a sonde binary with goldens/patch.json (make_patch_goldens.py).
+"""Compares activation patching of a sonde binary with goldens/patch.json (make_patch_goldens.py), and
+ablations and causal tracing with goldens/ablate.json (make_ablate_goldens.py).
 
-    check_patch.py SONDE MODELS GOLDENS.json
+    check_patch.py SONDE MODELS PATCH.json ABLATE.json
 
 Differences count against the range of the metric between the two prompts and over the sweep. Prints one
 line a failed comparison; exit 1 if any failed."""
@@ -14,9 +15,9 @@ import tempfile
 import h5py
 import numpy as np
 
-sonde, models, path = sys.argv[1:4]
+sonde, models, path, ablations = sys.argv[1:5]
 failed = 0
-ABOUT = ("ablate", "trace", "clean", "corrupt", "answer", "wrong", "clean_metric", "corrupt_metric")
+ABOUT = ("clean", "corrupt", "answer", "wrong", "clean_metric", "corrupt_metric")
 
 
 def close(what, got, want):
@@ -59,8 +60,10 @@ for name, want in json.load(open(path)).items():
             print(f"FAILED {name}: {s} {tuple(map(int, at))} is {got[at]:.8g}, reference "
                   f"{ref[at]:.8g}")
 
-    if "trace" not in want:
-        continue
+for name, want in json.load(open(ablations)).items():
+    pair, out = os.path.join(tmp, "pair.jsonl"), os.path.join(tmp, "r.h5")
+    with open(pair, "w") as f:
+        f.write(json.dumps({"clean": want["clean"], "corrupt": want["corrupt"]}) + "\n")
     lists = [",".join(map(str, want[k])) for k in ("clean", "corrupt")]
     for mode, ref in want["ablate"].items():
         subprocess.run([sonde, "run", "ablate", "-q", "-m", os.path.join(models, name), "--mode", mode,
