@@ -65,6 +65,8 @@ struct analysis {
     int (*each)(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
         struct err *e);
     int (*end)(struct ctx *ctx, struct run *out, struct err *e);
+    /* Last, whatever happened before, where there is a state that is more than the arena's memory. */
+    void (*release)(struct ctx *ctx);
     /* What each() takes for an input of n tokens beside the shared pass: keep_bytes of result,
      * scratch_bytes while it works, flops. NULL: next to nothing. */
     void (*cost)(struct estimate *out, const struct ctx *ctx, int64_t n);

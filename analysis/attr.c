@@ -48,11 +48,18 @@ static const struct param params[] = {
         .max = 1e9,
         .help = "patch the K largest cells and K random ones of each site and pair exactly, and "
                 "report how the estimates agree"},
+    {.name = "twin",
+        .type = PARAM_STRING,
+        .metavar = "MODEL",
+        .help = "another model of the same shape and vocabulary, as one without LayerNorm: its "
+                "agreement too, and the difference of the errors by layer; checks every cell "
+                "unless --check says how many"},
 };
 
 struct own {
     struct patch_blocks b;
     struct attr_tally tally;
+    struct attr_twin twin;
     int64_t check;
     bool frozen_ln, qk_fix, grad_drop;
     double **values; /* [parts]: of the pair under way, as blocks have them */
@@ -72,10 +79,14 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     s->b.source = "Nanda 2023, attribution patching; AtP*: Kramar et al. 2024 (arXiv 2403.00745)";
     s->b.is_change = true;
     s->b.own = s;
+    ctx->state = &s->b;
     s->check = args_int(ctx->args, "check");
     s->frozen_ln = args_bool(ctx->args, "frozen-ln");
     s->qk_fix = args_bool(ctx->args, "qk-fix");
     s->grad_drop = args_bool(ctx->args, "grad-drop");
+    const char *twin = args_text(ctx->args, "twin");
+    if (twin && *twin && !s->check)
+        s->check = INT32_MAX;
     s->b.o.backward = true;
     s->b.o.patches = s->check > 0;
     if (s->check && ctx->edits)
@@ -85,7 +96,9 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     s->values = arena_array(ctx->arena, (size_t)n_parts(&s->b), sizeof *s->values, e);
     if (!s->values)
         return ERR_LIMIT;
-    return s->check ? attr_agree_begin(&s->tally, out, &s->b, ctx, e) : 0;
+    if (s->check && attr_agree_begin(&s->tally, out, "", &s->b, ctx, e))
+        return e->code;
+    return twin && *twin ? attr_twin_begin(&s->twin, twin, out, &s->b, ctx, e) : 0;
 }
 
 /* The writes of one layer, cut out of the way back: an edit that sets them passes no gradient. */
@@ -180,17 +193,31 @@ static int estimate(struct patch_part *w, struct err *e)
 }
 
 /* From the block's order to that of cells; sizes under grad-drop are means over the other layers. */
-static int fill(struct patch_part *w, struct err *e)
+static void load(struct patch_part *w)
 {
     const struct own *s = w->s->own;
     const int64_t L = w->ctx->model->cfg.n_layer;
     const double share = s->grad_drop ? 1.0 / (double)(L > 1 ? L - 1 : 1) : 1;
     int part = w->part;
-    (void)e;
     for (int i = 0; &w->g->item[i] != w->item; i++)
         part += w->s->menu[i]->n_parts;
     for (int64_t i = 0; i < w->n; i++)
         w->value[i] = share * s->values[part][(L - 1 - i / w->per) * w->per + i % w->per];
+}
+
+/* The twin goes first: the values are this model's when its parts are filled. */
+static int open(struct patch_part *w, struct err *e)
+{
+    struct own *s = w->s->own;
+    if (s->twin.model && attr_twin_pair(&s->twin, w, s->check, estimate, load, e))
+        return err_prefix(e, "%s", s->twin.model->name);
+    return estimate(w, e);
+}
+
+static int fill(struct patch_part *w, struct err *e)
+{
+    (void)e;
+    load(w);
     return patch_part_ready(w, 0, w->n);
 }
 
@@ -209,13 +236,20 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     struct own *s = ((struct patch_blocks *)ctx->state)->own;
     if (patch_blocks_end(ctx, out, e))
         return e->code;
-    return s->check ? attr_agree_end(&s->tally, &s->b, e) : 0;
+    if (s->check && attr_agree_end(&s->tally, &s->b, e))
+        return e->code;
+    return s->twin.model ? attr_twin_end(&s->twin, &s->tally, &s->b, e) : 0;
+}
+
+static void release(struct ctx *ctx)
+{
+    model_release(&((struct own *)((struct patch_blocks *)ctx->state)->own)->twin.model);
 }
 
 static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
     struct err *e)
 {
-    static const struct patch_steps steps = {estimate, fill, done};
+    static const struct patch_steps steps = {open, fill, done};
     const int64_t i = in - ctx->inputs;
     (void)acts;
     if (i % 2 == 0)
@@ -241,4 +275,5 @@ const struct analysis analysis_attr = {
     .begin = begin,
     .each = each,
     .end = end,
+    .release = release,
 };

@@ -19,10 +19,28 @@ struct attr_tally {
     int64_t *cells, *pairs;   /* [parts, L] and [parts] */
     struct patch_work work;
 };
-int attr_agree_begin(struct attr_tally *t, struct run *out, const struct patch_blocks *s,
-    struct ctx *ctx, struct err *e);
+/* Tables agreement and error_by_layer, with a prefix. */
+int attr_agree_begin(struct attr_tally *t, struct run *out, const char *prefix,
+    const struct patch_blocks *s, struct ctx *ctx, struct err *e);
 /* Patches the k largest cells of a part and k random ones, and adds a row. */
 int attr_agree(struct attr_tally *t, struct patch_part *w, int64_t k, struct err *e);
+const char *attr_part_name(char *buf, size_t n, const struct patch_menu *m, int part);
 int attr_agree_end(struct attr_tally *t, const struct patch_blocks *s, struct err *e);
+
+/* The same pairs on another model of the same shape, its twin with or without LayerNorm: how well its
+ * estimates agree, and the difference (methods: ln_free section 4.3). */
+struct attr_twin {
+    struct model *model;
+    struct attr_tally tally;
+    struct block *improvement;
+};
+int attr_twin_begin(struct attr_twin *t, const char *name, struct run *out,
+    const struct patch_blocks *s, struct ctx *ctx, struct err *e);
+/* estimate fills every part's values for the pair of `w`; load brings one part's into w->value. */
+int attr_twin_pair(struct attr_twin *t, const struct patch_part *w, int64_t k,
+    int (*estimate)(struct patch_part *w, struct err *e), void (*load)(struct patch_part *w),
+    struct err *e);
+int attr_twin_end(
+    struct attr_twin *t, const struct attr_tally *own, const struct patch_blocks *s, struct err *e);
 
 #endif

@@ -62,22 +62,25 @@ static int table(struct block **b, struct run *out, const char *name, const char
         e);
 }
 
-int attr_agree_begin(struct attr_tally *t, struct run *out, const struct patch_blocks *s,
-    struct ctx *ctx, struct err *e)
+int attr_agree_begin(struct attr_tally *t, struct run *out, const char *prefix,
+    const struct patch_blocks *s, struct ctx *ctx, struct err *e)
 {
+    char names[2][48];
     const size_t n = (size_t)parts_of(s), L = (size_t)ctx->model->cfg.n_layer;
     t->layers = (int64_t)L;
+    snprintf(names[0], sizeof names[0], "%sagreement", prefix);
+    snprintf(names[1], sizeof names[1], "%serror_by_layer", prefix);
     t->sum = arena_zalloc(ctx->arena, n * L * sizeof *t->sum, e);
     t->normalized = arena_zalloc(ctx->arena, n * L * sizeof *t->normalized, e);
     t->cells = arena_zalloc(ctx->arena, n * L * sizeof *t->cells, e);
     t->pairs = arena_zalloc(ctx->arena, n * sizeof *t->pairs, e);
     if (!t->sum || !t->normalized || !t->cells || !t->pairs ||
-        table(&t->agreement, out, "agreement",
+        table(&t->agreement, out, names[0],
             "estimates beside exact patches of the largest cells and of random ones; missed_effect "
             "is the largest exact effect of a random cell that is not among the largest estimates",
             agreement_columns, sizeof agreement_columns / sizeof *agreement_columns, e))
         return e->code;
-    return table(&t->errors, out, "error_by_layer",
+    return table(&t->errors, out, names[1],
         "difference of estimate and exact patch over the checked cells of a layer: its mean over "
         "cells, and its sum over cells as a share of clean - corrupt, mean over pairs",
         error_columns, sizeof error_columns / sizeof *error_columns, e);
@@ -224,7 +227,7 @@ static void tally(struct attr_tally *t, const struct chosen *c)
     t->pairs[part] += !is_flat;
 }
 
-static const char *part_name(char *buf, size_t n, const struct patch_menu *m, int part)
+const char *attr_part_name(char *buf, size_t n, const struct patch_menu *m, int part)
 {
     if (m->n_parts < 2)
         return m->name;
@@ -248,7 +251,8 @@ int attr_agree(struct attr_tally *t, struct patch_part *w, int64_t k, struct err
         }
     }
     tally(t, &c);
-    const struct cell_value row[] = {{.text = part_name(name, sizeof name, w->item->menu, w->part)},
+    const struct cell_value row[] = {
+        {.text = attr_part_name(name, sizeof name, w->item->menu, w->part)},
         {.number = (double)(w->pair->to->index / 2)}, {.number = (double)c.n}, {.number = r[0]},
         {.number = r[1]}, {.number = error}, {.number = effect}, {.number = missed},
         {.number = missed_layer}};
@@ -266,8 +270,9 @@ int attr_agree_end(struct attr_tally *t, const struct patch_blocks *s, struct er
                 if (!t->cells[at])
                     continue;
                 const struct cell_value row[] = {
-                    {.text = part_name(name, sizeof name, s->menu[i], k)}, {.number = (double)l},
-                    {.number = (double)t->cells[at]}, {.number = t->sum[at] / (double)t->cells[at]},
+                    {.text = attr_part_name(name, sizeof name, s->menu[i], k)},
+                    {.number = (double)l}, {.number = (double)t->cells[at]},
+                    {.number = t->sum[at] / (double)t->cells[at]},
                     {.number = pairs ? t->normalized[at] / (double)pairs : (double)NAN}};
                 if (block_append(t->errors, row, e))
                     return e->code;

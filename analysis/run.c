@@ -417,6 +417,9 @@ int job_run(struct report *out, const struct job *job, struct err *e)
             *e = last;
             rc = last.code;
         }
+    for (int i = 0; pl.tasks && i < job->n; i++)
+        if (pl.tasks[i].ctx.state && pl.tasks[i].a->release)
+            pl.tasks[i].a->release(&pl.tasks[i].ctx);
     report_set_limit(out, 0);
     arena_release(&pl.arena);
     return rc;

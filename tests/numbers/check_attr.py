@@ -79,5 +79,13 @@ with run("attr", *args, "--check", "100000") as f:
         e = errors[row["site"].decode()][row["layer"]]
         check(abs(row["sum_abs_error_normalized"] - e) < 1e-4 * max(e, 1), "error_by_layer")
 
+# A model as its own twin is no better than itself; another shape is refused.
+with run("attr", *args, "--twin", "tiny") as f:
+    rows = f["runs/000-attr/improvement"][()]
+    check(len(rows) == 10 and all(r["error"] > 0 and r["improvement"] == 0 for r in rows), "twins")
+text = subprocess.run([sonde, "run", "attr", *args, "--twin", os.path.join(models, "small"), "-q"],
+                      capture_output=True, text=True)
+check(text.returncode == 2 and "same shape" in text.stderr, f"another shape: {text.stderr}")
+
 print(f"{failed} comparisons failed" if failed else "all comparisons hold")
 sys.exit(failed > 0)
