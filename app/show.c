@@ -228,6 +228,7 @@ static int draw_block(const struct show *how, const struct block *b, struct err 
     }
     if (!rc)
         rc = draw(how, &d, &frame, e);
+    fflush(how->out); /* a pager shows the first block while the next is read */
     arena_release(&frame);
     return rc;
 }
@@ -264,7 +265,7 @@ static int show_run(const struct show *how, const struct run *run, int *shown, s
     bool headed = false;
     for (int i = 0; i < n; i++) {
         struct block *b = run_block_at(run, i);
-        int input = block_spec(b)->input;
+        int input = block_input(b);
         if (how->path && !is_under(block_path(b), how->path))
             continue;
         if (input >= 0 && input != last) {

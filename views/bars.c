@@ -269,6 +269,7 @@ static void draw_legend(const struct screen *s, const struct bars *b, int y)
 static int bars_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     const struct field *f = &d->fields[0];
     struct canvas *c = s->canvas;
     struct bars b;

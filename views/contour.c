@@ -299,6 +299,7 @@ static int label_width(const struct surface *f, const struct view_state *st, enu
 static int contour_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     struct canvas *c = s->canvas;
     struct surface f;
     struct taken taken[LEVELS + 1];

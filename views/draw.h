@@ -6,6 +6,16 @@
 
 /* What several views share; nothing outside views/ includes this. */
 
+/* Whatever a function draws from here on stays within s->rect; ends with the scope. */
+#define DRAW_WITHIN(s)                                                                             \
+    struct draw_clip clip_ __attribute__((cleanup(draw_clip_end), unused)) = {                     \
+        (s)->canvas, canvas_clip((s)->canvas, (s)->rect)}
+struct draw_clip {
+    struct canvas *canvas;
+    struct rect old;
+};
+void draw_clip_end(struct draw_clip *d);
+
 /* Chooses the axes of a fresh state and brings every index into range. */
 void state_fit(struct view_state *st, const struct field *f);
 /* Keeps `at` in the middle third of `shown` indices out of `total`, moving as little as it can. */

@@ -296,6 +296,7 @@ static int read_cursor(char readout[VIEW_READOUT], const struct screen *s, const
 static int heatmap_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     const struct field *f = &d->fields[0];
     struct layout l;
     struct scale sc;

@@ -338,6 +338,8 @@ static void draw_legend(const struct screen *s, const struct curves *c, int y)
     char text[LABEL_MAX + 8], name[LABEL_MAX], odd[64];
     const char *unit = unit_text(c->n ? c->field[0] : &c->d->fields[0], &c->form);
     int x = s->rect.x, end = s->rect.x + s->rect.w, at = curve_at(c);
+    if (s->rect.w < 1)
+        return;
     x += canvas_textf(cv, x, y, end - x, STYLE(LABEL), "%s %s", x_name(c),
              cv->glyphs == GLYPHS_ASCII ? ">" : "→") +
          2;
@@ -437,6 +439,7 @@ static int read_cursor(
 static int lines_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     struct canvas *cv = s->canvas;
     struct curves c = curves_of(d, st);
     struct plot p;

@@ -184,6 +184,7 @@ static void draw_map(const struct screen *s, const struct panels *p, const struc
     struct canvas *c = s->canvas;
     int64_t step = p->is_dense && !p->mag ? 2 : 1;
     bool coloured = c->mode >= COLOURS_256;
+    const char *minus = c->glyphs == GLYPHS_ASCII ? "-" : "−";
     int w = p->mag ? 2 * p->mag : 1, h = p->mag ? p->mag : 1;
     for (int64_t line = 0; line < p->rows; line += step)
         for (int64_t k = 0; k < p->cols; k++) {
@@ -202,7 +203,7 @@ static void draw_map(const struct screen *s, const struct panels *p, const struc
             } else if (coloured && isfinite(a)) {
                 uint32_t rgb = scale_rgb(sc, a);
                 style = (struct style){.fg = COLOUR_RGB(rgb_ink(rgb)), .bg = COLOUR_RGB(rgb)};
-                glyph = sc->is_signed && scale_at(sc, a) < -0.04 && w == 1 ? "−" : " ";
+                glyph = sc->is_signed && scale_at(sc, a) < -0.04 && w == 1 ? minus : " ";
             } else if (sc->is_signed) {
                 style = a < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE);
             }
@@ -234,12 +235,14 @@ static void draw_legend(const struct screen *s, const struct panels *p, int y)
     else
         snprintf(text, sizeof text, "%s", p->st.own_scale ? "each on its own scale" : "one scale");
     x += canvas_text(s->canvas, x, y, end - x, STYLE(DIM), text) + 2;
-    legend_draw(s, x, y, end - x, &legend);
+    if (x < end)
+        legend_draw(s, x, y, end - x, &legend);
 }
 
 static int multiples_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     const struct field *f = &d->fields[0];
     struct canvas *c = s->canvas;
     struct panels p;

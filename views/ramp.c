@@ -59,7 +59,7 @@ double scale_at(const struct scale *s, double v)
         return s->is_log ? signed_log(t) : t;
     }
     if (s->is_log)
-        return v > s->lo ? fmin(1, log(v / s->lo) / log(s->hi / s->lo)) : 0;
+        return v > s->lo ? fmin(1, (log(v) - log(s->lo)) / (log(s->hi) - log(s->lo))) : 0;
     /* hi - lo may overflow when the ends are far apart: halve first. */
     double t = (v / 2 - s->lo / 2) / (s->hi / 2 - s->lo / 2);
     return fmax(0, fmin(1, t));
@@ -72,7 +72,7 @@ double scale_value(const struct scale *s, double t)
     if (s->is_signed)
         return t * s->hi;
     if (s->is_log)
-        return s->lo * pow(s->hi / s->lo, t);
+        return fmin(s->hi, exp(log(s->lo) * (1 - t) + log(s->hi) * t));
     return s->lo * (1 - t) + s->hi * t;
 }
 

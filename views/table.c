@@ -280,6 +280,7 @@ static void draw_legend(const struct screen *s, const struct grid *g, const stru
 static int table_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     struct canvas *c = s->canvas;
     struct grid g = grid_of(d, st);
     struct rows rows;

@@ -49,6 +49,7 @@ static int text_lines(const struct screen *s, const struct field *f, const struc
 static int text_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     (void)e;
     const struct field *f = &d->fields[0];
     if (!f->rank || f->axes[0].size <= 0) {

@@ -159,6 +159,7 @@ static void paint_token(void *arg, int64_t k, int x, int line, int width)
 static int tokens_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
+    DRAW_WITHIN(s);
     const struct field *f = &d->fields[0];
     struct strip t;
     use_last_axis(st, f);

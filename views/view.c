@@ -416,10 +416,16 @@ void caption(char *buf, size_t n, const struct field *f, const struct view_state
         snprintf(buf + at, n - (size_t)at, ", %s", f->unit);
 }
 
+void draw_clip_end(struct draw_clip *d)
+{
+    d->canvas->clip = d->old;
+}
+
 void draw_note(const struct screen *s, const char *text)
 {
     int y = s->rect.y + (s->rect.h - 1) / 2;
-    canvas_text(s->canvas, s->rect.x + 1, y, s->rect.w - 2, STYLE(DIM), text);
+    if (s->rect.w > 2)
+        canvas_text(s->canvas, s->rect.x + 1, y, s->rect.w - 2, STYLE(DIM), text);
 }
 
 uint32_t role_rgb(enum role r)

@@ -442,6 +442,11 @@ struct block *run_block_at(const struct run *run, int index)
     return b;
 }
 
+int block_input(const struct block *b)
+{
+    return b->spec.input;
+}
+
 const struct block *block_beside(const struct block *b, const char *suffix)
 {
     size_t n = strlen(b->path);

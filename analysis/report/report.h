@@ -118,6 +118,7 @@ struct block *report_find(const struct report *r, const char *path);
 const struct block *block_beside(const struct block *b, const char *suffix);
 const struct block_spec *block_spec(const struct block *b);
 const char *block_path(const struct block *b);
+int block_input(const struct block *b); /* of its spec, without reading its labels */
 /* A slice of dense values in the block's dtype, as block_write takes them. */
 int block_read(
     void *out, const struct block *b, const int64_t *start, const int64_t *count, struct err *e);
