@@ -26,6 +26,9 @@ struct bars {
     const double *v, *error; /* [shown]; error: NULL where there is none */
     const double *all;       /* what the scale is taken from: the whole axis when it is sorted */
     int64_t n_all;
+    const double
+        *reach; /* what bars and whiskers have to fit: `all`, and values with their errors */
+    int64_t n_reach;
     struct number_form form;
     struct scale sc;
 };
@@ -105,6 +108,24 @@ static void from_zero(const struct field *f, struct scale *sc, const double *v, 
     sc->lo = sc->lo > 0 ? 0 : sc->lo;
 }
 
+static int find_reach(struct bars *b, struct arena *frame, struct err *e)
+{
+    b->reach = b->all;
+    b->n_reach = b->n_all;
+    if (!b->error)
+        return 0;
+    double *v = arena_array(frame, (size_t)(b->n_all + b->shown), sizeof *v, e);
+    if (!v)
+        return e->code;
+    memcpy(v, b->all, (size_t)b->n_all * sizeof *v);
+    for (int64_t k = 0; k < b->shown; k++)
+        v[b->n_all + k] =
+            isfinite(b->error[k]) ? b->v[k] + copysign(b->error[k], b->v[k]) : b->v[k];
+    b->reach = v;
+    b->n_reach += b->shown;
+    return 0;
+}
+
 /* Everything but the places on the screen: values, errors, how numbers look, the scale. */
 static int load(struct bars *b, const struct view_data *d, struct view_state *st, bool dark,
     int64_t first, int64_t shown, struct arena *frame, struct err *e)
@@ -125,9 +146,11 @@ static int load(struct bars *b, const struct view_data *d, struct view_state *st
         b->n_all = shown;
     }
     b->form = number_form_fit(field_form(b->f), b->all, b->n_all);
-    rc = view_scale(&b->sc, b->f, st, dark, b->v, shown, frame, e);
+    rc = find_reach(b, frame, e);
+    if (!rc)
+        rc = view_scale(&b->sc, b->f, st, dark, b->v, shown, frame, e);
     if (!rc && !b->sc.is_signed)
-        from_zero(b->f, &b->sc, b->all, b->n_all);
+        from_zero(b->f, &b->sc, b->reach, b->n_reach);
     return rc;
 }
 
@@ -294,7 +317,7 @@ static int bars_draw(const struct screen *s, const struct view_data *d, struct v
         return rc;
     measure(&m, &b, s);
     if (b.sc.is_signed && m.bar_w > 2)
-        m.zero = zero_column(&b.sc, b.all, b.n_all, m.bar_w);
+        m.zero = zero_column(&b.sc, b.reach, b.n_reach, m.bar_w);
     for (int64_t k = 0; k < shown; k++)
         draw_row(s, d, st, &b, &m, k, s->rect.y + (int)k);
     if (has_legend)
@@ -412,7 +435,7 @@ static int bars_svg(struct buf *out, const struct view_data *d, struct view_stat
         .y = PAPER_TOP + 16,
         .w = 420,
         .h = (double)n * SVG_ROW};
-    double zero = b.sc.is_signed && n > 0 ? zero_column(&b.sc, b.all, b.n_all, (int)p.w) : 0;
+    double zero = b.sc.is_signed && n > 0 ? zero_column(&b.sc, b.reach, b.n_reach, (int)p.w) : 0;
     paper_open(&p, d, &st, "bars", &t, 30, 44);
     for (int64_t k = 0; k < n; k++) {
         if (b.a) {
