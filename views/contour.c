@@ -329,7 +329,7 @@ static int contour_draw(const struct screen *s, const struct view_data *d, struc
         draw_x_axis(s, &f, st, &r);
     if (has_legend)
         legend_draw(s, s->rect.x, s->rect.y + s->rect.h - 1, s->rect.w,
-            &(struct legend){f.f, st, &f.sc, f.tally, true, false, false});
+            &(struct legend){f.f, st, &f.sc, f.tally, true, false, false, false});
     int cx = cell_of((st->at[st->col_axis] - f.col0) / f.step_c, f.cols, r.w);
     int cy = cell_of(f.rows - 1 - (st->at[st->row_axis] - f.row0) / f.step_r, f.rows, r.h);
     if (cx >= 0 && cy >= 0 && !d->is_static)
@@ -517,8 +517,8 @@ static int contour_svg(struct buf *out, const struct view_data *d, struct view_s
             svg_lowest(&p, &f);
         paper_ticks_x(&p, cols, f.col0, f.cols, f.step_c, true);
         paper_ticks_y(&p, rows, f.row0, f.rows, f.step_r, true, true);
-        paper_scale(
-            &p, p.y + p.h + 50, &(struct legend){f.f, &st, &f.sc, f.tally, true, false, false});
+        paper_scale(&p, p.y + p.h + 50,
+            &(struct legend){f.f, &st, &f.sc, f.tally, true, false, false, false});
     }
     paper_close(&p);
     return rc;

@@ -85,10 +85,13 @@ static void draw_steps(const struct screen *s, int x, int y, int n, const struct
 }
 
 /* An end of the scale, with no more digits than tell it. */
-static const char *end_text(char *buf, size_t n, const struct field *f, double v, enum glyphs g)
+static const char *end_text(char *buf, size_t n, const struct legend *l, double v, enum glyphs g)
 {
-    struct number_form form = field_form(f);
+    struct number_form form = field_form(l->f);
     char digits[48];
+    /* What is nothing beside the other end is 0 on a linear scale. */
+    if (!l->scale->is_log && fabs(v) < 1e-4 * fmax(fabs(l->scale->lo), fabs(l->scale->hi)))
+        v = 0;
     number_brief(digits, sizeof digits, fabs(v * form.factor));
     bool is_zero = !strcmp(digits, "0");
     snprintf(buf, n, "%s%s%s",
@@ -104,8 +107,8 @@ static const char *end_text(char *buf, size_t n, const struct field *f, double v
 static int draw_bar(const struct screen *s, int x, int y, int room, const struct legend *l)
 {
     char lo[64], hi[64];
-    end_text(lo, sizeof lo, l->f, l->scale->lo, s->canvas->glyphs);
-    end_text(hi, sizeof hi, l->f, l->scale->hi, s->canvas->glyphs);
+    end_text(lo, sizeof lo, l, l->scale->lo, s->canvas->glyphs);
+    end_text(hi, sizeof hi, l, l->scale->hi, s->canvas->glyphs);
     int wl = canvas_columns(s->canvas, lo), wh = canvas_columns(s->canvas, hi);
     int bar = room - wl - wh - 2;
     bar = bar > BAR_MAX ? BAR_MAX : bar;
@@ -128,6 +131,8 @@ static const char *axes_text(char *buf, size_t n, const struct legend *l, enum g
     buf[0] = '\0';
     if (rows && cols && !l->no_cols)
         snprintf(buf, n, "%s %s %s %s", rows, l->up ? up : down, cols, right);
+    else if (rows && l->flows)
+        snprintf(buf, n, "%s", rows);
     else if (rows)
         snprintf(buf, n, "%s %s", rows, l->up ? up : down);
     return buf;

@@ -19,6 +19,7 @@ struct legend {
     struct tally tally;
     bool up;       /* rows grow upwards */
     bool no_cols;  /* the columns' name stands elsewhere */
+    bool flows;    /* as text does: the axis has no direction on the screen */
     bool is_dense; /* half blocks: what is no number has no sign there */
 };
 void legend_draw(const struct screen *s, int x, int y, int w, const struct legend *l);

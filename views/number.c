@@ -51,7 +51,7 @@ struct number_form number_form_fit(struct number_form f, const double *v, int64_
     }
     int whole = (int)floor(log10(most));
     if (f.decimals < 0)
-        f.decimals = whole >= 3 ? 1 : whole >= 1 ? 2 : whole >= 0 ? 3 : 3 - whole;
+        f.decimals = whole >= 3 ? 1 : whole >= 1 ? 2 : whole >= 0 ? 3 : 2 - whole;
     else if (whole < 1 - f.decimals)
         f.decimals += f.decimals ? -whole : 0;
     return f;

@@ -197,7 +197,7 @@ static int tokens_draw(const struct screen *s, const struct view_data *d, struct
     s->canvas->clip = old;
     if (has_legend)
         legend_draw(s, s->rect.x, s->rect.y + (lines < h ? lines : h), s->rect.w,
-            &(struct legend){f, st, &p.sc, tally_of(t.v, t.n), false, false, false});
+            &(struct legend){f, st, &p.sc, tally_of(t.v, t.n), false, false, true, false});
     if (f->fetch)
         readout_cell(readout, f, st, t.v[st->at[t.axis] - t.first], s->canvas->glyphs);
     return 0;
@@ -299,7 +299,7 @@ static int tokens_svg(struct buf *out, const struct view_data *d, struct view_st
     strip_layout(&t, SVG_COLUMNS, GLYPHS_BLOCK, svg_token, &p);
     if (tally.nan < tally.n)
         paper_scale(&paper, paper.y + paper.h + 12,
-            &(struct legend){f, &st, &p.sc, tally, false, false, false});
+            &(struct legend){f, &st, &p.sc, tally, false, false, true, false});
     paper_close(&paper);
     return 0;
 }
