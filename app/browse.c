@@ -24,7 +24,8 @@ struct browse *browse_of(struct workbench *wb)
     b->wait = 0.012;
     b->mark_doc = b->wish_doc = -1;
     b->search.direction = 1;
-    if (layout_parse(&wb->documents, "[36 documents | block]", &e))
+    if (layout_parse(&wb->documents[0], "[36 documents | block]", &e) ||
+        layout_parse(&wb->documents[1], "*", &e))
         workbench_say(wb, true, "%s", e.msg);
     return wb->browse = b;
 }
@@ -339,6 +340,12 @@ static void grant_wish(struct workbench *wb, struct browse *b)
         workbench_say(wb, true, "%s cannot be shown: %s", n->path, n->why);
     else if (n->kind != NODE_GROUP && *b->wish)
         browse_enter(wb, doc, node);
+    if (*b->wish_at && b->now) {
+        char at[sizeof b->wish_at];
+        memcpy(at, b->wish_at, sizeof at);
+        b->wish_at[0] = '\0';
+        colon_at(wb, at);
+    }
 }
 
 bool browse_poll(struct workbench *wb)
@@ -380,6 +387,20 @@ bool browse_poll(struct workbench *wb)
         wb->panes[PANE_BLOCK].st.at[p.what == IO_SORT_ROWS ? 0 : 1] = 0;
     }
     return true;
+}
+
+const char *browse_open_line(const struct workbench *wb, struct arena *a, struct err *e)
+{
+    const struct browse *b = wb->browse;
+    struct doc_view v;
+    if (!b || !b->now || !io_doc(&v, b->io, b->now->doc) || !*v.path)
+        return NULL;
+    /* A relative name means another file in another folder. */
+    char *whole = realpath(v.path, NULL);
+    const char *line =
+        arena_printf(a, e, "open %s %s", whole ? whole : v.path, b->now->spec->n->path);
+    free(whole);
+    return line;
 }
 
 /* --- Keys and words ------------------------------------------------------------------------------ */

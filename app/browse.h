@@ -39,8 +39,9 @@ struct browse {
     int n_docs;
     struct browse_row *rows; /* what the list shows */
     int n_rows, cap_rows, at, scroll, shown;
-    int wish_doc;    /* PATH of this document is to be opened when it is found; -1: none */
-    char wish[1024]; /* "": its first dataset */
+    int wish_doc;       /* PATH of this document is to be opened when it is found; -1: none */
+    char wish[1024];    /* "": its first dataset */
+    char wish_at[1024]; /* and then this of :at; "": nothing */
     struct regex *filter;
     char filter_text[128];
     int mark_doc, mark_node; /* what the next one is subtracted from; doc -1: nothing */
@@ -80,6 +81,9 @@ void browse_open(struct workbench *wb, const char *file, const char *path);
 /* The report of a job, in the list while it fills (is_live) and shown when it is whole. */
 void browse_report(
     struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live);
+/* The words that come back here: the file and its dataset, the plane and the cursor; NULL: none. */
+const char *browse_open_line(const struct workbench *wb, struct arena *a, struct err *e);
+const char *browse_at_line(const struct workbench *wb, struct arena *a, struct err *e);
 bool browse_poll(struct workbench *wb); /* takes what was read; whether anything changed */
 
 /* Between the files of the browser. */

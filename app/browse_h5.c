@@ -431,7 +431,8 @@ static int value_text(const char **out, const struct h5_value *v, struct arena *
 static bool is_plumbing(const char *name)
 {
     static const char *const known[] = {"DIMENSION_LIST", "REFERENCE_LIST", "CLASS", "NAME",
-        "DIMENSION_LABELS", "axis_kinds", "look", "signed", "_Netcdf4Dimid", "_NCProperties"};
+        "DIMENSION_LABELS", "axis_kinds", "look", "signed", "unit", "long_name", "_Netcdf4Dimid",
+        "_NCProperties"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (!strcmp(known[i], name))
             return true;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/report/values.h"
 #include "app/browse.h"
 #include "model/core/text.h"
 #include "views/number.h"
@@ -172,7 +173,9 @@ static int draw_details(struct workbench *wb, struct canvas *c, struct rect r, b
             y += screen_wrapped(counts ? NULL : c, to, STYLE(TEXT), text);
         }
     }
-    const char *about = io_about(b->io, row->doc, row->node);
+    /* A link has nothing of its own. */
+    bool is_link = n && n->kind == NODE_STRANGE && !n->rank;
+    const char *about = is_link ? NULL : io_about(b->io, row->doc, row->node);
     for (; about && *about && y < r.h; y++) {
         size_t name = strcspn(about, "\t\n"), line = strcspn(about, "\n");
         char safe[600];
@@ -530,6 +533,32 @@ static size_t put_index(char *buf, size_t n, struct browse *b, bool is_row, int6
     return at < n ? at : n - 1;
 }
 
+/* "row 5, name: row5", of a table */
+static void put_record(struct browse *b, struct pane *p)
+{
+    struct spec *s = b->now->spec;
+    char text[VIEW_READOUT], cell[160], shown[VIEW_READOUT];
+    int64_t row = p->st.at[0], column = p->st.at[1] < s->n->n_columns ? p->st.at[1] : 0;
+    const struct column *col = &s->n->columns[column];
+    struct io_window w = {.r0 = row, .nr = 1, .rs = 1, .c0 = column, .nc = 1, .cs = 1};
+    struct err e;
+    double v = NAN;
+    size_t at = put_index(text, sizeof text, b, true, row);
+    if (s->n->kind == NODE_TABLE && at < sizeof text)
+        at += (size_t)snprintf(text + at, sizeof text - at, ", %.60s", col->name);
+    if (col->is_text) {
+        io_text(cell, sizeof cell, b->io, s, row, (int)column);
+        text_escape(shown, sizeof shown, cell, strlen(cell), 0);
+    } else if (io_fetch(&v, b->io, s, &w, &e) < 0) {
+        snprintf(shown, sizeof shown, "cannot be read");
+    } else {
+        exact_number(shown, sizeof shown, v, col->dtype);
+    }
+    if (at < sizeof text - 1)
+        snprintf(text + at, sizeof text - at, ": %.120s %s", shown, col->unit ? col->unit : "");
+    snprintf(p->readout, sizeof p->readout, "%s", text);
+}
+
 static void put_readout(struct workbench *wb, struct pane *p)
 {
     struct browse *b = wb->browse;
@@ -537,10 +566,12 @@ static void put_readout(struct workbench *wb, struct pane *p)
     struct io_cell cell;
     char text[VIEW_READOUT];
     size_t n = sizeof text, at;
-    if (spec_is_table(s))
-        return;
     if (spec_rows(s) < 1 || spec_cols(s) < 1)
         return;
+    if (spec_is_table(s)) {
+        put_record(b, p);
+        return;
+    }
     bool known =
         io_cell(&cell, b->io, s, s->row < 0 ? 0 : p->st.at[0], s->col < 0 ? 0 : p->st.at[1]);
     at = put_index(text, n, b, true, p->st.at[0]);

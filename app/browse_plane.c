@@ -678,6 +678,11 @@ static bool set_axis(struct workbench *wb, int axis, const char *value)
 void colon_at(struct workbench *wb, const char *arg)
 {
     char name[128], value[256];
+    /* A document that is being opened first. */
+    if (wb->browse && wb->browse->wish_doc >= 0) {
+        snprintf(wb->browse->wish_at, sizeof wb->browse->wish_at, "%s", arg);
+        return;
+    }
     if (!ready(wb, true))
         return;
     while (*arg) {
@@ -710,6 +715,34 @@ void colon_at(struct workbench *wb, const char *arg)
         if (!set_axis(wb, axis, value))
             return;
     }
+}
+
+const char *browse_at_line(const struct workbench *wb, struct arena *a, struct err *e)
+{
+    const struct browse *b = wb->browse;
+    if (!b || !b->now || !wb->in_documents || b->now->spec->n->rank < 1)
+        return NULL;
+    const struct spec *s = b->now->spec;
+    const struct axis *axes = s->n->axes;
+    const char *line = "at ";
+    if (s->row >= 0 && !spec_is_table(s))
+        line = arena_printf(a, e, "%s%s=rows,", line, axes[s->row].name);
+    if (line && s->col >= 0)
+        line = arena_printf(a, e, "%s%s=columns,", line, axes[s->col].name);
+    for (int i = 0; i < s->n->rank && line; i++) {
+        const struct cut *c = &s->cut[i];
+        bool is_drawn = i == s->row || i == s->col;
+        if (s->is_agg[i])
+            line = arena_printf(a, e, "%s%s=%s,", line, axes[i].name, agg_names[s->how]);
+        if (line && (is_drawn || s->is_agg[i]) && (c->start || c->step > 1 || c->n < axes[i].size))
+            line =
+                arena_printf(a, e, "%s%s=%lld:%lld:%lld,", line, axes[i].name, (long long)c->start,
+                    (long long)(c->start + (c->n - 1) * c->step + 1), (long long)c->step);
+        if (line && !s->is_agg[i])
+            line =
+                arena_printf(a, e, "%s%s=%lld,", line, axes[i].name, (long long)index_at(wb, s, i));
+    }
+    return line;
 }
 
 /* --- Sorting, statistics, search ----------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/browse.h"
 #include "app/desk.h"
 #include "app/log.h"
 #include "app/prompts.h"
@@ -26,8 +27,10 @@ enum part {
     VERSUS,
     LAYOUT,
     THEME,
+    DATASET,
     FOCUS,
     ZOOM,
+    PLANE,
     SELECT,
     PARTS
 };
@@ -95,7 +98,7 @@ static const char *layout_line(struct workbench *wb, struct arena *a, struct err
     struct layout preset;
     layout_preset(&preset, wb->layout);
     layout_print(made, sizeof made, &preset);
-    layout_print(text, sizeof text, workbench_layout(wb));
+    layout_print(text, sizeof text, &wb->layouts[wb->layout - 1]);
     return strcmp(text, made) ? arena_printf(a, e, "layout %d %s", wb->layout, text)
                               : arena_printf(a, e, "layout %d", wb->layout);
 }
@@ -126,6 +129,10 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
         return quoted("theme", wb->theme->name, a, e);
     case FOCUS:
         return arena_printf(a, e, "focus %s", wb->panes[wb->focus].class->name);
+    case DATASET:
+        return browse_open_line(wb, a, e);
+    case PLANE:
+        return browse_at_line(wb, a, e);
     case ZOOM:
         return wb->zoomed == SLOT_NONE ? "zoom off" : "zoom on";
     default:

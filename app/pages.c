@@ -1,14 +1,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/browse.h"
 #include "app/state.h"
 #include "app/workbench.h"
 
 /* Which panes are on screen and which one has the keys. */
 
+static const struct layout *layout_of(const struct workbench *wb)
+{
+    if (!wb->in_documents)
+        return &wb->layouts[wb->layout - 1];
+    return &wb->documents[wb->w > 0 && wb->w < DOCUMENTS_W];
+}
+
 struct layout *workbench_layout(struct workbench *wb)
 {
-    return wb->in_documents ? &wb->documents : &wb->layouts[wb->layout - 1];
+    return (struct layout *)layout_of(wb);
 }
 
 bool pane_is_focused(const struct workbench *wb, const struct pane *p)
@@ -25,7 +33,9 @@ bool workbench_shows(const struct workbench *wb, int slot)
 {
     if (is_strip(slot))
         return !wb->in_documents;
-    return layout_leaf(wb->in_documents ? &wb->documents : &wb->layouts[wb->layout - 1], slot) >= 0;
+    if (wb->in_documents && (slot == PANE_DOCUMENTS || slot == PANE_BLOCK))
+        return true;
+    return layout_leaf(layout_of(wb), slot) >= 0;
 }
 
 /* A slot takes another kind: nothing of the old one stays. */
@@ -117,6 +127,8 @@ static bool takes_turns(struct workbench *wb, int slot)
     const struct layout *l = workbench_layout(wb);
     if (l->n > 1 || l->nodes[0].slot != SLOT_FOCUSED)
         return layout_leaf(l, slot) >= 0;
+    if (wb->in_documents)
+        return slot == PANE_DOCUMENTS || slot == PANE_BLOCK;
     return slot == PANE_LENS || slot == PANE_NEXT || slot == PANE_ATTENTION || slot == PANE_DLA;
 }
 
@@ -403,6 +415,11 @@ void colon_focus(struct workbench *wb, const char *arg)
     int kind = kind_named(wb, arg);
     if (kind < 0)
         return;
+    bool is_document = kind == PANE_DOCUMENTS || kind == PANE_BLOCK;
+    if (is_document && !wb->in_documents)
+        browse_show(wb, kind);
+    else if (!is_document && wb->in_documents)
+        workbench_choose(wb, wb->layout);
     if (workbench_shows(wb, kind))
         workbench_focus(wb, kind);
     else

@@ -24,6 +24,8 @@ struct selection {
     int64_t layer, head;
 };
 
+#define DOCUMENTS_W 100 /* narrower screens show the list or the block */
+
 enum ask_for { INPUT_NONE, INPUT_PROMPT, INPUT_COMMAND, INPUT_SEARCH, INPUT_EXPORT };
 
 /* Something drawn over the panes that takes every key while it is there. */
@@ -55,10 +57,10 @@ struct workbench {
     int n_back;
     int layout; /* 1..LAYOUTS */
     struct layout layouts[LAYOUTS];
-    bool in_documents; /* the documents are on screen instead, in a layout of their own */
-    struct layout documents;
-    struct browse *browse;         /* NULL: none was opened yet */
-    bool is_single;                /* one pane at a time, for lack of room */
+    bool in_documents;          /* the documents are on screen instead, in a layout of their own */
+    struct layout documents[2]; /* wide screens; narrow ones, a pane at a time */
+    struct browse *browse;      /* NULL: none was opened yet */
+    bool is_single;             /* one pane at a time, for lack of room */
     const struct overlay *overlay; /* NULL: none */
     struct palette *palette;       /* what the overlays keep; NULL: not open yet */
     struct form *form;

@@ -304,7 +304,7 @@ static int table_draw(const struct screen *s, const struct view_data *d, struct 
         return e->code;
     order_window(rows.index, &g.order, rows.first, rows.shown);
     /* A table whose first column is text needs no row numbers. */
-    bool has_labels = f->rank && !(g.is_multi && f->look == LOOK_TEXT);
+    bool has_labels = f->rank && f->look != LOOK_TEXT;
     int label_w =
         has_labels ? draw_labels(s, d, &g, &f->axes[g.is_multi ? 0 : st->row_axis], &rows) : 0;
     int x = s->rect.x + (label_w ? label_w + 2 : 0);

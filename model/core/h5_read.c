@@ -496,6 +496,24 @@ static bool read_sources(struct h5_info *out, int64_t data, hid_t create)
     return true;
 }
 
+static const char *strange_type(hid_t type)
+{
+    switch (H5Tget_class(type)) {
+    case H5T_VLEN:
+        return "lists of different lengths";
+    case H5T_REFERENCE:
+        return "references to other objects";
+    case H5T_OPAQUE:
+        return "bytes of no known meaning";
+    case H5T_ARRAY:
+        return "an array in every cell";
+    case H5T_BITFIELD:
+        return "bit fields";
+    default:
+        return "a type that sonde does not know";
+    }
+}
+
 int h5_describe(struct h5_info *out, int64_t data, struct arena *a, struct err *e)
 {
     H5_SCOPE;
@@ -533,6 +551,7 @@ int h5_describe(struct h5_info *out, int64_t data, struct arena *a, struct err *
         return out->why = "a filter other than deflate, shuffle and Fletcher32", 0;
     if (dims_count(out->dim, rank) < 0 || dims_count(out->dim, rank) > INT64_MAX / 64)
         return err_set(e, ERR_INPUT, "its size overflows");
+    out->why = strange_type(type);
     if (H5Tget_class(type) == H5T_COMPOUND)
         return describe_table(out, type, a, e);
     if (H5Tget_class(type) == H5T_STRING)
