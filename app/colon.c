@@ -339,8 +339,11 @@ static void run_word(struct workbench *wb, const struct word *w, const char *typ
         workbench_say(wb, true, "%s", e.msg);
     else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session)
         workbench_say(wb, true, ":%s needs %s", w->name, w->arg);
-    else
+    else {
         w->run(wb, arg);
+        if (w->kind != WORD_LOCAL && !wb->is_replaying && !wb->is_error)
+            journal_did(wb->journal, w->name, arg);
+    }
     arena_release(&scratch);
 }
 

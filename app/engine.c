@@ -2,11 +2,13 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "app/inputs.h"
@@ -656,9 +658,19 @@ static void run_job(struct worker *w)
     notify(w);
 }
 
+/* The screen's thread comes first wherever both could run: this thread, and the pool's that it makes,
+ * are batch work. Where the system refuses, nothing is lost but that. */
+static void stand_back(void)
+{
+    struct sched_param none = {0};
+    sched_setscheduler(0, SCHED_BATCH, &none);
+    setpriority(PRIO_PROCESS, (id_t)gettid(), 5);
+}
+
 static void *loop(void *arg)
 {
     struct worker *w = arg;
+    stand_back();
     pthread_mutex_lock(&w->lock);
     while (!w->is_ending) {
         int next = 0;

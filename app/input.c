@@ -206,6 +206,7 @@ void workbench_key(struct workbench *wb, const struct key *k)
         return;
     }
     wb->message[0] = '\0';
+    wb->is_error = false;
     if (tour_takes(wb, k))
         return;
     dispatch(wb, k);

@@ -170,6 +170,23 @@ static void say(struct journal *j, enum part part, const char *line)
     j->said[part] = strdup(line);
 }
 
+void journal_did(struct journal *j, const char *word, const char *arg)
+{
+    /* Words whose effect the comparison of states tells already. */
+    static const char *const told[] = {"model", "prompt", "bos", "edit", "edits", "clear", "target",
+        "versus", "pos", "layer", "head", "select", "layout", "focus", "split", "close", "zoom",
+        "view", "theme"};
+    struct arena scratch = {0};
+    struct err e;
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        if (!j || !strcmp(told[i], word))
+            return;
+    const char *line = *arg ? quoted(word, arg, &scratch, &e) : word;
+    if (line)
+        log_line(j->log, line);
+    arena_release(&scratch);
+}
+
 bool journal_note(struct journal *j, struct workbench *wb, bool at_rest)
 {
     struct arena scratch = {0};

@@ -17,6 +17,8 @@ int journal_open(struct journal **out, struct log *l, struct err *e);
 void journal_release(struct journal **j);
 /* Writes what changed. at_rest: the cursor too. True: something waits for the cursor to rest. */
 bool journal_note(struct journal *j, struct workbench *wb, bool at_rest);
+/* A word that was carried out, for those that are no part of the state above; j may be NULL. */
+void journal_did(struct journal *j, const char *word, const char *arg);
 /* Brings the workbench to where a log ended: model, prompt, edits, layout, selection. Nothing is
  * computed on the way; whoever calls opens the model then. */
 int journal_replay(struct workbench *wb, const char *path, struct err *e);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/bench.h"
+#include "app/bench_screen.h"
 #include "app/bench_storage.h"
 #include "app/inputs.h"
 #include "app/signals.h"
@@ -380,6 +381,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
     struct js_out w = {0};
     if (c->n_operands == 1 && !strcmp(c->operands[0], "storage"))
         return bench_storage(s, c, e);
+    if (c->n_operands == 1 && !strcmp(c->operands[0], "screen"))
+        return bench_screen(s, c, e);
     int rc = check_names(c, e);
     if (!rc)
         rc = prepare(&b, e);
@@ -448,7 +451,9 @@ const struct verb verb_bench = {
         "reads. tokenizer_mb is the time a megabyte takes. Rows longer than the model's context "
         "are skipped, and a note says so. storage stands alone: what activation caches reach of "
         "the current folder's disk and of memory, and with -m what caching costs the forward "
-        "pass.",
+        "pass. So does screen: the workbench in a terminal of its own, the time from a key to its "
+        "first byte on the screen, alone and while jobs run, the time of frames, and the bytes of "
+        "each.",
     .example = "  sonde bench forward_16 forward_64 -m gpt2 -t 2\n  sonde bench --json",
     .sets = FLAGS_MODEL | FLAGS_ENGINE,
     .params = params,
@@ -457,6 +462,6 @@ const struct verb verb_bench = {
     .operand = OPERAND_CHOICE,
     .choices = "load|forward_16|forward_64|forward_256|forward_1024|sites_1024|gradients_64|"
                "gradients_256|patch_resid_16|patch_head_z_16|generate_token|tokenizer_mb|"
-               "storage",
+               "storage|screen",
     .run = run,
 };
