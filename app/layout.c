@@ -291,7 +291,7 @@ int layout_replace(struct layout *l, int slot, int kind)
 /* --- On a screen ------------------------------------------------------------------------------- */
 
 #define LEAF_W 24 /* narrower panes go below each other instead */
-#define WISH_W 42 /* narrower ones do where the height allows it */
+#define WISH_W 36 /* narrower ones do where the height allows it */
 #define TALL_H 20
 #define LEAF_H 5
 
