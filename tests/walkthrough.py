@@ -62,7 +62,7 @@ class Session:
         for _ in range(300):
             time.sleep(0.1)
             now = self.screen()
-            if wait in now and now == last and "computing" not in now:
+            if wait in now and now == last and " ready" in now.split("\n")[0]:
                 return settled(now)
             last = now
         sys.exit(f"after the keys {keys}: no \"{wait}\" on\n{last}")

@@ -74,10 +74,11 @@ check "computed under the edit" wait_log "$log" "--edit L3H1=zero"
 tm send-keys B
 check "no BOS" wait_log "$log" "bos off"
 tm send-keys : 'run norms,logits' Enter
-check "a command" wait_for "output of run"
+check "a command" wait_for "done in"
 tm send-keys Escape
 tm send-keys u
 check "undone" wait_log "$log" "bos on"
+check "and computed" wait_for "BOS  Mara"
 tm send-keys 5
 check "a layout" wait_log "$log" "layout 5"
 tm send-keys '|'
@@ -104,8 +105,8 @@ check "at its place" wait_for "[·to]"
 check "with its layout" wait_log "$tmp/c.log" "layout 5 ["
 tm send-keys C-q
 check "left again" ended 0
-check "nothing moved" cmp <(grep -v '^run\|^#' "$tmp/c.log" | sort) \
-    <(for w in model prompt edits layout select focus; do grep "^$w" "$log" | tail -1; done | sort)
+check "nothing moved" cmp <(grep -v '^run\|^#\|^focus lens' "$tmp/c.log" | sort) \
+    <(for w in model prompt edits layout select; do grep "^$w" "$log" | tail -1; done | sort)
 
 # Killed in mid-session: what was done is in the log, and the last session opens by itself.
 open
