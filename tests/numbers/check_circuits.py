@@ -167,6 +167,25 @@ def edges(name, want):
             close(name, f"{what}: the graph as it was written", [1], [0], 0)
 
 
+def paths(name, want):
+    pair = os.path.join(tmp, "pair.jsonl")
+    with open(pair, "w") as f:
+        f.write(json.dumps(want["pair"]) + "\n")
+    for w in want["runs"]:
+        flat = ["--direction", "noise", "--receivers", "all"] + ["--freeze-mlps"] * w["freeze"]
+        g = run(name, "path", "-f", pair, *flat)["path"]
+        scale = np.ptp(np.r_[g["clean_metric"], g["corrupt_metric"]])
+        close(name, f"path {' '.join(flat)}", g["effect"], w["effect"], 2e-5 * scale)
+        close(name, "path: the receiving run", g["clean_metric"][0], want["base"], 1e-5)
+        if w["freeze"]:  # linear from the receiver on, and linear LN: what edges score
+            e = run(name, "edges", "-f", pair, "--method", "eap", "--no-curve")["edges"]["score"][()]
+            # to the logits and MLP outputs it is another linearisation; of one sign with the exact one
+            x, y = g["linear"][:, -1], g["effect"][:, -1]
+            ok = np.abs(y) > 0.02 * scale
+            close(name, "path: linear has the sign of the exact effect", np.sign(x[ok]), np.sign(y[ok]), 0)
+            close(name, "path: linear to the logits is minus the score", x, -e[:, -1], 2e-5 * scale)
+
+
 for name, parts in json.load(open(path)).items():
     for part, want in parts.items():
         globals()[part](name, want)

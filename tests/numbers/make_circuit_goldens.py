@@ -291,6 +291,44 @@ def edges(folder, cfg):
     return out
 
 
+def paths(folder, pairs):
+    """Every sender on its way to every reader: heads stand still, MLPs are computed again or not."""
+    g = Graph(folder)
+    to, other = pairs[0]["clean"], pairs[0]["corrupt"]
+    a, b = (int(pairs[0][k][1:]) for k in ("answer", "wrong_answer"))
+    def metric(z):
+        return z[a] - z[b]
+    own, theirs = {}, {}
+    def grab(into):
+        def f(kind, layer, x):
+            into[kind, layer] = x
+            return x
+        return f
+    z, base = g.run(to, replace=grab(own))
+    g.run(other, replace=grab(theirs))
+    out = {"pair": pairs[0], "base": float(metric(z)), "runs": []}
+    for freeze in (False, True):
+        effect = torch.full((g.writers, g.readers), torch.nan)
+        for u in range(g.writers):
+            layer, h = divmod(u - 1, g.H + 1)
+            def replace(kind, l, x):
+                if u == 0 and kind == "embed" or u and h == g.H and (kind, l) == ("mlp", layer):
+                    return theirs[kind, l]
+                if kind == "z":
+                    x = own[kind, l].clone()
+                    if u and h < g.H and l == layer:
+                        x[:, h * g.D:(h + 1) * g.D] = theirs[kind, l][:, h * g.D:(h + 1) * g.D]
+                return own[kind, l] if kind == "mlp" and freeze else x
+            _, c = g.run(to, replace=replace)
+            for v in range(g.readers):
+                if u < g.parents(v):
+                    change = sum(c[k] - base[k] for k in range(g.parents(v)))
+                    z, _ = g.run(to, feed=lambda r, _: change if r == v else 0)
+                    effect[u, v] = metric(z) - out["base"]
+        out["runs"].append({"freeze": freeze, "effect": rounded(effect)})
+    return out
+
+
 def main():
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
@@ -301,7 +339,9 @@ def main():
         out[name] = {"heads": heads(hf, ids), "saliency": saliency(hf, ids)}
     for name in EDGE_VARIANTS:
         folder = os.path.join(sys.argv[1], name)
-        out.setdefault(name, {})["edges"] = edges(folder, json.load(open(os.path.join(folder, "config.json"))))
+        cfg = json.load(open(os.path.join(folder, "config.json")))
+        out.setdefault(name, {})["edges"] = e = edges(folder, cfg)
+        out[name]["paths"] = paths(folder, e["pairs"])
     with open(sys.argv[2], "w") as f:
         json.dump(out, f, separators=(",", ":"))
         f.write("\n")
