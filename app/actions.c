@@ -200,37 +200,42 @@ void act_open_component(struct workbench *wb, const struct key *k)
     }
 }
 
-void act_toggle_sort(struct workbench *wb, const struct key *k)
+/* Turns a mode of the focused pane's drawing, or says why not. */
+static void toggle(struct workbench *wb, enum view_mode m)
 {
-    (void)k;
-    focused(wb)->st.sorted ^= true;
+    struct pane *p = focused(wb);
+    struct view_data d = {0};
+    struct mark marks[PANE_HITS + 8];
+    if (p->view)
+        pane_data(wb, p, &d, marks);
+    if (d.n && !view_toggle(p->view, &d, &p->st, m))
+        workbench_say(wb, false, "%s: not in this view (%s)", view_mode_name(m), p->view->title);
+    else if (d.n && m == VIEW_REDUCE)
+        workbench_say(wb, false, "a cell of many values shows: %s",
+            p->st.reduce ? reduce_help(p->st.reduce) : "the largest in size");
 }
 
-void act_flip_rows(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    focused(wb)->st.flipped ^= true;
-}
+#define TOGGLES(X)                                                                                 \
+    X(toggle_sort, SORT)                                                                           \
+    X(flip_rows, FLIP)                                                                             \
+    X(toggle_numbers, NUMBERS)                                                                     \
+    X(denser, COARSER)                                                                             \
+    X(finer, FINER)                                                                                \
+    X(show_top, TOP)                                                                               \
+    X(log_scale, LOG)                                                                              \
+    X(log_axis, LOG_X)                                                                             \
+    X(own_scale, OWN_SCALE)                                                                        \
+    X(cell_shows, REDUCE)                                                                          \
+    X(transpose, TRANSPOSE)
 
-void act_toggle_numbers(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    focused(wb)->st.numbers ^= true;
-}
-
-void act_denser(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    if (focused(wb)->st.zoom < 16)
-        focused(wb)->st.zoom++;
-}
-
-void act_finer(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    if (focused(wb)->st.zoom > 0)
-        focused(wb)->st.zoom--;
-}
+#define X(name, mode)                                                                              \
+    void act_##name(struct workbench *wb, const struct key *k)                                     \
+    {                                                                                              \
+        (void)k;                                                                                   \
+        toggle(wb, VIEW_##mode);                                                                   \
+    }
+TOGGLES(X)
+#undef X
 
 void act_run_prompt(struct workbench *wb, const struct key *k)
 {

@@ -24,7 +24,8 @@ static int list_views(struct session *s, const struct command *c, struct err *e)
         if (args_bool(&c->args, "names"))
             fprintf(s->out, "%s\n", views[i]->id);
         else
-            fprintf(s->out, "%-12s %s\n", views[i]->id, views[i]->title);
+            fprintf(
+                s->out, "%-12s %s\n%-12s %s\n", views[i]->id, views[i]->help, "", views[i]->good);
     return 0;
 }
 
