@@ -354,6 +354,20 @@ static void pane_top(struct workbench *wb, struct pane *p)
         p->view->move(&d, &p->st, MOVE_TOP, 1);
 }
 
+static void take_dla(struct workbench *wb, struct answer *a)
+{
+    bool is_first = !wb->dla;
+    bool is_other = !is_first && (wb->dla->target != a->target || wb->dla->versus != a->versus);
+    keep(&wb->dla, a);
+    wb->panes[PANE_DLA].st.scroll[0] = 0;
+    /* Another question has another order: its largest part is shown first. */
+    if (is_other)
+        pane_top(wb, &wb->panes[PANE_DLA]);
+    workbench_ask_dossier(wb);
+    if (is_first && !wb->has_selection)
+        choose_head(wb);
+}
+
 /* A job began to fill its report, or ended. True: there is no text of it to show now. */
 static bool take_job(struct workbench *wb, struct answer *a)
 {
@@ -409,21 +423,12 @@ static void take(struct workbench *wb, struct answer *a)
         answer_release(&a);
         return;
     }
-    bool is_first = a->ask == ASK_DLA && !wb->dla;
     switch (a->ask) {
     case ASK_PROMPT:
         take_prompt(wb, a);
         break;
     case ASK_DLA:
-        bool is_other = !wb->dla || wb->dla->target != a->target || wb->dla->versus != a->versus;
-        keep(&wb->dla, a);
-        wb->panes[PANE_DLA].st.scroll[0] = 0;
-        /* Another question has another order: its largest part is shown first. */
-        if (is_other && !is_first)
-            pane_top(wb, &wb->panes[PANE_DLA]);
-        workbench_ask_dossier(wb);
-        if (is_first && !wb->has_selection)
-            choose_head(wb);
+        take_dla(wb, a);
         break;
     case ASK_DOSSIER:
         keep(&wb->dossier, a);

@@ -137,7 +137,7 @@ static void show(int pane)
     workbench_draw(&b.wb, &b.canvas);
 }
 
-static void shows(const char *fmt, ...)
+static void __attribute__((format(printf, 1, 2))) shows(const char *fmt, ...)
 {
     char want[512];
     struct buf out = {0};
