@@ -282,8 +282,11 @@ static int multiples_draw(const struct screen *s, const struct view_data *d, str
         draw_map(s, &p, &own, p.v[k], x, y + 1);
         c->clip = old;
     }
-    if (has_legend)
-        draw_legend(s, &p, s->rect.y + s->rect.h - 1);
+    if (has_legend) {
+        int below = body.y + (int)((p.shown + p.across - 1) / p.across) * p.h + 1;
+        int last = s->rect.y + s->rect.h - 1;
+        draw_legend(s, &p, below < last ? below : last);
+    }
     st->grid = (struct rect){body.x, body.y, p.across * p.w, body.h};
     st->cell_w = p.w;
     st->cell_h = p.h;
