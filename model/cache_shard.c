@@ -92,7 +92,7 @@ static int create(struct cache_shard *s, const struct spool *spool, const struct
     cache_shard_name(tmp, sizeof tmp, s->folder, s->head->shard, ".tmp");
     unlink(tmp);
     int rc = cache_h5_shard(tmp, s->head, spool, where, e);
-    if (rc)
+    if (rc && !strstr(e->msg, tmp))
         err_prefix(e, "%s", tmp);
     if (!rc)
         rc = take_space(tmp, e);

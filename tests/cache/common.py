@@ -13,6 +13,7 @@ SONDE = os.path.abspath(sys.argv[1])
 MODELS = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else None
 TMP = tempfile.mkdtemp(prefix='sonde-cache-')
 ENV = dict(os.environ, SONDE_CONFIG='/dev/null', XDG_CACHE_HOME=os.path.join(TMP, 'xdg'))
+SANITIZED = b'__asan_init' in open(SONDE, 'rb').read()  # its memory is not what we measure; libhdf5 leaks on full disks
 WORDS = 'Mara Tobin the harbour lantern gave went to and a red boat, said: "No!" 12 cafés\tx'.split(' ')
 failed = passed = 0
 

@@ -177,7 +177,8 @@ shift
 
 def on_disk(size, script):
     os.makedirs(path('disk'), exist_ok=True)
-    return subprocess.run(['unshare', '-Urm', 'bash', '-c', SMALL, 'sh', size, 'bash', '-c', script], cwd=TMP, env=ENV, capture_output=True, text=True)
+    return subprocess.run(['unshare', '-Urm', 'bash', '-c', SMALL, 'sh', size, 'bash', '-c', script], cwd=TMP, capture_output=True, text=True,
+                          env=dict(ENV, ASAN_OPTIONS=os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'))
 
 
 args = ' '.join(map(str, MAKE)).replace('resid_post|pattern|ln_final.hook_scale', "'resid_post|pattern|ln_final.hook_scale'")
@@ -219,6 +220,7 @@ for n in (1200, 5000):
     status, peak = map(int, small.stdout.split())
     check(status == 0, f'{n} documents: {status}')
     peaks.append(peak / 1024)
-check(peaks[1] < peaks[0] + 14, f'peak memory, MB: {peaks} for 1200 and 5000 documents')
+# 1.6 million tokens more would be 45 MB of ids, positions and spans.
+check(SANITIZED or peaks[1] < peaks[0] + 14, f'peak memory, MB: {peaks} for 1200 and 5000 documents')
 print(f'peak memory {peaks[0]:.0f} and {peaks[1]:.0f} MB')
 finish()
