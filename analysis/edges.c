@@ -394,7 +394,7 @@ static int write_table(
                 .unit = "",
                 .long_name = "edges by the size of their score, and whether the circuit has them",
                 .source = eap_source,
-                .look = LOOK_TABLE,
+                .look = LOOK_GRAPH,
                 .columns = columns,
                 .n_columns = 5},
             e))

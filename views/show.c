@@ -54,6 +54,8 @@ int block_data(struct view_data *out, const struct block *b, struct arena *a, st
                          : block_field(&fields[i], b, spec->n_columns > 0 ? i : -1, e);
         if (rc)
             return rc;
+        if (n > 1 && !is_text && spec->look == LOOK_GRAPH)
+            fields[i].look = LOOK_GRAPH;
     }
     *out = (struct view_data){.fields = fields, .n = n, .is_static = true};
     const struct block *error = n == 1 ? block_beside(b, "_se") : NULL;

@@ -40,6 +40,9 @@ const struct view *view_for_data(const struct view_data *d)
     if (d->n == 1)
         return view_for(&d->fields[0]);
     for (int i = 0; i < d->n; i++)
+        if (d->fields[i].look == LOOK_GRAPH)
+            return view_find("graph");
+    for (int i = 0; i < d->n; i++)
         if (d->fields[i].look == LOOK_LINES)
             return view_find("lines");
     return view_find("table");

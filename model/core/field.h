@@ -39,7 +39,8 @@ enum axis_kind {
     X(LINES, "lines")                                                                              \
     X(BARS, "bars")                                                                                \
     X(TOKENS, "tokens")                                                                            \
-    X(CONTOUR, "contour")
+    X(CONTOUR, "contour")                                                                          \
+    X(GRAPH, "graph")
 
 enum look {
 #define X(id, name) LOOK_##id,
