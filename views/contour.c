@@ -193,7 +193,7 @@ static void label_levels(const struct screen *s, const struct surface *f, const 
 {
     struct canvas *c = s->canvas;
     struct number_form form = field_form(f->f);
-    double apart = ticks_apart(f->level, f->n_levels);
+    double apart = ticks_apart(f->level, f->n_levels, f->sc.is_log);
     for (int k = 0; k < f->n_levels; k++) {
         char text[32];
         struct taken best = {0};
@@ -501,7 +501,7 @@ static int contour_svg(struct buf *out, const struct view_data *d, struct view_s
     paper_open(&p, d, &st, "contour", &f.tally, 40, 120);
     if (f.v) {
         struct number_form form = field_form(f.f);
-        double apart = ticks_apart(f.level, f.n_levels);
+        double apart = ticks_apart(f.level, f.n_levels, f.sc.is_log);
         char text[32];
         double *corner = arena_array(frame, (SVG_W + 1) * (SVG_H + 1), sizeof *corner, e);
         if (!corner)

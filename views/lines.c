@@ -275,7 +275,7 @@ static void draw_y_axis(const struct screen *s, const struct curves *c, const st
     const double *ticks, int n)
 {
     struct canvas *cv = s->canvas;
-    double apart = ticks_apart(ticks, n);
+    double apart = ticks_apart(ticks, n, c->sc.is_log);
     char text[64];
     int last = -9;
     for (int i = n - 1; i >= 0; i--) {
@@ -317,7 +317,7 @@ static void draw_x_axis(const struct screen *s, const struct curves *c, const st
         return;
     if (by_value) {
         int n = ticks_of_values(v, p->w / 10 < 12 ? p->w / 10 : 12, c->x_lo, c->x_hi, c->st->log_x);
-        double apart = ticks_apart(v, n);
+        double apart = ticks_apart(v, n, c->st->log_x);
         for (int i = 0; i < n; i++)
             put_tick(s, p, (int)lround(x_place(c, v[i]) * (p->w - 1)), y,
                 tick_number(text, sizeof text, NULL, v[i], apart, s->canvas->glyphs), &free_from);
@@ -458,7 +458,7 @@ static int lines_draw(const struct screen *s, const struct view_data *d, struct 
     int n = ticks_of_values(ticks, most < 9 ? most : 9, c.sc.lo, c.sc.hi, c.sc.is_log);
     for (int i = 0; i < n && f.h > 1; i++) {
         int w = canvas_columns(cv, tick_number(text, sizeof text, &c.form, ticks[i],
-                                       ticks_apart(ticks, n), cv->glyphs)) +
+                                       ticks_apart(ticks, n, c.sc.is_log), cv->glyphs)) +
                 2;
         f.left = w > f.left ? w : f.left;
     }

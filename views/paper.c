@@ -119,7 +119,7 @@ void paper_values_x(
     double v[8], y = p->y + p->h;
     char text[64];
     int n = ticks_of_values(v, 7, sc->lo, sc->hi, sc->is_log);
-    double step = ticks_apart(v, n);
+    double step = ticks_apart(v, n, sc->is_log);
     for (int i = 0; i < n; i++) {
         double t = scale_at(sc, v[i]), at = p->x + (sc->is_signed ? t / 2 + 0.5 : t) * p->w;
         svg_line(p->out, at, y, at, y + TICK, PAPER_LINE);
@@ -136,7 +136,7 @@ void paper_values_y(
     double v[8];
     char text[64];
     int n = ticks_of_values(v, 7, sc->lo, sc->hi, sc->is_log);
-    double step = ticks_apart(v, n);
+    double step = ticks_apart(v, n, sc->is_log);
     for (int i = 0; i < n; i++) {
         double t = scale_at(sc, v[i]);
         double at = p->y + (1 - (sc->is_signed ? t / 2 + 0.5 : t)) * p->h;
@@ -170,7 +170,7 @@ void paper_scale(struct paper *p, double y, const struct legend *l)
             scale_rgb(sc, scale_value(sc, sc->is_signed ? 2 * t - 1 : t)));
     }
     int n = ticks_of_values(v, 5, sc->lo, sc->hi, sc->is_log);
-    double step = ticks_apart(v, n), free_from = -1e9;
+    double step = ticks_apart(v, n, sc->is_log), free_from = -1e9;
     for (int i = 0; i < n; i++) {
         double t = scale_at(sc, v[i]), at = x + (sc->is_signed ? t / 2 + 0.5 : t) * w;
         tick_number(text, sizeof text, form, v[i], step, GLYPHS_BLOCK);

@@ -14,9 +14,9 @@ int64_t tick_step(int64_t step)
     return step < 2 * ten ? 2 * ten : step < 5 * ten ? 5 * ten : 10 * ten;
 }
 
-double ticks_apart(const double *v, int n)
+double ticks_apart(const double *v, int n, bool is_log)
 {
-    double step = n > 1 ? INFINITY : 0;
+    double step = is_log ? -1 : n > 1 ? INFINITY : 0;
     for (int i = 1; i < n; i++)
         step = fmin(step, fabs(v[i] - v[i - 1]));
     return step;
@@ -30,7 +30,7 @@ const char *tick_number(
     v *= factor;
     step *= factor;
     int decimals = step > 0 && step < 1 ? (int)ceil(-log10(step) - 1e-9) : 0;
-    if (v != 0 && (fabs(v) >= 1e6 || fabs(v) < 1e-4))
+    if (v != 0 && (step < 0 || fabs(v) >= 1e6 || fabs(v) < 1e-4))
         number_brief(plain, sizeof plain, fabs(v));
     else
         snprintf(plain, sizeof plain, "%.*f", decimals > 6 ? 6 : decimals, fabs(v));

@@ -28,8 +28,9 @@ int ticks_of_axis(struct tick out[TICKS_MAX], const struct tick_axis *t);
 /* A tick of a numeric axis as text: with the decimals its neighbours `step` away ask for. */
 const char *tick_number(
     char *buf, size_t n, const struct number_form *form, double v, double step, enum glyphs g);
-double ticks_apart(const double *v, int n); /* the least distance of two neighbours, 0: one tick */
-int64_t tick_step(int64_t step);            /* the next of 1, 2, 5, 10, 20, ... */
+/* The least distance of two neighbours, 0: one tick, negative: logarithmic, each stands for itself. */
+double ticks_apart(const double *v, int n, bool is_log);
+int64_t tick_step(int64_t step); /* the next of 1, 2, 5, 10, 20, ... */
 
 /* Round values between lo and hi, at most `most` of them (logarithmic: powers of ten first). */
 int ticks_of_values(double *out, int most, double lo, double hi, bool is_log);
