@@ -18,8 +18,9 @@
 #define LONG 4096  /* of a row or a column of one cell's width */
 #define RECORDS 64 /* of a table */
 #define LABELS 256
-#define WALK 32                 /* nodes before others have their turn */
-#define MOST ((int64_t)1 << 21) /* values of a window; views that want more are told */
+#define DEAR ((double)(32 << 20)) /* bytes behind a square tile from which it is read row by row */
+#define WALK 32                   /* nodes before others have their turn */
+#define MOST ((int64_t)1 << 21)   /* values of a window; views that want more are told */
 
 /* --- Waking the main loop ---------------------------------------------------------------------- */
 
@@ -154,7 +155,7 @@ static bool is_stale(void *arg)
 static void shape_of(int64_t *h, int64_t *w, char shape)
 {
     *h = shape == 's' ? SIDE : shape == 't' ? LONG : 1;
-    *w = shape == 's' ? SIDE : shape == 'w' ? LONG : 1;
+    *w = shape == 's' || shape == 'r' ? SIDE : shape == 'w' ? LONG : 1;
 }
 
 static int64_t steps(int64_t n, int64_t step)
@@ -698,6 +699,9 @@ static struct grid grid_of(const struct spec *s, const struct io_window *w)
     g.key.c0 = w->c0 % w->cs;
     g.key.how = w->rs > 1 || w->cs > 1 ? w->how : AGG_POINT;
     g.key.shape = w->nc == 1 && w->nr > 256 ? 't' : w->nr == 1 && w->nc > 256 ? 'w' : 's';
+    double behind = (double)w->rs * (double)w->cs * SIDE * SIDE * (double)dtype_bytes(s->n->dtype);
+    if (g.key.shape == 's' && g.key.how != AGG_POINT && behind > DEAR)
+        g.key.shape = 'r';
     shape_of(&g.h, &g.w, g.key.shape);
     g.first_r = w->r0 / w->rs;
     g.first_c = w->c0 / w->cs;

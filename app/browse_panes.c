@@ -57,11 +57,11 @@ static const char *dtype_text(const struct node *n)
 
 /* --- Documents ----------------------------------------------------------------------------------- */
 
-/* A name too long for its room keeps its end, which is what tells hooks apart. */
+/* A name too long for its room keeps both ends: blocks.3.…hook_post. */
 static void draw_name(struct canvas *c, int x, int y, int w, struct style style, const char *name)
 {
     size_t n = strlen(name);
-    int head = w / 4, tail = w - head - 1;
+    int head = w / 2, tail = w - head - 1;
     if (canvas_columns(c, name) <= w || w < 12) {
         canvas_text(c, x, y, w, style, name);
         return;
@@ -425,10 +425,9 @@ static size_t put_stats(char *buf, size_t n, const struct plane_stats *s)
 }
 
 /* What a cell stands for, said whenever it is more than one value. */
-static size_t put_rule(char *buf, size_t n, const struct browse *b, bool is_signed)
+static size_t put_rule(char *buf, size_t n, const struct browse *b)
 {
     const struct io_window *w = &b->seen;
-    (void)is_signed;
     if (!b->has_seen || (w->rs == 1 && w->cs == 1))
         return 0;
     bool is_flat = b->now->spec->col < 0;
@@ -443,17 +442,17 @@ static size_t put_rule(char *buf, size_t n, const struct browse *b, bool is_sign
     return at;
 }
 
-static void draw_summary(
-    struct workbench *wb, const struct pane *p, struct canvas *c, struct rect r)
+static void draw_summary(struct workbench *wb, struct canvas *c, struct rect r)
 {
     struct browse *b = wb->browse;
     char text[400] = "";
     struct plane_stats s = {0};
     int x = r.x;
-    size_t rule = put_rule(text, sizeof text, b, p->field.is_signed);
-    if (rule) {
+    size_t rule = put_rule(text, sizeof text, b);
+    if (rule)
         x += canvas_text(c, x, r.y, r.w, STYLE(WARN), text) + 2;
-    }
+    if (b->is_missing)
+        x += canvas_text(c, x, r.y, r.x + r.w - x, STYLE(PROGRESS), "reading") + 2;
     if (!b->has_seen || spec_is_table(b->now->spec))
         return;
     stats_add(&s, b->window, b->seen.nr * b->seen.nc);
@@ -667,13 +666,11 @@ static void block_draw(struct workbench *wb, struct pane *p, struct canvas *c, s
         return;
     }
     if (has_summary)
-        draw_summary(wb, p, c, (struct rect){r.x, r.y + r.h, r.w, 1});
+        draw_summary(wb, c, (struct rect){r.x, r.y + r.h, r.w, 1});
     if (!b->is_paper)
         put_readout(wb, p);
     canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2,
         wb->focus == p->slot ? STYLE(STRONG) : STYLE(TEXT), p->readout);
-    if (b->is_missing && !io_is_busy(b->io))
-        b->is_missing = false;
     c->clip = (struct rect){0, 0, c->w, c->h};
     draw_job(wb, p, c);
 }

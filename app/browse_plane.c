@@ -53,6 +53,12 @@ static void choose_view(struct workbench *wb, struct browse *b)
         p->view = view_find(flat ? "lines" : "heatmap");
 }
 
+/* Layers grow upwards as in print; positions are read from the top, as the array lies. */
+static bool reads_down(const struct spec *s)
+{
+    return s->row >= 0 && s->col >= 0 && s->n->axes[s->row].kind == AXIS_POS;
+}
+
 void browse_enter(struct workbench *wb, int doc, int node)
 {
     struct browse *b = wb->browse;
@@ -81,9 +87,7 @@ void browse_enter(struct workbench *wb, int doc, int node)
         b->now = to;
         choose_view(wb, b);
         to->view = p->view;
-        /* A table of numbers is read from the top; layers grow upwards as in print. */
-        int row = to->spec->row;
-        to->st.flipped = row >= 0 && n->axes[row].kind == AXIS_POS && n->axes[row].size > 512;
+        to->st.flipped = reads_down(to->spec);
     }
     to->used = ++b->clock;
     b->now = to;
@@ -104,11 +108,13 @@ void browse_plane(struct workbench *wb, struct spec *s)
     struct browse *b = wb->browse;
     struct pane *p = &wb->panes[PANE_BLOCK];
     const struct spec *was = b->now->spec;
-    bool is_flat = s->col < 0 && !spec_is_table(s);
+    bool is_flat = s->col < 0 && !spec_is_table(s), has_turned = (was->col < 0) != (s->col < 0);
     if ((was->col < 0) != (s->col < 0)) {
         p->st.has_axes = false;
         p->st.at[1] = 0;
     }
+    if (s->row != was->row || (was->col < 0) != (s->col < 0))
+        p->st.flipped = reads_down(s);
     /* The cursor stays on its index where the axes stay. */
     if (s->row != was->row || (s->row >= 0 && s->cut[s->row].start != was->cut[s->row].start)) {
         p->st.at[0] = p->st.scroll[0] = 0;
@@ -118,7 +124,7 @@ void browse_plane(struct workbench *wb, struct spec *s)
     p->st.seen = 0;
     spec_release(&b->now->spec);
     b->now->spec = s;
-    if (is_flat && p->view && p->view->min_rank > 1)
+    if (has_turned || (is_flat && p->view && p->view->min_rank > 1))
         choose_view(wb, b);
     b->has_stats = false;
     if (s->sheet && !s->sheet->is_whole)

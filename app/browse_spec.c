@@ -10,43 +10,36 @@ const char *const agg_names[AGGS] = {"sample", "mean", "max", "min", "absmax", "
 
 /* ---- sums of many values ---- */
 
-static void add_one(struct acc *acc, enum agg how, double v)
-{
-    if (isnan(v))
-        return;
-    acc->n++;
-    switch (how) {
-    case AGG_MEAN:
-        acc->a += v;
-        break;
-    case AGG_NORM:
-        acc->a += v * v;
-        break;
-    case AGG_MAX:
-        acc->a = acc->n == 1 || v > acc->a ? v : acc->a;
-        break;
-    case AGG_MIN:
-        acc->a = acc->n == 1 || v < acc->a ? v : acc->a;
-        break;
-    case AGG_ABSMAX:
-        acc->a = acc->n == 1 || fabs(v) > fabs(acc->a) ? v : acc->a;
-        break;
-    case AGG_STD: { /* Welford 1962 */
-        double apart = v - acc->a;
-        acc->a += apart / acc->n;
-        acc->b += apart * (v - acc->a);
-        break;
-    }
-    default:
-        acc->a = acc->n == 1 ? v : acc->a;
-        break;
-    }
-}
+#define EACH(BODY)                                                                                 \
+    for (int64_t i = 0; i < n; i++) {                                                              \
+        double x = v[i * step];                                                                    \
+        if (isnan(x))                                                                              \
+            continue;                                                                              \
+        k++;                                                                                       \
+        BODY;                                                                                      \
+    }                                                                                              \
+    break
 
 void acc_add(struct acc *acc, enum agg how, const double *v, int64_t n, int64_t step)
 {
-    for (int64_t i = 0; i < n; i++)
-        add_one(acc, how, v[i * step]);
+    double k = acc->n, a = acc->a, b = acc->b;
+    switch (how) {
+    case AGG_MEAN:
+        EACH(a += x);
+    case AGG_NORM:
+        EACH(a += x * x);
+    case AGG_MAX:
+        EACH(a = k == 1 || x > a ? x : a);
+    case AGG_MIN:
+        EACH(a = k == 1 || x < a ? x : a);
+    case AGG_ABSMAX:
+        EACH(a = k == 1 || fabs(x) > fabs(a) ? x : a);
+    case AGG_STD: /* Welford 1962 */
+        EACH(double apart = x - a; a += apart / k; b += apart * (x - a));
+    default:
+        EACH(a = k == 1 ? x : a);
+    }
+    *acc = (struct acc){k, a, b};
 }
 
 double acc_value(const struct acc *acc, enum agg how)

@@ -9,7 +9,8 @@ struct tile_key {
     uint64_t spec;                    /* id; of labels: document, node and axis in one */
     int64_t row, col, rs, cs, r0, c0; /* tile indices, steps, offset of the grid */
     enum agg how;
-    char shape; /* 's' 64 x 64, 't' 4096 x 1, 'w' 1 x 4096, 'c' 64 records, 'l' 256 labels */
+    char
+        shape; /* 's' 64 x 64, 'r' 1 x 64, 't' 4096 x 1, 'w' 1 x 4096, 'c' 64 records, 'l' 256 labels */
 };
 
 struct tile {
