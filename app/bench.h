@@ -36,5 +36,8 @@ int bench_patch_resid(struct bench *b, const struct row *row, double *times, int
     struct cost *cost, struct err *e);
 int bench_patch_head_z(struct bench *b, const struct row *row, double *times, int *n,
     struct cost *cost, struct err *e);
+/* Attribution over every site of the same prompts: two forward passes and one backward. */
+int bench_attr(struct bench *b, const struct row *row, double *times, int *n, struct cost *cost,
+    struct err *e);
 
 #endif

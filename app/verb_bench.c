@@ -186,6 +186,7 @@ static const struct row rows[] = {
     {"gradients_256", 256, run_gradients, false},
     {"patch_resid_16", 16, bench_patch_resid, false},
     {"patch_head_z_16", 16, bench_patch_head_z, false},
+    {"attr_16", 16, bench_attr, false},
     {"generate_token", 16, run_generate, false},
     {"tokenizer_mb", 0, run_tokenizer, true},
 };
@@ -461,7 +462,7 @@ const struct verb verb_bench = {
     .max_operands = -1,
     .operand = OPERAND_CHOICE,
     .choices = "load|forward_16|forward_64|forward_256|forward_1024|sites_1024|gradients_64|"
-               "gradients_256|patch_resid_16|patch_head_z_16|generate_token|tokenizer_mb|"
+               "gradients_256|patch_resid_16|patch_head_z_16|attr_16|generate_token|tokenizer_mb|"
                "storage|screen",
     .run = run,
 };
