@@ -204,6 +204,42 @@ void pairs_finish(struct pairs *p)
     }
 }
 
+static int json_align(struct pair *one, const struct js *v, const char *where,
+    const struct pairs_opts *o, struct err *e)
+{
+    size_t n = js_count(v);
+    if (js_kind(v) == JS_ABSENT || js_kind(v) == JS_NULL)
+        return 0;
+    int64_t(*spans)[4] = arena_array(o->arena, n + 1, sizeof *spans, e);
+    if (!spans)
+        return ERR_LIMIT;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < 4; k++)
+            if (js_count(js_at(v, i)) != 4 || !js_int(&spans[i][k], js_at(js_at(v, i), k)))
+                return err_set(e, ERR_INPUT,
+                    "%s: align is a list of spans [c0, c1, k0, k1]: tokens c0 to c1 (without it) "
+                    "of clean are k0 to k1 of corrupt",
+                    where);
+    one->align = (const int64_t(*)[4])spans;
+    one->n_align = (int)n;
+    return js_kind(v) == JS_ARRAY
+               ? 0
+               : err_set(e, ERR_INPUT, "%s: align is not a list of spans", where);
+}
+
+static int text_align(
+    struct pair *one, const struct pair_text *t, const struct pairs_opts *o, struct err *e)
+{
+    struct js *j;
+    if (!t->align)
+        return 0;
+    if (js_parse(&j, t->align, strlen(t->align), 0, "--align", e))
+        return e->code;
+    int rc = json_align(one, j, t->where, o, e);
+    js_release(&j);
+    return rc;
+}
+
 int pairs_text(
     struct pairs *p, const struct pair_text *t, const struct pairs_opts *o, struct err *e)
 {
@@ -213,7 +249,8 @@ int pairs_text(
         text_prompt(&in[0], t->clean, t->where, "clean", o, e) ||
         text_prompt(&in[1], t->corrupt, t->where, "corrupt", o, e) ||
         texts_tokens(&one->answer, t->answer, t->n_answer, t->where, "answer", o, e) ||
-        texts_tokens(&one->wrong, t->wrong, t->n_wrong, t->where, "wrong answer", o, e))
+        texts_tokens(&one->wrong, t->wrong, t->n_wrong, t->where, "wrong answer", o, e) ||
+        text_align(one, t, o, e))
         return e->code;
     one->n_answer = t->n_answer;
     one->n_wrong = t->n_wrong;
@@ -318,29 +355,6 @@ int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o,
 }
 
 /* ---- files ---- */
-
-static int json_align(struct pair *one, const struct js *v, const char *where,
-    const struct pairs_opts *o, struct err *e)
-{
-    size_t n = js_count(v);
-    if (js_kind(v) == JS_ABSENT || js_kind(v) == JS_NULL)
-        return 0;
-    int64_t(*spans)[4] = arena_array(o->arena, n + 1, sizeof *spans, e);
-    if (!spans)
-        return ERR_LIMIT;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < 4; k++)
-            if (js_count(js_at(v, i)) != 4 || !js_int(&spans[i][k], js_at(js_at(v, i), k)))
-                return err_set(e, ERR_INPUT,
-                    "%s: align is a list of spans [c0, c1, k0, k1]: tokens c0 to c1 (without it) "
-                    "of clean are k0 to k1 of corrupt",
-                    where);
-    one->align = (const int64_t(*)[4])spans;
-    one->n_align = (int)n;
-    return js_kind(v) == JS_ARRAY
-               ? 0
-               : err_set(e, ERR_INPUT, "%s: align is not a list of spans", where);
-}
 
 static int json_line(struct pairs *p, const char *line, size_t n, const char *where,
     const struct pairs_opts *o, struct err *e)
@@ -448,8 +462,13 @@ static int table_line(struct pairs *p, char *line, char separator, const int of[
         for (int i = 0; i < COL_COUNT; i++)
             if (of[i] == c)
                 field[i] = text;
-    struct pair_text t = {field[COL_CLEAN], field[COL_CORRUPT], where, &field[COL_ANSWER],
-        &field[COL_WRONG], field[COL_ANSWER] != NULL, field[COL_WRONG] != NULL};
+    struct pair_text t = {.clean = field[COL_CLEAN],
+        .corrupt = field[COL_CORRUPT],
+        .where = where,
+        .answer = &field[COL_ANSWER],
+        .wrong = &field[COL_WRONG],
+        .n_answer = field[COL_ANSWER] != NULL,
+        .n_wrong = field[COL_WRONG] != NULL};
     if (!t.clean || !t.corrupt)
         return err_set(e, ERR_INPUT, "%s: fewer columns than the header names", where);
     if (field[COL_YEAR] && !field[COL_ANSWER] &&
@@ -468,6 +487,7 @@ int pairs_file(struct pairs *p, const char *path, const struct pairs_opts *o, st
 {
     struct stream *in;
     const char separator = ends_with(path, ".tsv") ? '\t' : ends_with(path, ".csv") ? ',' : 0;
+    const int before = p->n;
     int of[COL_COUNT], rc = stream_open(&in, path, e);
     bool has_header = false;
     const char *line;
@@ -490,5 +510,7 @@ int pairs_file(struct pairs *p, const char *path, const struct pairs_opts *o, st
             break;
     }
     stream_release(&in);
+    if (!rc && p->n == before)
+        rc = err_set(e, ERR_INPUT, "%s has no pairs", path);
     return rc;
 }

@@ -37,6 +37,7 @@ int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o,
 struct dataset_opts dataset_opts_of(const struct model *m, uint64_t seed);
 struct pair_text {
     const char *clean, *corrupt, *where;
+    const char *align; /* "[[c0, c1, k0, k1], ...]", or NULL */
     const char *const *answer, *const *wrong;
     int n_answer, n_wrong;
 };
@@ -44,9 +45,6 @@ int pairs_text(
     struct pairs *p, const struct pair_text *t, const struct pairs_opts *o, struct err *e);
 /* Call once after the last: sets the pairs' inputs and numbers them. */
 void pairs_finish(struct pairs *p);
-/* One JSON line of a pair; ids where a prompt was given as ids. */
-void pair_json(struct js_out *w, const struct pair *p, const struct model *m);
-
 /* Which position of `from` stands for each position of `to`: map[to->n], -1 where there is none.
  * *first: where the two first differ (positions before it have the same past). Unequal lengths need
  * spans; ERR_USAGE names the token where the prompts part. */

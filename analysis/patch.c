@@ -150,6 +150,29 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return rc;
 }
 
+/* A prompt's half of its pair, as if every position differed and the metric read the last. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct patch_menu *menu[PATCH_MAX_SITES];
+    const struct config *cfg = &ctx->model->cfg;
+    const double C = cfg->d_model, F = cfg->d_mlp, L = cfg->n_layer, T = (double)n;
+    int n_menu = 0;
+    struct err e;
+    if (patch_menu_parse(menu, &n_menu, PATCH_MAX_SITES, args_text(ctx->args, "site"), &e))
+        return;
+    for (int i = 0; i < n_menu; i++)
+        for (int k = 0; k < menu[i]->n_parts; k++) {
+            const enum patch_form f = menu[i]->part[k].form;
+            const double per = (double)patch_form_cells(f, cfg, n);
+            const double rows = f == FORM_HEAD || f == FORM_UNIT ? T : (T + 1) / 2;
+            out->flops += per * rows * L * (L + 1) / 2 * (4 * C * C + 2 * C * F);
+            out->keep_bytes += (uint64_t)(8 * per * L);
+        }
+    /* Half of: both prompts' runs, a wave of lanes, a chunk of logits. */
+    out->scratch_bytes =
+        (uint64_t)(4 * (L * T * (7 * C + F) + 512 * 6 * C + (1 << 22))) + 2 * out->keep_bytes;
+}
+
 const struct analysis analysis_patch = {
     .id = "patch",
     .title = "activation patching, exact, over pairs of prompts",
@@ -163,4 +186,5 @@ const struct analysis analysis_patch = {
     .begin = begin,
     .each = each,
     .end = end,
+    .cost = cost,
 };

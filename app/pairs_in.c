@@ -62,8 +62,14 @@ static int gather(struct pairs *out, struct session *s, const struct command *c,
     const struct param_value *file = args_get(&c->args, "file");
     const struct param_value *answer = args_get(&c->args, "answer");
     const struct param_value *wrong = args_get(&c->args, "wrong");
-    const struct pair_text own = {
-        clean, corrupt, "--clean", answer->texts, wrong->texts, answer->n_texts, wrong->n_texts};
+    const struct pair_text own = {.clean = clean,
+        .corrupt = corrupt,
+        .where = "--clean",
+        .align = args_text(&c->args, "align"),
+        .answer = answer->texts,
+        .wrong = wrong->texts,
+        .n_answer = answer->n_texts,
+        .n_wrong = wrong->n_texts};
     static const char *const names[2] = {" Tobin", " Mara"};
     int rc = 0;
     if (!clean != !corrupt)
@@ -83,8 +89,13 @@ static int gather(struct pairs *out, struct session *s, const struct command *c,
         "no pairs given (-f, --dataset, or --clean and --corrupt); taking \"%s\" and the same with "
         "Tobin giving",
         DEFAULT_PROMPT);
-    const struct pair_text fallback = {
-        DEFAULT_PROMPT, DEFAULT_CORRUPT, "the default pair", &names[0], &names[1], 1, 1};
+    const struct pair_text fallback = {.clean = DEFAULT_PROMPT,
+        .corrupt = DEFAULT_CORRUPT,
+        .where = "the default pair",
+        .answer = &names[0],
+        .wrong = &names[1],
+        .n_answer = 1,
+        .n_wrong = 1};
     return pairs_text(out, &fallback, o, e);
 }
 

@@ -189,6 +189,12 @@ static const struct param params[] = {
         .metavar = "TOKEN",
         .many = true,
         .help = "of a pair: the corrupt prompt's answer"},
+    {.name = "align",
+        .type = PARAM_STRING,
+        .metavar = "SPANS",
+        .help =
+            "of a pair whose prompts differ in length: [[c0, c1, k0, k1], ...], tokens c0 to c1 "
+            "(without it) of clean are k0 to k1 of corrupt"},
     {.name = "weights",
         .type = PARAM_CHOICE,
         .choices = "raw|folded",

@@ -50,14 +50,18 @@ def metric(logits):
     return logits[0, -1, 1] - logits[0, -1, 2]
 
 
+def wanted(name):
+    return not any(x in name for x in ("result", "_input", "attn_in", "mlp_in"))
+
+
 def attribution(model, clean, corrupt):
     """Two forward passes and one backward, every site cached, as the attribution notebook does it."""
     with torch.no_grad():
         _, cache = model.run_with_cache(clean)
     kept, grads = {}, {}
     model.reset_hooks()
-    model.add_hook(lambda name: True, lambda act, hook: kept.__setitem__(hook.name, act.detach()), "fwd")
-    model.add_hook(lambda name: True, lambda g, hook: grads.__setitem__(hook.name, g.detach()), "bwd")
+    model.add_hook(wanted, lambda act, hook: kept.__setitem__(hook.name, act.detach()), "fwd")
+    model.add_hook(wanted, lambda g, hook: grads.__setitem__(hook.name, g.detach()), "bwd")
     metric(model(corrupt)).backward()
     model.reset_hooks()
     return {n: (grads[n] * (cache[n] - kept[n])).sum() for n in grads if grads[n].shape == cache[n].shape}
