@@ -389,7 +389,7 @@ bool browse_poll(struct workbench *wb)
     return true;
 }
 
-const char *browse_open_line(const struct workbench *wb, struct arena *a, struct err *e)
+const char *browse_dataset(const struct workbench *wb, struct arena *a, struct err *e)
 {
     const struct browse *b = wb->browse;
     struct doc_view v;
@@ -397,8 +397,7 @@ const char *browse_open_line(const struct workbench *wb, struct arena *a, struct
         return NULL;
     /* A relative name means another file in another folder. */
     char *whole = realpath(v.path, NULL);
-    const char *line =
-        arena_printf(a, e, "open %s %s", whole ? whole : v.path, b->now->spec->n->path);
+    const char *line = arena_printf(a, e, "%s %s", whole ? whole : v.path, b->now->spec->n->path);
     free(whole);
     return line;
 }

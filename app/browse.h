@@ -81,8 +81,8 @@ void browse_open(struct workbench *wb, const char *file, const char *path);
 /* The report of a job, in the list while it fills (is_live) and shown when it is whole. */
 void browse_report(
     struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live);
-/* The words that come back here: the file and its dataset, the plane and the cursor; NULL: none. */
-const char *browse_open_line(const struct workbench *wb, struct arena *a, struct err *e);
+/* What comes back here: the argument of :open, and the line of the plane and the cursor; NULL: none. */
+const char *browse_dataset(const struct workbench *wb, struct arena *a, struct err *e);
 const char *browse_at_line(const struct workbench *wb, struct arena *a, struct err *e);
 bool browse_poll(struct workbench *wb); /* takes what was read; whether anything changed */
 

@@ -269,7 +269,6 @@ static bool documents_key(struct workbench *wb, struct pane *p, const struct key
         {"Home", -INT32_MAX, 0}, {"G", INT32_MAX, 0}, {"End", INT32_MAX, 0}, {"WheelDown", 3, 0},
         {"WheelUp", -3, 0}};
     struct browse *b = browse_of(wb);
-    (void)p;
     if (!b)
         return false;
     for (size_t i = 0; i < sizeof moves / sizeof *moves; i++)
@@ -282,12 +281,27 @@ static bool documents_key(struct workbench *wb, struct pane *p, const struct key
         fold_or_leave(b, left);
         return true;
     }
+    int clicked = !strcmp(k->name, "Mouse") ? k->y - p->rect.y - 1 : -1;
+    if (clicked >= 0 && clicked < b->shown && b->scroll + clicked < b->n_rows) {
+        /* A second click on the same row opens it. */
+        if (b->at == b->scroll + clicked)
+            act_open_node(wb, k);
+        b->at = b->scroll + clicked;
+        return true;
+    }
     if (!strcmp(k->name, "Esc") && b->filter) {
         regex_release(&b->filter);
         browse_list(b);
         return true;
     }
-    return false;
+    /* With a model open the documents are a page over its panes; alone they are all there is. */
+    struct engine_state state;
+    wb->engine->state(wb->engine, &state);
+    bool leaves =
+        !strcmp(k->name, "q") || (!strcmp(k->name, "Esc") && !state.is_busy && !state.has_job);
+    if (leaves && wb->facts.is_open)
+        workbench_choose(wb, wb->layout);
+    return leaves && wb->facts.is_open;
 }
 
 static void documents_search(

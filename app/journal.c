@@ -106,11 +106,11 @@ static const char *layout_line(struct workbench *wb, struct arena *a, struct err
 static const char *line_of(enum part part, struct workbench *wb, struct arena *a, struct err *e)
 {
     const struct selection *s = &wb->sel;
-    const char *model;
+    const char *name;
     switch (part) {
     case MODEL:
-        model = *wb->model_name ? log_model(wb->model_name, a, e) : NULL;
-        return model ? quoted("model", model, a, e) : NULL;
+        name = *wb->model_name ? log_model(wb->model_name, a, e) : NULL;
+        return name ? quoted("model", name, a, e) : NULL;
     case BOS:
         return wb->bos ? "bos on" : "bos off";
     case PROMPT:
@@ -130,7 +130,8 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
     case FOCUS:
         return arena_printf(a, e, "focus %s", wb->panes[wb->focus].class->name);
     case DATASET:
-        return browse_open_line(wb, a, e);
+        name = browse_dataset(wb, a, e);
+        return name ? quoted("open", name, a, e) : NULL;
     case PLANE:
         return browse_at_line(wb, a, e);
     case ZOOM:
