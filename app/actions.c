@@ -275,7 +275,7 @@ void act_export(struct workbench *wb, const struct key *k)
 void act_quit(struct workbench *wb, const struct key *k)
 {
     (void)k;
-    if (wb->n_back || wb->zoomed != SLOT_NONE)
+    if (wb->n_back || wb->zoomed != SLOT_NONE || workbench_can_leave(wb))
         workbench_back(wb);
     else
         wb->wants_quit = true;
@@ -297,7 +297,7 @@ void act_back(struct workbench *wb, const struct key *k)
     else if (focused(wb)->n_hits)
         for (int i = 0; i < PANE_SLOTS; i++)
             wb->panes[i].n_hits = 0;
-    else if (wb->n_back || wb->zoomed != SLOT_NONE)
+    else if (wb->n_back || wb->zoomed != SLOT_NONE || workbench_can_leave(wb))
         workbench_back(wb);
     else if (s.has_job) {
         wb->engine->cancel(wb->engine);

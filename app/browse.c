@@ -78,6 +78,7 @@ void browse_show(struct workbench *wb, int focus)
         return;
     if (!wb->in_documents) {
         wb->in_documents = true;
+        wb->before_documents = wb->focus;
         wb->zoomed = SLOT_NONE;
         wb->n_back = 0;
         workbench_arranged(wb);

@@ -108,12 +108,23 @@ void workbench_drill(struct workbench *wb, int slot)
     open_pane(wb, slot);
 }
 
+/* Whether the documents lie over panes of a model, to which Esc and q go back. */
+bool workbench_can_leave(const struct workbench *wb)
+{
+    return wb->in_documents && wb->facts.is_open;
+}
+
 void workbench_back(struct workbench *wb)
 {
     if (wb->n_back > 0) {
         int to = wb->back[--wb->n_back];
         wb->zoomed = workbench_shows(wb, to) ? SLOT_NONE : to;
         workbench_focus(wb, to);
+    } else if (workbench_can_leave(wb) && wb->zoomed == SLOT_NONE) {
+        int to = wb->before_documents;
+        workbench_choose(wb, wb->layout);
+        if (workbench_shows(wb, to))
+            workbench_focus(wb, to);
     } else {
         wb->zoomed = SLOT_NONE;
         if (!workbench_shows(wb, wb->focus))

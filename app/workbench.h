@@ -57,6 +57,7 @@ struct workbench {
     int n_back;
     int layout; /* 1..LAYOUTS */
     struct layout layouts[LAYOUTS];
+    int before_documents;       /* the slot that had the keys then */
     bool in_documents;          /* the documents are on screen instead, in a layout of their own */
     struct layout documents[2]; /* wide screens; narrow ones, a pane at a time */
     struct browse *browse;      /* NULL: none was opened yet */
@@ -138,6 +139,7 @@ bool workbench_shows(const struct workbench *wb, int slot);
 void workbench_focus(struct workbench *wb, int slot);
 void workbench_drill(struct workbench *wb, int slot); /* Esc comes back */
 void workbench_back(struct workbench *wb);
+bool workbench_can_leave(const struct workbench *wb);
 void workbench_step(struct workbench *wb, int step); /* Tab, Shift-Tab */
 void workbench_help(struct workbench *wb);
 void workbench_line(
