@@ -130,6 +130,7 @@ static int report_doc(struct workbench *wb, struct held_report *h, const char *t
 static void show_report(struct workbench *wb, int id)
 {
     struct browse *b = wb->browse;
+    b->is_visit = !wb->in_documents || b->is_visit;
     browse_show(wb, PANE_DOCUMENTS);
     b->wish_doc = id;
     snprintf(b->wish, sizeof b->wish, "*");
@@ -415,6 +416,7 @@ void act_documents(struct workbench *wb, const struct key *k)
     (void)k;
     if (!browse_of(wb))
         return;
+    wb->browse->is_visit = false;
     if (wb->in_documents)
         workbench_choose(wb, wb->layout);
     else
@@ -429,6 +431,8 @@ void act_open_file(struct workbench *wb, const struct key *k)
 
 void act_open_node(struct workbench *wb, const struct key *k)
 {
+    if (wb->browse)
+        wb->browse->is_visit = false;
     (void)k;
     struct browse *b = browse_of(wb);
     struct browse_row *r = b ? row_at(b) : NULL;

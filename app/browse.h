@@ -48,8 +48,9 @@ struct browse {
     struct opened opened[OPENED];
     struct opened *now; /* the dataset on screen; NULL: none */
     uint64_t clock;
-    int axis;     /* the one that keys act on */
-    bool is_desc; /* of the last sort */
+    int axis;      /* the one that keys act on */
+    bool is_visit; /* a job's report came on screen by itself: Esc leaves at once */
+    bool is_desc;  /* of the last sort */
     bool reads_all;
     /* A job's answer that was seen already. */
     uint64_t seen_job;

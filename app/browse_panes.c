@@ -799,7 +799,10 @@ static bool block_key(struct workbench *wb, struct pane *p, const struct key *k)
     } else if (!strcmp(k->name, "Esc") && b->has_stats) {
         b->has_stats = false;
     } else if (!strcmp(k->name, "Esc") || !strcmp(k->name, "q")) {
-        workbench_focus(wb, PANE_DOCUMENTS);
+        if (b->is_visit && workbench_can_leave(wb))
+            workbench_back(wb);
+        else
+            workbench_focus(wb, PANE_DOCUMENTS);
     } else if (!strcmp(k->name, "V")) {
         next_view(wb, p);
     } else if (!strcmp(k->name, "y")) {

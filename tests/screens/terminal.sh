@@ -120,7 +120,7 @@ check "really none" plain
 # A command of the worker leaves the terminal's signal handlers alone.
 tm send-keys -l ":list views"
 tm send-keys Enter
-check "a command" wait_for "small multiples"
+check "a command" wait_for "output of list views"
 kill -TERM "$(child)"
 check "SIGTERM ends it" ended 0
 check "SIGTERM restores" restored
