@@ -267,27 +267,36 @@ static double cell_of(const struct field *f, int64_t i, int64_t j)
     return f->fetch(f, &v, &w, FIELD_POINT, &e) ? NAN : v;
 }
 
+/* "+0.21", "−3.0": no sign on what rounds to nothing. */
+static const char *signed_text(char buf[48], double v, int decimals)
+{
+    char digits[40];
+    snprintf(digits, sizeof digits, "%.*f", decimals, fabs(v));
+    bool is_zero = strspn(digits, "0.") == strlen(digits);
+    snprintf(buf, 48, "%s%s", is_zero ? "" : v < 0 ? "−" : "+", digits);
+    return buf;
+}
+
 static void say_readout(struct workbench *wb, struct pane *p, const struct sides *s)
 {
     int64_t t = wb->sel.pos, u = s->map[t];
-    char token[64], layer[32];
+    char token[64], layer[32], number[48];
     token_show(token, sizeof token, s->a->target_text);
     if (u < 0) {
         snprintf(p->readout, sizeof p->readout, "position %lld of A has nothing beside it",
             (long long)t);
     } else if (p->metric) {
         int64_t q = s->map[t], k = wb->sel.key < s->a->n ? s->map[wb->sel.key] : -1;
-        snprintf(p->readout, sizeof p->readout,
-            "L%lldH%lld from %lld to %lld (B %lld to %lld): %+.3f", (long long)wb->sel.layer,
-            (long long)wb->sel.head, (long long)t, (long long)wb->sel.key, (long long)q,
-            (long long)k, cell_of(&p->field, t, wb->sel.key));
+        snprintf(p->readout, sizeof p->readout, "L%lldH%lld from %lld to %lld (B %lld to %lld): %s",
+            (long long)wb->sel.layer, (long long)wb->sel.head, (long long)t, (long long)wb->sel.key,
+            (long long)q, (long long)k, signed_text(number, cell_of(&p->field, t, wb->sel.key), 3));
     } else {
         double here = exp(cell_of(&s->a->logprob, wb->sel.row, t));
         double there = exp(cell_of(&s->b->logprob, wb->sel.row, u));
         snprintf(p->readout, sizeof p->readout,
-            "%s, %s: %.1f %% at %lld, %.1f %% at %lld of B, difference %+.1f %%",
+            "%s, %s: %.1f %% at %lld, %.1f %% at %lld of B, difference %s %%",
             axis_label(&s->a->logprob.axes[0], wb->sel.row, layer, sizeof layer), token, 100 * here,
-            (long long)t, 100 * there, (long long)u, 100 * (here - there));
+            (long long)t, 100 * there, (long long)u, signed_text(number, 100 * (here - there), 1));
     }
 }
 

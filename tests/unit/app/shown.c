@@ -376,6 +376,12 @@ static void dossiers(void **state)
     dossier_of("@4");
 }
 
+/* None for what rounds to nothing. */
+static const char *sign_of(double v, double half)
+{
+    return fabs(v) < half ? "" : v < 0 ? "−" : "+";
+}
+
 static void comparison(void **state)
 {
     (void)state;
@@ -402,14 +408,15 @@ static void comparison(void **state)
         b.wb.sel.pos = T - 1;
         double here = 100 * exp(at(logprob[0], l, T - 1, 0, 0));
         double there = 100 * exp(at(logprob[1], l, T - 1, 0, 0));
-        shows("%.1f %% at %lld, %.1f %% at %lld of B, difference %+.1f %%", here, (long long)T - 1,
-            there, (long long)T - 1, here - there);
+        shows("%.1f %% at %lld, %.1f %% at %lld of B, difference %s%.1f %%", here, (long long)T - 1,
+            there, (long long)T - 1, sign_of(here - there, 0.05), fabs(here - there));
     }
     press("m");
     b.wb.sel.layer = 3;
     b.wb.sel.head = 3;
     b.wb.sel.key = 4;
-    shows("%+.3f", at(pattern[0], 3, 3, T - 1, 4) - at(pattern[1], 3, 3, T - 1, 4));
+    double by = at(pattern[0], 3, 3, T - 1, 4) - at(pattern[1], 3, 3, T - 1, 4);
+    shows("): %s%.3f", sign_of(by, 0.0005), fabs(by));
     held_report_release(&h[0]);
     held_report_release(&h[1]);
     press("Esc");
