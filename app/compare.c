@@ -55,18 +55,50 @@ int prompts_align(int64_t *map, const int32_t *a, int64_t n, const int32_t *b, i
 
 struct sides {
     const struct answer *a, *b;
-    int64_t *map; /* [a->n] */
+    const int64_t *map; /* [a->n] */
 };
 
-static bool take_sides(struct sides *s, struct workbench *wb, struct arena *frame)
+/* The last one is kept: long prompts take a million steps, and every frame asks. */
+struct alignment {
+    uint64_t a, b; /* serials of the answers */
+    bool shifts;
+    int64_t shift, n;
+    int64_t *map;
+};
+
+void alignment_release(struct alignment **a)
 {
+    if (*a)
+        free((*a)->map);
+    free(*a);
+    *a = NULL;
+}
+
+static const int64_t *aligned(struct workbench *wb, const struct answer *a, const struct answer *b)
+{
+    struct alignment *k = wb->aligned ? wb->aligned : (wb->aligned = calloc(1, sizeof *k));
     struct err e;
+    if (k && k->map && k->a == a->serial && k->b == b->serial && k->shifts == wb->shifts &&
+        k->shift == wb->shift && k->n == a->n)
+        return k->map;
+    int64_t *map = k ? calloc((size_t)a->n, sizeof *map) : NULL;
+    if (!map ||
+        prompts_align(map, a->ids, a->n, b->ids, b->n, wb->shifts ? &wb->shift : NULL, &e)) {
+        free(map);
+        return NULL;
+    }
+    free(k->map);
+    *k = (struct alignment){a->serial, b->serial, wb->shifts, wb->shift, a->n, map};
+    return map;
+}
+
+static bool take_sides(struct sides *s, struct workbench *wb)
+{
     *s = (struct sides){.a = wb->lens, .b = prompts_other_answer(wb)};
     if (!s->a || !s->b || !s->a->logprob.fetch || !s->b->logprob.fetch)
         return false;
-    s->map = arena_array(frame, (size_t)s->a->n, sizeof *s->map, &e);
-    return s->map && !prompts_align(s->map, s->a->ids, s->a->n, s->b->ids, s->b->n,
-                         wb->shifts ? &wb->shift : NULL, &e);
+    s->map = aligned(wb, s->a, s->b);
+    return s->map;
 }
 
 static double *fetch_all(const struct field *f, const struct window *w, struct arena *frame)
@@ -129,7 +161,7 @@ static bool attention_difference(
 static bool data(struct workbench *wb, struct pane *p, struct arena *frame)
 {
     struct sides s;
-    if (!take_sides(&s, wb, frame))
+    if (!take_sides(&s, wb))
         return false;
     p->metric %= 2;
     if (!(p->metric ? attention_difference(p, &s, &wb->sel, frame) : lens_difference(p, &s, frame)))
@@ -306,7 +338,7 @@ static void draw(struct workbench *wb, struct pane *p, struct canvas *c, struct 
     struct view_data d;
     struct mark marks[PANE_HITS + 8];
     struct err e;
-    if (!take_sides(&s, wb, &wb->frame) || wb->sel.pos < 0 || wb->sel.pos >= s.a->n) {
+    if (!take_sides(&s, wb) || wb->sel.pos < 0 || wb->sel.pos >= s.a->n) {
         canvas_text(c, in.x + 1, in.y + in.h / 2, in.w - 2, STYLE(DIM),
             prompts_other(wb) >= 0 ? "computing" : p->class->empty);
         return;
@@ -343,14 +375,13 @@ static void draw(struct workbench *wb, struct pane *p, struct canvas *c, struct 
 static void heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
 {
     int other = prompts_other(wb), differing = 0;
-    struct arena scratch = {0};
     struct sides s;
     (void)p;
     if (other < 0) {
         snprintf(buf, n, "compare two prompts");
         return;
     }
-    bool is_there = take_sides(&s, (struct workbench *)wb, &scratch);
+    bool is_there = take_sides(&s, (struct workbench *)wb);
     for (int64_t i = 0; is_there && i < s.a->n; i++)
         differing += s.map[i] < 0 || s.a->ids[i] != s.b->ids[s.map[i]];
     char shift[32] = "";
@@ -358,7 +389,6 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
         snprintf(shift, sizeof shift, ", B shifted by %lld", (long long)wb->shift);
     snprintf(buf, n, "A: prompt %d, B: prompt %d; %d of A's tokens differ%s",
         prompts_current(wb) + 1, other + 1, differing, shift);
-    arena_release(&scratch);
 }
 
 static void opened(struct workbench *wb, struct pane *p)

@@ -32,4 +32,6 @@ void prompts_take_other(struct workbench *wb, struct answer *a); /* takes it */
 int prompts_align(int64_t *map, const int32_t *a, int64_t n, const int32_t *b, int64_t m,
     const int64_t *shift, struct err *e);
 
+void alignment_release(struct alignment **a);
+
 #endif

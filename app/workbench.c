@@ -64,6 +64,7 @@ void workbench_release(struct workbench *wb)
     line_release(&wb->line);
     palette_release(wb);
     prompts_release(&wb->prompts);
+    alignment_release(&wb->aligned);
     free(wb->menu);
     form_release(wb);
     history_release(&wb->history);

@@ -13,6 +13,7 @@
 struct workbench;
 struct form;
 struct history;
+struct alignment;
 struct edit_menu;
 struct journal;
 struct palette;
@@ -69,6 +70,7 @@ struct workbench {
     struct prompts *prompts; /* those open beside this one; NULL: none so far */
     bool shifts;             /* B of the comparison stands `shift` positions further, unaligned */
     int64_t shift;
+    struct alignment *aligned;                /* of the last comparison; NULL: none yet */
     char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */
     enum ask_for input;
     struct line prompt, line;
