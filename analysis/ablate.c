@@ -203,7 +203,7 @@ static int forward_of(struct trace *t, const struct ctx *ctx, const struct input
             patch_plan_source(&plan, s->part[i].k->site);
     }
     struct batch b = {tokens, offset, other ? 2 : 1};
-    struct forward_opts o = {.plan = &plan, .pool = ctx->pool, .max_bytes = ctx->max_bytes};
+    struct forward_opts o = {.plan = &plan, .pool = ctx->pool, .budget = ctx->budget};
     return forward(t, ctx->params, &b, &o, e);
 }
 
@@ -354,7 +354,7 @@ static int run_part(struct sweep *w, const struct patch_run *r, double base, str
     struct part *p = (struct part *)w->p;
     const int64_t L = w->ctx->model->cfg.n_layer;
     const struct patch_opts o = {.pool = w->ctx->pool,
-        .max_bytes = w->ctx->max_bytes,
+        .max_bytes = w->ctx->max_bytes ? budget_left(w->ctx->budget) : 0,
         .cell = cell_at,
         .progress = on_progress,
         .arg = w};

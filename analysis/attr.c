@@ -132,7 +132,7 @@ static int add_backward(struct patch_part *w, const struct plan *want, const str
         .frozen_ln = s->frozen_ln,
         .edits = edits,
         .pool = w->ctx->pool,
-        .max_bytes = w->ctx->max_bytes};
+        .budget = w->ctx->budget};
     if (backward(&grads, &value, w->ctx->params, &w->pair->t, &w->pair->run.metric, &o, e))
         return e->code;
     int part = 0;

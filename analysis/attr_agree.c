@@ -140,7 +140,7 @@ static int patch_chosen(struct attr_tally *t, struct chosen *c, struct err *e)
     const double base = w->s->o.noise ? w->pair->clean : w->pair->corrupt;
     double *value = arena_array(w->ctx->arena, (size_t)c->n + 1, sizeof *value, e);
     struct patch_opts o = {.pool = w->ctx->pool,
-        .max_bytes = w->ctx->max_bytes,
+        .max_bytes = w->ctx->max_bytes ? budget_left(w->ctx->budget) : 0,
         .cell = chosen_cell,
         .arg = c,
         .work = &t->work};

@@ -276,7 +276,7 @@ static struct forward_opts forward_options(const struct group *g)
         .pool = ctx->pool,
         .progress = on_progress,
         .progress_arg = ctx,
-        .max_bytes = ctx->max_bytes};
+        .budget = ctx->budget};
 }
 
 /* All clean or all corrupt prompts, and their metric. */
@@ -497,7 +497,7 @@ static int back(struct group *g, const struct trace *t, int runs, double w, bool
         .pool = ctx->pool,
         .progress = on_progress,
         .progress_arg = ctx,
-        .max_bytes = ctx->max_bytes};
+        .budget = ctx->budget};
     struct metric m = {g->x->kind, at, n};
     struct trace dt;
     double value;
@@ -858,7 +858,7 @@ int eap_add_sites(double *sum, const struct eap *x, const struct input *in, stru
         .pool = ctx->pool,
         .progress = on_progress,
         .progress_arg = ctx,
-        .max_bytes = ctx->max_bytes};
+        .budget = ctx->budget};
     if (forward(&t, ctx->params, &(struct batch){in->tokens, offset, 1}, &o, e))
         return e->code;
     for (int64_t s = 0; s < 2 * x->graph->layers + 1; s++) {

@@ -201,7 +201,7 @@ static int score_sequence(struct repeated *r, const struct prompt *p, bool bos, 
         .pool = ctx->pool,
         .progress = on_progress,
         .progress_arg = (void *)ctx,
-        .max_bytes = ctx->max_bytes};
+        .budget = ctx->budget};
     struct trace t;
     if (forward(&t, ctx->params, &b, &o, e))
         return e->code;

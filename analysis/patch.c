@@ -79,7 +79,7 @@ static int sweep(struct patch_part *w, struct err *e)
 {
     struct own *s = w->s->own;
     struct patch_opts o = {.pool = w->ctx->pool,
-        .max_bytes = w->ctx->max_bytes,
+        .max_bytes = w->ctx->max_bytes ? budget_left(w->ctx->budget) : 0,
         .cell = patch_part_cell,
         .ready = patch_part_ready,
         .progress = patch_part_progress,

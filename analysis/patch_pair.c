@@ -75,7 +75,7 @@ static int run_prompts(struct trace *out, const struct input *a, const struct in
         .edits = ctx->edits,
         .is_part = true,
         .pool = ctx->pool,
-        .max_bytes = ctx->max_bytes};
+        .budget = ctx->budget};
     return forward(out, ctx->params, &batch, &fo, e);
 }
 

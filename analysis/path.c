@@ -556,7 +556,7 @@ static int receive(struct walk *w, int i)
     double *value = arena_array(w->ctx->arena, (size_t)s->n_receivers, sizeof *value, w->e);
     struct patch_run run = w->p.run;
     struct patch_opts o = {.pool = w->ctx->pool,
-        .max_bytes = w->ctx->max_bytes,
+        .max_bytes = w->ctx->max_bytes ? budget_left(w->ctx->budget) : 0,
         .cell = cell_at,
         .progress = on_progress,
         .arg = w};
@@ -600,10 +600,10 @@ static int gradients(struct walk *w)
     plan_keep(&want, SITE_MLP_OUT, -1);
     plan_keep(&want, SITE_RESID_POST, cfg->n_layer - 1);
     struct forward_opts fo = {
-        .plan = &plan, .is_part = true, .pool = ctx->pool, .max_bytes = ctx->max_bytes};
+        .plan = &plan, .is_part = true, .pool = ctx->pool, .budget = ctx->budget};
     if (forward(&t, ctx->params, &(struct batch){w->p.to->tokens, offset, 1}, &fo, w->e))
         return w->e->code;
-    struct backward_opts bo = {.want = &want, .pool = ctx->pool, .max_bytes = ctx->max_bytes};
+    struct backward_opts bo = {.want = &want, .pool = ctx->pool, .budget = ctx->budget};
     int rc = backward(&w->grad, &value, ctx->params, &t, &w->p.run.metric, &bo, w->e);
     trace_release(&t);
     return rc;

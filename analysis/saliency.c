@@ -189,7 +189,7 @@ static int batch_of(struct one *x, double *value, const double *w, int n)
         .pool = x->ctx->pool,
         .progress = on_progress,
         .progress_arg = x->ctx,
-        .max_bytes = x->ctx->max_bytes};
+        .budget = x->ctx->budget};
     if (forward(&t, x->ctx->params, &(struct batch){tokens, offset, n}, &fo, x->err))
         return x->err->code;
     struct backward_opts bo = {.want = &s->want,
@@ -199,7 +199,7 @@ static int batch_of(struct one *x, double *value, const double *w, int n)
         .pool = x->ctx->pool,
         .progress = on_progress,
         .progress_arg = x->ctx,
-        .max_bytes = x->ctx->max_bytes};
+        .budget = x->ctx->budget};
     struct metric m = {x->kind, at, n};
     int rc = backward(&dt, value, x->ctx->params, &t, &m, &bo, x->err);
     for (int i = 0; i < n && !rc; i++) {

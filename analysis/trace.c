@@ -229,11 +229,8 @@ static int run_forward(struct trace *out, struct traced *t, bool noised, struct 
             patch_plan_source(&plan, kinds[k]);
     plan.logits = noised ? LOGITS_NONE : LOGITS_LAST;
     const struct batch b = {t->in->tokens, offset, 1};
-    const struct forward_opts o = {.plan = &plan,
-        .hooks = &hook,
-        .n_hooks = noised,
-        .pool = ctx->pool,
-        .max_bytes = ctx->max_bytes};
+    const struct forward_opts o = {
+        .plan = &plan, .hooks = &hook, .n_hooks = noised, .pool = ctx->pool, .budget = ctx->budget};
     return forward(out, ctx->params, &b, &o, e);
 }
 

@@ -68,8 +68,12 @@ static int run(struct session *s, const struct command *c, struct err *e)
     struct desk desk = {0};
     s->outer = &c->args;
     s->desk = &desk;
-    if (path)
+    struct held_report *held = NULL;
+    if (path || s->watch)
         rc = output_report(&s->report, path, s, c->text, e);
+    /* In the workbench all lines fill one document, which is looked at meanwhile. */
+    if (!rc && !path && s->watch && (rc = held_report_create(&held, s->report, e)) == 0)
+        s->watch->report(s->watch->arg, held);
     if (!rc)
         rc = run_lines(s, &desk, in, c->operands[0], e);
     s->desk = outer_desk;
@@ -78,6 +82,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
     s->outer = outer_args;
     if (path)
         rc = output_close(&s->report, path, rc, s, e);
+    held_report_release(&held);
     s->report = outer;
     stream_release(&in);
     return rc;
