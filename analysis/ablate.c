@@ -289,6 +289,11 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     if (metric_parse(&s->metric, metric, e) || find_parts(s, args_text(ctx->args, "site"), e) ||
         declare_all(ctx, out, e))
         return e->code;
+    if (!ctx->pairs && s->metric != METRIC_LOSS && s->metric != METRIC_ENTROPY)
+        return err_set(e, ERR_USAGE,
+            "--metric %s needs answers: give pairs (-f FILE.jsonl, --dataset, --clean and "
+            "--corrupt with --answer and --wrong), or --metric loss",
+            metric_name(s->metric));
     return s->mode == MODE_MEAN ? choose_means(ctx, e) : 0;
 }
 

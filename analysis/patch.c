@@ -1,4 +1,5 @@
 #include <math.h>
+#include <string.h>
 
 #include "analysis/patch_blocks.h"
 #include "model/core/rng.h"
@@ -168,9 +169,13 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
             out->flops += per * rows * L * (L + 1) / 2 * (4 * C * C + 2 * C * F);
             out->keep_bytes += (uint64_t)(8 * per * L);
         }
-    /* Half of: both prompts' runs, a wave of lanes, a chunk of logits. */
+    /* Both prompts' runs, a wave of lanes, a chunk of whole rows of logits where they are needed. */
+    const bool is_gathered = !strncmp(args_text(ctx->args, "metric"), "logit_", 6) ||
+                             !strcmp(args_text(ctx->args, "metric"), "logit");
+    const double V = (double)cfg->vocab, chunk = V * 1024 < (1 << 22) ? V * 1024 : (1 << 22);
     out->scratch_bytes =
-        (uint64_t)(4 * (L * T * (7 * C + F) + 512 * 6 * C + (1 << 22))) + 2 * out->keep_bytes;
+        (uint64_t)(4 * (2 * L * T * 7 * C + 1024 * 6 * C + 384 * F + (is_gathered ? 0 : chunk))) +
+        3 * out->keep_bytes;
 }
 
 const struct analysis analysis_patch = {
