@@ -290,9 +290,9 @@ static int show_run(const struct show *how, const struct run *run, int *shown, s
     }
     if (hidden)
         fprintf(how->out,
-            "\n%d blocks of %d further inputs are not drawn; name one, or write a "
+            "\n%d blocks of %d more input%s are not drawn; name one, or write a "
             "report with -o and see sonde show FILE PATH\n",
-            hidden, seen - how->max_inputs);
+            hidden, seen - how->max_inputs, seen - how->max_inputs == 1 ? "" : "s");
     return 0;
 }
 
@@ -311,7 +311,8 @@ static int show_inputs(const struct show *how, const struct report *r, struct er
             in.text && *in.text ? ": " : "", in.text ? text : "");
     }
     if (how->max_inputs && n > how->max_inputs)
-        fprintf(how->out, "and %d further inputs\n", n - how->max_inputs);
+        fprintf(how->out, "and %d more input%s\n", n - how->max_inputs,
+            n - how->max_inputs == 1 ? "" : "s");
     return 0;
 }
 
