@@ -178,17 +178,18 @@ static bool lens_data(struct workbench *wb, struct pane *p, struct arena *frame)
 
 static void lens_heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
 {
+    int metric = p->metric % N_METRICS; /* the heading may come before the data */
     char token[64] = "the final answer";
     if (wb->lens)
         token_show(token, sizeof token, wb->lens->target_text ? wb->lens->target_text : "");
     if (pane_shows_change(wb, p))
-        snprintf(buf, n, "lens, change by the edits: %s%s%s", metrics[p->metric].title,
-            p->metric < 2 ? " " : "", p->metric < 2 ? token : "");
-    else if (p->metric < 2)
-        snprintf(buf, n, "lens: %s %s%s", metrics[p->metric].title, token,
+        snprintf(buf, n, "lens, change by the edits: %s%s%s", metrics[metric].title,
+            metric < 2 ? " " : "", metric < 2 ? token : "");
+    else if (metric < 2)
+        snprintf(buf, n, "lens: %s %s%s", metrics[metric].title, token,
             p->rect.w < 64 ? "" : ", by layer and position");
     else
-        snprintf(buf, n, "lens: %s, by layer and position, nats", metrics[p->metric].title);
+        snprintf(buf, n, "lens: %s, by layer and position, nats", metrics[metric].title);
 }
 
 static void lens_sum(const struct workbench *wb, const struct pane *p, char *buf, size_t n)

@@ -4,7 +4,7 @@
 Between `<!-- keys: ... wait: TEXT -->` and the block behind it stands what the workbench shows after
 those keys (tmux names; 'quoted text' is typed) once TEXT is on the screen. Without --check the blocks
 are written anew; with it they are compared. Memory, times and rounding errors are the machine's own
-and are not part of the text."""
+and are not part of the text, nor is the number of things the palette knows."""
 import os
 import re
 import shlex
@@ -24,6 +24,7 @@ def settled(text):
         line = re.sub(r"\d+ MB · \d+ ms · ready", lambda m: "ready".rjust(len(m.group())), line)
         line = re.sub(r"error \d+e-\d+", lambda m: "error tiny".ljust(len(m.group())), line)
         line = re.sub(r"±\d+e-\d+", lambda m: "±tiny".ljust(len(m.group())), line)
+        line = re.sub(r"\d+ of \d+(?= │ [╯│])", lambda m: "some".rjust(len(m.group())), line)
         line = re.sub(r"done in [0-9.e-]+ m?s", "done in a moment", line)
         lines.append(line.rstrip())
     return "\n".join(lines) + "\n"

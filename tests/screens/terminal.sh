@@ -125,6 +125,12 @@ kill -TERM "$(child)"
 check "SIGTERM ends it" ended 0
 check "SIGTERM restores" restored
 
+open 80 24
+check "to be hung up" wait_for "Σ"
+kill -HUP "$(child)"
+check "SIGHUP ends it" ended 0
+check "SIGHUP restores" restored
+
 open 100 30 -- --color 16
 check "16 colours" wait_for "Σ"
 tm send-keys C-c
