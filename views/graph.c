@@ -279,9 +279,11 @@ static struct place *place(
     *h = g->levels * STEP_Y;
     for (int i = 0; i < g->n_nodes; i++) {
         int level = g->depth[order[i]];
-        double step = *w / count[level];
-        p[order[i]] = (struct place){
-            (next[level]++ + 0.5) * step, (g->levels - 1 - level) * STEP_Y + STEP_Y / 2};
+        double step = *w / count[level], x = (next[level]++ + 0.5) * step;
+        /* A lone node steps aside, so that edges past it are seen. */
+        if (count[level] == 1 && level > 0 && level + 1 < g->levels)
+            x += (level % 2 ? 1.3 : -1.3) * STEP_X * (1 + level % 3 / 2.0);
+        p[order[i]] = (struct place){x, (g->levels - 1 - level) * STEP_Y + STEP_Y / 2};
     }
     return p;
 }
@@ -298,7 +300,7 @@ static void svg_edge(struct buf *out, const struct paper *s, const struct place 
         double t = (double)i / CURVE, u = 1 - t;
         double b[4] = {u * u * u, 3 * u * u * t, 3 * u * t * t, t * t * t};
         svg_path_to(out, b[0] * x0 + b[1] * x0 + b[2] * x1 + b[3] * x1,
-            b[0] * y0 + b[1] * (y0 - bend) + b[2] * (y1 + bend) + b[3] * y1, false);
+            b[0] * y0 + b[1] * (y0 - bend) + b[2] * (y1 + bend) + b[3] * y1, i == 0);
     }
     double share = most > 0 ? fabs(x->score) / most : 0;
     svg_path_end(out, 0.5 + 4.5 * sqrt(share),
@@ -318,7 +320,12 @@ static int graph_svg(struct buf *out, const struct view_data *d, struct view_sta
     struct place *p = order ? place(&g, order, &s.w, &s.h, frame, e) : NULL;
     if (!rc && g.n_edges && !p)
         return e->code;
-    paper_open(&s, d, st, "graph", &none, PAPER_LEFT, 40);
+    struct field head = d->fields[0];
+    struct view_data titled = *d;
+    head.name = head.long_name = "circuit";
+    titled.fields = &head;
+    titled.n = 1;
+    paper_open(&s, &titled, st, "graph", &none, PAPER_LEFT, 52);
     if (!p) {
         svg_text(out, s.x, s.y + 20, SVG_START, 12, PAPER_GREY,
             rc ? "no graph: a table with source, target and score is one" : "no edge is kept");
@@ -339,12 +346,11 @@ static int graph_svg(struct buf *out, const struct view_data *d, struct view_sta
         svg_text(out, x, y + 4, SVG_MIDDLE, 12, PAPER_INK, g.names[i]);
     }
     char text[160];
-    snprintf(text, sizeof text,
-        "%d nodes, %d edges%s; width by |score|, at most %.3g; dashed: negative; q, k, v enter "
-        "left, "
-        "middle, right",
+    snprintf(text, sizeof text, "%d nodes, %d edges%s; as thick as their score, at most %.3g",
         g.n_nodes, g.n_edges, drawn < g.n_edges ? " (some not drawn)" : "", g.most);
-    svg_text(out, s.x, s.y + s.h + 24, SVG_START, 11, PAPER_GREY, text);
+    svg_text(out, s.x, s.y + s.h + 20, SVG_START, 11, PAPER_GREY, text);
+    svg_text(out, s.x, s.y + s.h + 36, SVG_START, 11, PAPER_GREY,
+        "dashed: negative; q, k and v enter left, in the middle and right");
     paper_close(&s);
     return 0;
 }
