@@ -11,9 +11,10 @@
  * delta and are left out. Chunks of rows are summed in fp32, chunks in fp64 in their order, so that
  * scores do not depend on the number of threads. */
 
-#define CHUNK_ROWS 8
+#define CHUNK_ROWS 16
 #define RUN_ROWS 512 /* of a batch of interpolated runs */
 #define RUNS_MOST 64
+#define PACKED_ROWS 64       /* rows of deltas held as they are computed */
 #define KEPT_MOST (1u << 28) /* bytes of gradients kept before they are scored */
 
 int eap_item_init(struct eap_item *out, const struct pair *p, enum metric_kind kind, int64_t pos,
@@ -161,19 +162,21 @@ struct group {
     struct trace stand_in;    /* zeros or means, on the rows of the clean batch */
     const struct trace *repl; /* what replaces outputs: corrupt or stand_in */
     struct plan plan, want;
-    float *d; /* [R, writers, C] */
+    struct panel d; /* [C, writers]: deltas of one live row, rows d_step bytes apart */
+    size_t d_step;
     struct kept kept;
-    float *w; /* [C, 3C] of the layer being scored */
+    float *w;            /* [C, 3C] of the layer being scored */
+    struct panel w_head; /* [D, C]: W^T of one head's q, k or v; 3 H of them, w_step bytes apart */
+    size_t w_step;
     int layer;
     int64_t chunks, *chunk; /* [chunks + 1] live rows */
     float **scratch;        /* [threads] */
-    float *part;            /* [chunks, writers, 3H + 1] */
+    float *part;            /* [chunks, 3H + 1, writers] */
     /* The interpolated run under way. */
     enum site site;
     int site_layer;
     double t[RUNS_MOST]; /* of the runs of the batch */
     int runs;
-    int rc;
     struct err *e;
 };
 
@@ -399,15 +402,50 @@ static int run_both(struct group *g)
     return g->x->ablation == ABLATE_RESAMPLE ? 0 : stand_in(g);
 }
 
-/* delta = what replaces a writer minus its output in the clean run. */
+static struct panel at_step(const struct panel *first, size_t step, int64_t i)
+{
+    struct panel p = *first;
+    p.data = (char *)p.data + (size_t)i * step;
+    return p;
+}
+
+struct packing {
+    const struct group *g;
+    const float *dense; /* [rows, writers, C] from live row `first` on */
+    int64_t first;
+};
+
+static void pack_row(void *arg, int64_t i, int worker)
+{
+    (void)worker;
+    const struct packing *x = arg;
+    struct panel p = at_step(&x->g->d, x->g->d_step, x->first + i);
+    panel_pack_cols(&p, x->dense + i * p.n * p.k, 0, p.n);
+}
+
+/* delta = what replaces a writer minus its output in the clean run: packed once for all layers. */
 static int deltas(struct group *g)
 {
     const struct eap *x = g->x;
-    struct writer_rows w = {g->R, g->repl, &g->clean, g->other, g->row};
-    g->d = floats(g, g->R * x->graph->writers * config_of(g)->d_model);
-    if (!g->d)
+    struct arena *a = x->ctx->arena;
+    int64_t C = config_of(g)->d_model, writers = x->graph->writers;
+    g->d = (struct panel){DT_F32, C, writers, panel_width(), NULL};
+    g->d_step = (panel_bytes(DT_F32, C, writers) + 63) & ~(size_t)63;
+    g->d.data = arena_array(a, (size_t)g->R, g->d_step, g->e);
+    struct arena_mark mark = arena_mark(a);
+    float *dense = g->d.data ? floats(g, PACKED_ROWS * writers * C) : NULL;
+    if (!dense)
         return ERR_LIMIT;
-    return writers_diff(g->d, x->graph, x->ctx->params, &w, x->ctx->pool, x->ctx->arena, g->e);
+    for (int64_t r = 0; r < g->R; r += PACKED_ROWS) {
+        int64_t n = g->R - r < PACKED_ROWS ? g->R - r : PACKED_ROWS;
+        struct writer_rows w = {n, g->repl, &g->clean, g->other + r, g->row + r};
+        struct packing pack = {g, dense, r};
+        if (writers_diff(dense, x->graph, x->ctx->params, &w, x->ctx->pool, a, g->e))
+            return g->e->code;
+        pool_for(x->ctx->pool, n, pack_row, &pack);
+    }
+    arena_rewind(a, mark);
+    return 0;
 }
 
 /* ---- Interpolated runs ---- */
@@ -571,6 +609,28 @@ static void keep_clear(struct group *g)
         memset(g->kept.mlp[l], 0, n);
 }
 
+static void pack_head(void *arg, int64_t j, int worker)
+{
+    struct group *g = arg;
+    const struct config *cfg = config_of(g);
+    int64_t C = cfg->d_model, D = cfg->d_head, H = cfg->n_head;
+    struct panel p = at_step(&g->w_head, g->w_step, j);
+    float *dense = g->scratch[worker]; /* [C, D] */
+    for (int64_t c = 0; c < C; c++)
+        memcpy(dense + c * D, g->w + c * 3 * C + j / H * C + j % H * D, (size_t)D * sizeof *dense);
+    panel_pack_cols(&p, dense, 0, C);
+}
+
+/* part (+)= gradients [n, C] of one row with the deltas of the first `writers` writers. */
+static void score_row(struct group *g, float *part, const float *grad, int64_t n, int64_t row,
+    int64_t writers, bool add)
+{
+    struct panel d = at_step(&g->d, g->d_step, row);
+    int64_t end = (writers + d.width - 1) / d.width * d.width;
+    struct epilogue ep = {.add = add ? part : NULL, .ld_add = d.n};
+    ops_gemm(part, d.n, grad, d.k, n, &d, 0, end < d.n ? end : d.n, &ep, NULL);
+}
+
 /* Gradients at the inputs of one chunk of rows, [m, 3H + 1, C], then their product with the deltas. */
 static void score_chunk(void *arg, int64_t c, int worker)
 {
@@ -582,29 +642,26 @@ static void score_chunk(void *arg, int64_t c, int worker)
     int64_t r0 = g->chunk[c], m = g->chunk[c + 1] - r0;
     float *grad = g->scratch[worker], *dy = grad + CHUNK_ROWS * cols * C;
     struct ln ln = {cfg->ln, cfg->ln_eps, v->ln1_g, v->ln1_b, false};
-    struct err e = {0};
+    struct epilogue none = {0};
     for (int64_t k = 0; k < g->kept.n; k++)
         for (int64_t j = 0; j < 3 * H; j++) {
             int64_t at = k * g->R + r0, column = j / H * C + j % H * D;
-            if (linalg_sgemm(dy, C, false, true, m, C, D, 1,
-                    g->kept.dqkv[g->layer] + at * 3 * C + column, 3 * C, g->w + column, 3 * C, 0,
-                    &e))
-                break;
+            struct panel w = at_step(&g->w_head, g->w_step, j);
+            ops_gemm(dy, C, g->kept.dqkv[g->layer] + at * 3 * C + column, 3 * C, m, &w, 0, C, &none,
+                NULL);
             ops_ln_grad(grad + j * C, cols * C, NULL, NULL, dy, C, g->kept.x[g->layer] + at * C, C,
                 g->kept.s[g->layer] + at, m, C, &ln, k > 0, NULL);
         }
-    for (int64_t r = 0; r < m; r++)
+    int64_t n = graph_parents(graph, graph_mlp_in(graph, g->layer));
+    for (int64_t r = 0; r < m; r++) {
         memcpy(grad + (r * cols + 3 * H) * C, g->kept.mlp[g->layer] + (r0 + r) * C,
             (size_t)C * sizeof *grad);
-    int64_t n = graph_parents(graph, graph_mlp_in(graph, g->layer));
-    for (int64_t r = 0; r < m && !e.code; r++)
-        linalg_sgemm(g->part + c * graph->writers * cols, cols, false, true, n, cols, C, 1,
-            g->d + (r0 + r) * graph->writers * C, C, grad + r * cols * C, C, r > 0, &e);
-    if (e.code && !__atomic_exchange_n(&g->rc, e.code, __ATOMIC_RELAXED))
-        *g->e = e;
+        score_row(
+            g, g->part + c * cols * graph->writers, grad + r * cols * C, cols, r0 + r, n, r > 0);
+    }
 }
 
-/* Sums of chunks into the pairs' scores: columns [0, n) of the parts are readers from `first` on. */
+/* Sums of chunks into the pairs' scores: rows [0, n) of the parts are readers from `first` on. */
 static void reduce(struct group *g, int64_t first, int64_t n)
 {
     const struct graph *graph = g->x->graph;
@@ -614,7 +671,7 @@ static void reduce(struct group *g, int64_t first, int64_t n)
             for (int64_t j = 0; j < n; j++)
                 for (int64_t u = 0; u < graph_parents(graph, first + j); u++)
                     g->items[i].score[u * graph->readers + first + j] +=
-                        g->part[(c * graph->writers + u) * cols + j];
+                        g->part[(c * cols + j) * graph->writers + u];
 }
 
 /* The logits' reader: one column. */
@@ -623,34 +680,30 @@ static void score_last(void *arg, int64_t c, int worker)
     (void)worker;
     struct group *g = arg;
     const struct graph *graph = g->x->graph;
-    int64_t C = config_of(g)->d_model, cols = columns(g);
-    struct err e = {0};
-    for (int64_t r = g->chunk[c]; r < g->chunk[c + 1] && !e.code; r++)
-        linalg_sgemm(g->part + c * graph->writers * cols, cols, false, true, graph->writers, 1, C,
-            1, g->d + r * graph->writers * C, C, g->kept.last + r * C, C, r > g->chunk[c], &e);
-    if (e.code && !__atomic_exchange_n(&g->rc, e.code, __ATOMIC_RELAXED))
-        *g->e = e;
+    int64_t C = config_of(g)->d_model;
+    for (int64_t r = g->chunk[c]; r < g->chunk[c + 1]; r++)
+        score_row(g, g->part + c * columns(g) * graph->writers, g->kept.last + r * C, 1, r,
+            graph->writers, r > g->chunk[c]);
 }
 
 static int score_kept(struct group *g)
 {
     const struct graph *graph = g->x->graph;
     struct ctx *ctx = g->x->ctx;
-    for (g->layer = 0; g->layer < graph->layers && !g->rc; g->layer++) {
+    for (g->layer = 0; g->layer < graph->layers; g->layer++) {
         const struct panel *w = params_panel(ctx->params, MAT_QKV, g->layer, g->e);
         if (!w || panel_dense(g->w, w, ctx->pool))
             return g->e->code;
+        pool_for(ctx->pool, 3 * graph->heads, pack_head, g);
         pool_for(ctx->pool, g->chunks, score_chunk, g);
         reduce(g, graph_head_in(graph, g->layer, 0, 0), columns(g));
         if (on_progress(ctx, 0, 1))
             return err_set(g->e, ERR_CANCEL, "interrupted");
     }
-    if (g->rc)
-        return g->rc;
     pool_for(ctx->pool, g->chunks, score_last, g);
     reduce(g, graph_logits(graph), 1);
     keep_clear(g);
-    return g->rc;
+    return 0;
 }
 
 static int score_init(struct group *g, int64_t runs)
@@ -664,7 +717,10 @@ static int score_init(struct group *g, int64_t runs)
     g->w = floats(g, C * 3 * C);
     g->part = floats(g, g->chunks * g->x->graph->writers * cols);
     g->scratch = arena_array(ctx->arena, (size_t)threads, sizeof *g->scratch, g->e);
-    if (!g->w || !g->part || !g->scratch)
+    g->w_head = (struct panel){DT_F32, cfg->d_head, C, panel_width(), NULL};
+    g->w_step = (panel_bytes(DT_F32, cfg->d_head, C) + 63) & ~(size_t)63;
+    g->w_head.data = arena_array(ctx->arena, 3 * (size_t)cfg->n_head, g->w_step, g->e);
+    if (!g->w || !g->part || !g->scratch || !g->w_head.data)
         return ERR_LIMIT;
     for (int64_t i = 0; i < threads; i++)
         if (!(g->scratch[i] = floats(g, CHUNK_ROWS * (cols + 1) * C)))
