@@ -175,7 +175,7 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
     const double V = (double)cfg->vocab, chunk = V * 1024 < (1 << 22) ? V * 1024 : (1 << 22);
     out->scratch_bytes =
         (uint64_t)(4 * (2 * L * T * 7 * C + 1024 * 6 * C + 384 * F + (is_gathered ? 0 : chunk))) +
-        3 * out->keep_bytes;
+        8 * out->keep_bytes; /* values, and means over inputs */
 }
 
 const struct analysis analysis_patch = {

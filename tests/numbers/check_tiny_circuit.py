@@ -95,6 +95,14 @@ with run("patch", "-f", path, "--site", "resid_pre,head_pattern", "--check", "20
     check(abs(x[0, 11] - g["clean_metric"][0]) < 0.5 * abs(g["clean_metric"][0] - g["corrupt_metric"][0]),
           "the giver's embedding at its own place restores most of the answer")
 
+# Spans may be empty on one side, must come in order, and cover what is unequal.
+for spans, what in (([[8, 8, 8, 9], [2, 3, 2, 3]], "in order"), ([[8, 9, 8, 9]], "equally many"),
+                    ([[8, 8, 8, 99]], "outside")):
+    with open(path, "w") as f:
+        f.write(json.dumps({**pair, "align": spans}) + "\n")
+    text = run("patch", "-f", path, code=2)
+    check(what in text, f"align {spans}: {text!r}")
+
 # The same pair from a table; a metric that answers are missing for is refused.
 table = os.path.join(tmp, "pairs.tsv")
 corrupt = pair["clean"].replace("Mara gave", "Tobin gave")
