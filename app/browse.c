@@ -342,6 +342,9 @@ static void grant_wish(struct workbench *wb, struct browse *b)
         workbench_say(wb, true, "%s cannot be shown: %s", n->path, n->why);
     else if (n->kind != NODE_GROUP && *b->wish)
         browse_enter(wb, doc, node);
+    /* Of a result the list has the keys: other blocks are a key away, and so is the way back. */
+    if (*b->wish && is_any && wb->w >= DOCUMENTS_W)
+        workbench_focus(wb, PANE_DOCUMENTS);
     if (*b->wish_at && b->now) {
         char at[sizeof b->wish_at];
         memcpy(at, b->wish_at, sizeof at);
