@@ -266,7 +266,7 @@ static void put_line(
     struct buf *b, const struct workbench *wb, const struct command *c, const char *line)
 {
     bool has_input = is_given(c, "prompt") || is_given(c, "file") || is_given(c, "tokens") ||
-                     is_given(c, "dataset");
+                     is_given(c, "dataset") || is_given(c, "clean");
     buf_puts(b, line);
     if (c->verb->sets & FLAGS_MODEL && wb->facts.is_open) {
         buf_puts(b, " -m ");
@@ -333,11 +333,12 @@ static void run_word(struct workbench *wb, const struct word *w, const char *typ
         typed = arena_strdup(&scratch, typed, &e);
     else
         typed = trimmed(typed, &scratch);
-    bool is_list = w->run == colon_edits || w->run == colon_prompts;
+    bool is_list = w->run == colon_edits || w->run == colon_prompts || w->run == colon_pair;
     const char *arg = !typed ? NULL : is_list ? typed : desk_argument(typed, &scratch, &e);
     if (!arg)
         workbench_say(wb, true, "%s", e.msg);
-    else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session)
+    else if (*w->arg && !*arg && w->run != colon_prompt && w->run != colon_session &&
+             w->run != colon_pair)
         workbench_say(wb, true, ":%s needs %s", w->name, w->arg);
     else {
         w->run(wb, arg);

@@ -152,7 +152,7 @@ int desk_fill(const struct desk *d, struct command *c, struct err *e)
 {
     int rc = 0;
     bool has_input = is_given(c, "prompt") || is_given(c, "file") || is_given(c, "tokens") ||
-                     is_given(c, "dataset");
+                     is_given(c, "dataset") || is_given(c, "clean");
     if (c->verb->sets & FLAGS_MODEL && !is_given(c, "model"))
         rc = set(c, "model", d->model, e);
     if (!rc && c->verb->sets & FLAGS_INPUT && !has_input)

@@ -13,6 +13,7 @@
 
 #include "app/inputs.h"
 #include "app/log.h"
+#include "app/patch_ask.h"
 #include "app/session.h"
 #include "app/signals.h"
 #include "app/words.h"
@@ -399,6 +400,19 @@ static int answer_dossier(
     return rc ? rc : run(a, w, list, args, 1, &in, &edits, q->bos, e);
 }
 
+static int answer_pair(struct answer *a, struct worker *w, const struct question *q, struct err *e)
+{
+    struct edits edits;
+    struct pair_means means = {.pool = w->session->pool,
+        .edits = &edits,
+        .seed = (uint64_t)args_int(&w->command->args, "seed"),
+        .progress = progress,
+        .progress_arg = w};
+    if (parse_edits(&edits, a, q, e) || session_budget(&means.max_bytes, w->command, a->model, e))
+        return e->code;
+    return patch_pair_ask(a, q, &means, e);
+}
+
 static int answer_model(struct answer *a, struct worker *w, const struct question *q, struct err *e)
 {
     struct model *m;
@@ -429,6 +443,7 @@ static int (*const answers[ASK_COUNT])(
     [ASK_DOSSIER] = answer_dossier,
     [ASK_EFFECT] = answer_dossier,
     [ASK_OTHER] = answer_prompt,
+    [ASK_PAIR] = answer_pair,
 };
 
 static void state_facts(struct facts *f, const struct model *m)

@@ -20,6 +20,7 @@ enum ask {
     ASK_DOSSIER, /* of one thing, its report */
     ASK_EFFECT,  /* the same with what zero-ablation does: more passes */
     ASK_OTHER,   /* as ASK_PROMPT, of the prompt that is compared with */
+    ASK_PAIR,    /* of two prompts, their tokens and the metric of each */
     ASK_COMMAND, /* a line of the command language: a job; the answer is its text or its report */
     ASK_COUNT
 };
@@ -35,7 +36,7 @@ struct question {
     int64_t target, versus;                /* token ids; -1: the model's best, none */
     const char *target_name, *versus_name; /* the same as typed; they win; NULL: not typed */
     int layer;                             /* neurons */
-    const char *of;                        /* dossier: L4H2, L3N512, L2, @13 */
+    const char *of;                        /* dossier: L4H2, L3N512, L2, @13; pair: its metric */
     uint64_t serial;                       /* comes back with the answer */
 };
 
@@ -44,6 +45,19 @@ struct facts {
     bool is_open, has_bos;
     char name[128], note[256];
     struct config cfg;
+};
+
+/* Two prompts: 0 is clean, 1 corrupt. */
+struct paired {
+    int64_t n[2];
+    const int32_t *ids[2];
+    const char *const *tokens[2];
+    const char *text[2];        /* NULL: given as ids */
+    const char *answer, *wrong; /* as shown; several: the first and how many more */
+    const char *flags; /* --clean .. --corrupt .. --answer .. --wrong .. as run takes them */
+    const int64_t (*align)[4]; /* that came with it */
+    int n_align;
+    double metric[2];
 };
 
 /* Immutable once taken. Fields with fetch NULL are absent. */
@@ -63,6 +77,7 @@ struct answer {
     int layer; /* neurons */
     const char *target_text, *versus_text;
     struct field top_token, top_logprob, logprob, rank, entropy, kl, pattern, contribution, ledger;
+    const struct paired *pair;
     const char *text; /* of a command */
     uint64_t job;     /* of a command: its number in the queue */
     bool is_live;     /* a command has begun to fill its report; the answer at its end follows */

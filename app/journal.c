@@ -8,6 +8,7 @@
 #include "app/browse.h"
 #include "app/desk.h"
 #include "app/log.h"
+#include "app/patching.h"
 #include "app/prompts.h"
 #include "app/words.h"
 #include "app/workbench.h"
@@ -23,6 +24,9 @@ enum part {
     PROMPT,
     PROMPTS,
     EDITS,
+    PAIR,
+    ALIGN,
+    SWEEP,
     TARGET,
     VERSUS,
     LAYOUT,
@@ -119,6 +123,12 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
         return prompts_line(wb, a, e);
     case EDITS:
         return edits_line(wb, a, e);
+    case PAIR:
+        return patching_pair_line(wb, a, e);
+    case ALIGN:
+        return patching_align_line(wb, a, e);
+    case SWEEP:
+        return patching_sweep_line(wb, a, e);
     case TARGET:
         return quoted("target", wb->target ? wb->target : "auto", a, e);
     case VERSUS:
@@ -151,6 +161,8 @@ static bool goes_without(enum part part, const char *line)
     static const char *const first[PARTS] = {[BOS] = "bos on",
         [PROMPTS] = "prompts",
         [EDITS] = "clear",
+        [ALIGN] = "align off",
+        [SWEEP] = "sweep site=resid_pre direction=denoise metric=logit_diff values=normalized",
         [TARGET] = "target auto",
         [VERSUS] = "versus auto",
         [LAYOUT] = "layout 1",
@@ -176,7 +188,7 @@ void journal_did(struct journal *j, const char *word, const char *arg)
     /* Words whose effect the comparison of states tells already. */
     static const char *const told[] = {"model", "prompt", "bos", "edit", "edits", "clear", "target",
         "versus", "pos", "layer", "head", "select", "layout", "focus", "split", "close", "zoom",
-        "view", "theme"};
+        "view", "theme", "pair", "align", "sweep"};
     struct arena scratch = {0};
     struct err e;
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)
@@ -231,7 +243,7 @@ static int replay_line(struct workbench *wb, const char *line, struct err *e)
     snprintf(name, sizeof name, "%.*s", (int)n, line);
     const struct word *w = *line == '#' ? NULL : word_find(name);
     const char *arg = line + n + (line[n] != '\0');
-    if (w && w->run != colon_edits && w->run != colon_prompts)
+    if (w && w->run != colon_edits && w->run != colon_prompts && w->run != colon_pair)
         arg = desk_argument(arg, &scratch, e);
     if (w && arg && w->kind != WORD_LOCAL)
         w->run(wb, arg);

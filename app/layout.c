@@ -22,7 +22,7 @@ static const struct preset {
     {"attribution", "[60 dla | next]"},
     {"lens and attribution", "[60 lens | dla]"},
     {"head by head", "[50 [60 attention | dla] / heads]"},
-    {"three columns", "[50 lens | [50 dla | next]]"},
+    {"patching", "[30 pair / [58 patch | estimate]]"},
     {"neurons", "[50 dla | neurons]"},
     {"one at a time", "*"},
 };

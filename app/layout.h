@@ -24,6 +24,7 @@ enum pane_id {
 #define SCREEN_W 60 /* smaller screens get a note instead of panes */
 #define SCREEN_H 15
 #define LAYOUTS 9
+#define LAYOUT_PATCHING 7
 
 /* The panes below the tokens, as a tree of splits. In words: `lens` is a pane, `lens:contour` one
  * drawn by another view, `[65 lens | next]` puts two side by side, the first with 65 % of the width,

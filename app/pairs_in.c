@@ -77,8 +77,8 @@ static int gather(struct pairs *out, struct session *s, const struct command *c,
             clean ? "corrupt" : "clean");
     if (clean)
         rc = pairs_text(out, &own, o, e);
-    else if (answer->n_texts || wrong->n_texts)
-        rc = err_set(e, ERR_USAGE, "--answer and --wrong belong to --clean and --corrupt");
+    else if (answer->n_texts || wrong->n_texts || own.align)
+        rc = err_set(e, ERR_USAGE, "--answer, --wrong and --align belong to --clean and --corrupt");
     for (int i = 0; i < file->n_texts && !rc; i++)
         rc = pairs_file(out, file->texts[i], o, e);
     if (!rc && dataset)

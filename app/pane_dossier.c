@@ -245,6 +245,15 @@ const struct pane_class pane_dossier = {
 
 /* --- What it is about -------------------------------------------------------------------------- */
 
+/* A map of patches whose cells are heads. */
+static bool shows_heads(const struct pane *p)
+{
+    bool any = false;
+    for (int i = 0; p->field.fetch && i < p->field.rank; i++)
+        any = any || p->field.axes[i].kind == AXIS_HEAD;
+    return any && (p->id == PANE_PATCH || p->id == PANE_ESTIMATE);
+}
+
 /* What the focused pane has under its cursor. */
 static void selected_thing(struct workbench *wb, char *buf, size_t n)
 {
@@ -260,8 +269,10 @@ static void selected_thing(struct workbench *wb, char *buf, size_t n)
         snprintf(buf, n, "%s", label);
     else if (label && sscanf(label, "L%d", &layer) == 1)
         snprintf(buf, n, "L%d", layer);
-    else if (p->id == PANE_ATTENTION || p->id == PANE_HEADS)
+    else if (p->id == PANE_ATTENTION || p->id == PANE_HEADS || shows_heads(p))
         snprintf(buf, n, "L%lldH%lld", (long long)s->layer, (long long)s->head);
+    else if (p->id == PANE_PATCH || p->id == PANE_ESTIMATE)
+        snprintf(buf, n, "L%lld", (long long)s->layer);
     else if ((p->id == PANE_LENS || p->id == PANE_CELL) && s->row < wb->facts.cfg.n_layer)
         snprintf(buf, n, "L%lld", (long long)s->row);
     else

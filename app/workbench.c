@@ -5,6 +5,7 @@
 #include "app/history.h"
 #include "app/journal.h"
 #include "app/palette.h"
+#include "app/patching.h"
 #include "app/prompts.h"
 
 #include <stdarg.h>
@@ -65,6 +66,7 @@ void workbench_release(struct workbench *wb)
     palette_release(wb);
     prompts_release(&wb->prompts);
     alignment_release(&wb->aligned);
+    patching_release(&wb->patching);
     free(wb->menu);
     form_release(wb);
     history_release(&wb->history);
@@ -97,6 +99,8 @@ const struct answer *workbench_answer(const struct workbench *wb, enum ask ask)
         return wb->dossier;
     case ASK_OTHER:
         return prompts_other_answer(wb);
+    case ASK_PAIR:
+        return wb->patching ? wb->patching->pair : NULL;
     case ASK_COMMAND:
         return wb->text;
     default:
@@ -317,6 +321,7 @@ static void take_prompt(struct workbench *wb, struct answer *a)
         wb->panes[i].n_hits = 0;
     workbench_ask(wb, ASK_DLA);
     prompts_ask_other(wb);
+    patching_refresh(wb);
     if (!*wb->shown_prompt && !*wb->message)
         workbench_say(
             wb, false, "the prompt is empty: the model sees %s alone", wb->bos ? "BOS" : "nothing");
@@ -389,6 +394,8 @@ static void take(struct workbench *wb, struct answer *a)
 {
     bool is_old = a->ask != ASK_COMMAND && a->serial != wb->asked[a->ask];
     struct err e = a->e;
+    if (a->ask == ASK_COMMAND)
+        patching_see(wb, a);
     if (a->ask == ASK_MODEL || a->ask == ASK_COMMAND)
         wb->facts = a->facts;
     if (e.code == ERR_CANCEL || is_old) {
@@ -441,6 +448,9 @@ static void take(struct workbench *wb, struct answer *a)
         break;
     case ASK_OTHER:
         prompts_take_other(wb, a);
+        break;
+    case ASK_PAIR:
+        patching_take_pair(wb, a);
         break;
     case ASK_NEURONS:
         keep(&wb->neurons, a);

@@ -17,6 +17,7 @@ struct alignment;
 struct edit_menu;
 struct journal;
 struct palette;
+struct patching;
 struct prompts;
 
 /* What every pane shares. Choosing it in one shows it in the others. */
@@ -67,8 +68,9 @@ struct workbench {
     struct palette *palette;       /* what the overlays keep; NULL: not open yet */
     struct form *form;
     struct edit_menu *menu;
-    struct prompts *prompts; /* those open beside this one; NULL: none so far */
-    bool shifts;             /* B of the comparison stands `shift` positions further, unaligned */
+    struct prompts *prompts;   /* those open beside this one; NULL: none so far */
+    struct patching *patching; /* NULL: no pair so far */
+    bool shifts;               /* B of the comparison stands `shift` positions further, unaligned */
     int64_t shift;
     struct alignment *aligned;                /* of the last comparison; NULL: none yet */
     char model_name[1024], asked_model[1024]; /* as asked for: the open one, the next one */

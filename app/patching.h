@@ -1,0 +1,69 @@
+#ifndef SONDE_APP_PATCHING_H
+#define SONDE_APP_PATCHING_H
+
+#include "app/patch_align.h"
+#include "app/workbench.h"
+
+/* Patching in the workbench: a pair of prompts, how they are aligned, and the sweeps that were asked for.
+ * A sweep is a job whose line is what `sonde run` takes; what it has computed so far is in its report,
+ * found by that line, so that going back to a site asks nothing. */
+
+enum sweep_kind { SWEEP_EXACT, SWEEP_ESTIMATE, SWEEP_KINDS };
+
+#define SWEEPS 24
+
+struct sweep {
+    char *line;
+    uint64_t serial, job;
+    struct held_report *held; /* NULL: nothing yet */
+    uint64_t used;
+};
+
+struct patching {
+    char *source;        /* of :pair, as it was said; NULL: no pair */
+    char *asked;         /* what the answer belongs to: source, metric, model, BOS, edits */
+    struct answer *pair; /* NULL: not there yet */
+    struct err e;        /* why there is none */
+    struct align_rows rows;
+    char *wish_align; /* of a log, for the pair that is being asked for; NULL: its own */
+    int64_t column, seen_pos, mark; /* the cursor; mark: where a span begins, -1: none */
+    char site[64], metric[32];
+    bool noise, is_raw, wants_run;
+    char outer[64]; /* the site that was drilled from, "": none */
+    struct sweep sweeps[SWEEPS];
+    int n_sweeps;
+    uint64_t clock, serial; /* serial: of a finished circuit */
+    struct held_report *circuit;
+    uint64_t seen[SWEEP_KINDS]; /* what the correlation was computed of */
+    double rho;
+};
+
+void patching_release(struct patching **p);
+struct patching *patching_of(struct workbench *wb); /* made at first use; NULL: out of memory */
+/* The pair as it stands, NULL: none. */
+const struct paired *patching_pair(const struct workbench *wb);
+/* Asks for the pair again if the model, BOS, the edits or the metric are not what they were. */
+void patching_refresh(struct workbench *wb);
+void patching_take_pair(struct workbench *wb, struct answer *a); /* takes it */
+/* A command's answer goes by: keeps the report if it is a sweep's. */
+void patching_see(struct workbench *wb, const struct answer *a);
+/* Words that come back here, for the log; NULL: none. */
+const char *patching_pair_line(const struct workbench *wb, struct arena *a, struct err *e);
+const char *patching_align_line(const struct workbench *wb, struct arena *a, struct err *e);
+const char *patching_sweep_line(const struct workbench *wb, struct arena *a, struct err *e);
+
+/* Between the files of patching. */
+int patching_receiver(
+    const struct patching *p); /* the prompt that is patched: 0 clean, 1 corrupt */
+/* The sweep of the present site, direction, metric and alignment; NULL: not asked for. */
+struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind);
+bool patching_job(const struct workbench *wb, const struct sweep *s, struct job_view *out);
+void patching_run(struct workbench *wb);     /* both sweeps, or says why not */
+void patching_circuit(struct workbench *wb); /* edges of the pair */
+bool patching_stop(struct workbench *wb);    /* the sweeps that run or wait; false: none */
+/* "clean has 15 tokens .."; "": aligned. */
+void patching_parting(const struct workbench *wb, char *buf, size_t n);
+void patching_follow(struct workbench *wb); /* the shared position moved: the cursor does */
+void patching_lead(struct workbench *wb);   /* and the other way around */
+
+#endif
