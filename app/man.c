@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "app/colon.h"
 #include "app/command.h"
 #include "app/flags.h"
 #include "app/help.h"
@@ -119,6 +120,21 @@ static void keys_section(FILE *out)
     }
 }
 
+static void words_section(FILE *out)
+{
+    section(out, "WORDS OF THE WORKBENCH");
+    fputs("Typed behind a colon, beside the commands above. Those that choose something are lines "
+          "of the "
+          "session log.\n",
+        out);
+    for (int i = 0; i < word_count(); i++) {
+        const struct word *w = word_row(i);
+        char tag[128];
+        snprintf(tag, sizeof tag, ":%s%s%s", w->name, *w->arg ? " " : "", w->arg);
+        item(out, tag, w->help, NULL);
+    }
+}
+
 static void sites_section(FILE *out)
 {
     section(out, "ACTIVATIONS");
@@ -185,6 +201,7 @@ void man_write(FILE *out)
         flags(out, flag_set_at(s)->params, flag_set_at(s)->n);
     }
     keys_section(out);
+    words_section(out);
     sites_section(out);
     rest(out);
 }

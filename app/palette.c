@@ -1,6 +1,7 @@
 #include "app/palette.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -248,8 +249,29 @@ static void list_sessions(struct palette *p)
     }
 }
 
+/* Reports and caches of this folder. */
+static void list_files(struct palette *p)
+{
+    DIR *dir = opendir(".");
+    struct err e;
+    int n = 0;
+    for (const struct dirent *d; dir && n < 200 && (d = readdir(dir));) {
+        size_t len = strlen(d->d_name);
+        const char *end = len > 3 ? d->d_name + len - 3 : "";
+        const char *quoted = !strcmp(end, ".h5") ? words_quote(d->d_name, &p->arena, &e) : NULL;
+        if (!quoted)
+            continue;
+        add(p,
+            &(struct entry){"document", text(p, "open ", d->d_name, ""), "",
+                "a report, a cache, any HDF5 file", run_line, text(p, "open ", quoted, ""), n++});
+    }
+    if (dir)
+        closedir(dir);
+}
+
 static void (*const sources[])(struct palette *p) = {list_analyses, list_words, list_keys,
-    list_panes, list_layouts, list_views, list_settings, list_datasets, list_models, list_sessions};
+    list_panes, list_layouts, list_views, list_settings, list_datasets, list_models, list_sessions,
+    list_files};
 
 /* --- The list ---------------------------------------------------------------------------------- */
 
