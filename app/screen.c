@@ -328,6 +328,21 @@ static void draw_status(struct workbench *wb, struct canvas *c, struct rect r)
         canvas_right(c, r.x + r.w - 1, r.y, w, s.is_busy ? STYLE(PROGRESS) : STYLE(STATUS), right);
 }
 
+static int button_columns(const struct canvas *c, int row)
+{
+    const struct key_row *k = key_row(row);
+    return canvas_columns(c, k->key) + 1 + canvas_columns(c, k->footer);
+}
+
+/* A key and its word, for eyes and for the mouse; returns where the next one begins. */
+static int draw_button(struct workbench *wb, struct canvas *c, int x, int y, int row)
+{
+    const struct key_row *k = key_row(row);
+    wb->buttons[wb->n_buttons++] = (struct button){{x, y, button_columns(c, row), 1}, row};
+    x += canvas_text(c, x, y, -1, STYLE(KEY), k->key) + 1;
+    return x + canvas_text(c, x, y, -1, STYLE(DIM), k->footer) + 3;
+}
+
 static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
 {
     static const char *const leads[] = {
@@ -360,18 +375,21 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
         return;
     }
     const char *pane = wb->panes[wb->focus].class->name;
+    int help = key_named("help"), end = r.x + r.w - 1;
+    int reserved = button_columns(c, help) + 3; /* whoever is lost finds the way out */
     for (int i = 0, shown = 0; i < key_count() && shown < 7; i++) {
         const struct key_row *k = key_row(i);
         if (!*k->footer || !key_in_pane(k, pane) || key_find(pane, k->key) != i)
             continue;
-        int w = canvas_columns(c, k->key) + 1 + canvas_columns(c, k->footer);
-        if (x + w > r.x + r.w - 1)
+        if (i == help)
+            reserved = 0;
+        if (x + button_columns(c, i) + reserved > end)
             break;
-        wb->buttons[wb->n_buttons++] = (struct button){{x, r.y, w, 1}, i};
-        x += canvas_text(c, x, r.y, -1, STYLE(KEY), k->key) + 1;
-        x += canvas_text(c, x, r.y, -1, STYLE(DIM), k->footer) + 3;
+        x = draw_button(wb, c, x, r.y, i);
         shown++;
     }
+    if (reserved)
+        draw_button(wb, c, x, r.y, help);
 }
 
 static int strip_columns(const struct workbench *wb)
