@@ -26,23 +26,23 @@ int cache_hook_init(struct cache_hook *h, enum site s, int layer, const struct c
     char name[64];
     site_full_name(name, sizeof name, s, layer);
     *h = (struct cache_hook){.name = arena_strdup(a, name, e), .site = s, .layer = layer};
-    const struct axis heads = {"head", AXIS_HEAD, cfg->n_head, NULL};
-    h->axes[h->rank++] = (struct axis){"token", AXIS_POS, tokens, NULL};
-    if (site_is_square(s)) {
-        h->axes[h->rank++] = heads;
-        h->axes[h->rank++] = (struct axis){"window", AXIS_POS, window, NULL};
-    }
-    for (const char *x = site_is_square(s) ? "" : site_info(s)->axes; *x; x++)
-        if (*x == 'H')
-            h->axes[h->rank++] = heads;
-        else if (*x == 'D')
-            h->axes[h->rank++] = (struct axis){"d_head", AXIS_DIM, cfg->d_head, NULL};
-        else if (*x == 'C')
-            h->axes[h->rank++] = (struct axis){"d_model", AXIS_DIM, cfg->d_model, NULL};
-        else if (*x == 'F')
-            h->axes[h->rank++] = (struct axis){"neuron", AXIS_NEURON, cfg->d_mlp, NULL};
-        else if (*x == '1')
-            h->axes[h->rank++] = (struct axis){"scale", AXIS_OTHER, 1, NULL};
+    const struct {
+        char letter;
+        struct axis axis;
+    } axes[] = {
+        {'H', {.name = "head", .kind = AXIS_HEAD, .size = cfg->n_head}},
+        {'K', {.name = "window", .kind = AXIS_POS, .size = window}},
+        {'D', {.name = "d_head", .kind = AXIS_DIM, .size = cfg->d_head}},
+        {'C', {.name = "d_model", .kind = AXIS_DIM, .size = cfg->d_model}},
+        {'F', {.name = "neuron", .kind = AXIS_NEURON, .size = cfg->d_mlp}},
+        {'1', {.name = "scale", .kind = AXIS_OTHER, .size = 1}},
+    };
+    /* Rows are tokens, or the queries of square sites. */
+    h->axes[h->rank++] = (struct axis){.name = "token", .kind = AXIS_POS, .size = tokens};
+    for (const char *x = site_info(s)->axes; *x; x++)
+        for (size_t i = 0; i < sizeof axes / sizeof *axes; i++)
+            if (axes[i].letter == *x)
+                h->axes[h->rank++] = axes[i].axis;
     h->width = 1;
     for (int i = 1; i < h->rank; i++)
         h->width *= h->axes[i].size;
