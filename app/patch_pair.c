@@ -163,6 +163,14 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
         metric_text(t, buf, n);
         return;
     }
+    if (p->rect.h < 7) {
+        int64_t at = 0;
+        while (at < q->n[0] && at < q->n[1] && q->ids[0][at] == q->ids[1][at])
+            at++;
+        snprintf(buf, n, "%lld and %lld tokens, not aligned; they part at token %lld: =, < or >",
+            (long long)q->n[0], (long long)q->n[1], (long long)at);
+        return;
+    }
     snprintf(buf, n, "clean and corrupt: %lld and %lld tokens%s", (long long)q->n[0],
         (long long)q->n[1],
         !align_is_done(&t->rows) ? ", not aligned"

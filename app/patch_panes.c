@@ -291,8 +291,8 @@ static void sum(const struct workbench *wb, const struct pane *p, char *buf, siz
     const int64_t T = t->pair->pair->n[patching_receiver(t)];
     const int64_t above = wb->facts.cfg.n_layer - layer - ends_layer(t->site);
     if (pos >= 0 && p->rect.w > 60)
-        snprintf(work, sizeof work, "; recomputed %lld layers x %lld positions", (long long)above,
-            (long long)(T - pos));
+        snprintf(work, sizeof work, "; recomputed %lld layer%s x %lld position%s", (long long)above,
+            above == 1 ? "" : "s", (long long)(T - pos), T - pos == 1 ? "" : "s");
     else if (p->rect.w > 60)
         snprintf(work, sizeof work, "; recomputed %lld layers", (long long)above);
     snprintf(buf, n, "%s: exact %s, estimate %s%s", cell, value[SWEEP_EXACT], value[SWEEP_ESTIMATE],

@@ -20,6 +20,7 @@ void patching_release(struct patching **p)
         free(t->sweeps[i].line);
         held_report_release(&t->sweeps[i].held);
     }
+    arena_release(&t->table);
     held_report_release(&t->circuit);
     answer_release(&t->pair);
     align_release(&t->rows);
@@ -240,7 +241,7 @@ static const char *run_line(
 static const char *const runs_of[SWEEP_KINDS] = {
     [SWEEP_EXACT] = "patch", [SWEEP_ESTIMATE] = "attr"};
 
-struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind)
+static struct sweep *find_sweep(struct workbench *wb, const char *analysis, const char *site)
 {
     struct patching *p = wb->patching;
     struct arena scratch = {0};
@@ -248,7 +249,7 @@ struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind)
     struct sweep *found = NULL;
     if (!p || !p->pair || !align_is_done(&p->rows))
         return NULL;
-    const char *line = run_line(wb, runs_of[kind], p->site, &scratch, &e);
+    const char *line = run_line(wb, analysis, site, &scratch, &e);
     for (int i = 0; line && i < p->n_sweeps; i++)
         if (!strcmp(p->sweeps[i].line, line))
             found = &p->sweeps[i];
@@ -256,6 +257,16 @@ struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind)
         found->used = ++p->clock;
     arena_release(&scratch);
     return found;
+}
+
+struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind)
+{
+    return wb->patching ? find_sweep(wb, runs_of[kind], wb->patching->site) : NULL;
+}
+
+struct sweep *patching_edges(struct workbench *wb)
+{
+    return find_sweep(wb, "edges", "");
 }
 
 bool patching_job(const struct workbench *wb, const struct sweep *s, struct job_view *out)
@@ -381,7 +392,9 @@ void patching_see(struct workbench *wb, const struct answer *a)
         }
     if (a->is_live || a->e.code || !is_run_of(a->held->report, "edges") || !(p = patching_of(wb)))
         return;
+    arena_release(&p->table);
     held_report_release(&p->circuit);
+    p->drawn = (struct view_data){0};
     p->circuit = held_report_share(a->held);
     p->serial = a->serial;
 }

@@ -32,8 +32,10 @@ struct patching {
     char outer[64]; /* the site that was drilled from, "": none */
     struct sweep sweeps[SWEEPS];
     int n_sweeps;
-    uint64_t clock, serial; /* serial: of a finished circuit */
-    struct held_report *circuit;
+    uint64_t clock, serial;      /* serial: of a finished circuit */
+    struct held_report *circuit; /* of the last edges that ended */
+    struct view_data drawn;      /* its table, read once */
+    struct arena table;
     uint64_t seen[SWEEP_KINDS]; /* what the correlation was computed of */
     double rho;
 };
@@ -58,9 +60,10 @@ int patching_receiver(
 /* The sweep of the present site, direction, metric and alignment; NULL: not asked for. */
 struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind);
 bool patching_job(const struct workbench *wb, const struct sweep *s, struct job_view *out);
-void patching_run(struct workbench *wb);     /* both sweeps, or says why not */
-void patching_circuit(struct workbench *wb); /* edges of the pair */
-bool patching_stop(struct workbench *wb);    /* the sweeps that run or wait; false: none */
+void patching_run(struct workbench *wb);            /* both sweeps, or says why not */
+void patching_circuit(struct workbench *wb);        /* edges of the pair */
+struct sweep *patching_edges(struct workbench *wb); /* the job of it; NULL: not asked for */
+bool patching_stop(struct workbench *wb);           /* the sweeps that run or wait; false: none */
 /* "clean has 15 tokens .."; "": aligned. */
 void patching_parting(const struct workbench *wb, char *buf, size_t n);
 void patching_follow(struct workbench *wb); /* the shared position moved: the cursor does */

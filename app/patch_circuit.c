@@ -1,0 +1,86 @@
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app/patching.h"
+#include "views/show.h"
+
+/* The circuit of the last `edges` that ended, drawn as a graph. */
+
+static const struct block *edge_table(const struct report *r)
+{
+    const struct block *found = NULL;
+    for (int i = 0; i < report_runs(r); i++) {
+        struct run *run = report_run(r, i);
+        for (int k = 0; !strcmp(run_analysis(run), "edges") && k < run_blocks(run); k++)
+            if (!strcmp(block_spec(run_block_at(run, k))->name, "edge"))
+                found = run_block_at(run, k);
+    }
+    return found;
+}
+
+static bool data(struct workbench *wb, struct pane *p, struct arena *frame)
+{
+    struct patching *t = wb->patching;
+    struct job_view j;
+    (void)frame;
+    p->e.code = 0;
+    if (patching_job(wb, patching_edges(wb), &j) && j.state == JOB_FAILED)
+        err_set(&p->e, ERR_USAGE, "%s", j.message);
+    if (!t || !t->circuit)
+        return false;
+    const struct block *b = edge_table(t->circuit->report);
+    if (!t->drawn.n && (!b || block_data(&t->drawn, b, &t->table, &p->e)))
+        return false;
+    p->field = t->drawn.fields[0];
+    p->many = t->drawn.fields;
+    p->n_many = t->drawn.n;
+    return true;
+}
+
+static void heading(const struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    struct job_view j;
+    double left = NAN;
+    (void)p;
+    bool is_open =
+        patching_job(wb, patching_edges((struct workbench *)wb), &j) && j.state <= JOB_RUNNING;
+    if (is_open)
+        left = job_seconds_left(&j);
+    size_t used = (size_t)snprintf(buf, n, "circuit: edges by attribution, strongest first");
+    if (is_open && left < 360000)
+        snprintf(buf + used, n - used, ", %.1f s left", left);
+    else if (is_open)
+        snprintf(buf + used, n - used, ", waits");
+}
+
+static void opened(struct workbench *wb, struct pane *p)
+{
+    (void)wb;
+    p->st = (struct view_state){0};
+}
+
+void act_patch_circuit(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    if (!wb->patching || !patching_pair(wb)) {
+        workbench_say(wb, false, "no pair yet; :pair CLEAN CORRUPT, or :pair ioi_tiny:1");
+        return;
+    }
+    patching_circuit(wb);
+    if (wb->focus != PANE_CIRCUIT && align_is_done(&wb->patching->rows))
+        workbench_drill(wb, PANE_CIRCUIT);
+}
+
+const struct pane_class pane_circuit = {
+    .name = "circuit",
+    .title = "circuit",
+    .view = "graph",
+    .analysis = "edges",
+    .ask = ASK_COUNT,
+    .empty = "c computes the circuit of the pair; so does :run edges --dataset ioi_tiny:20",
+    .search_axis = -1,
+    .data = data,
+    .heading = heading,
+    .open = opened,
+};

@@ -1,0 +1,418 @@
+#include "app/patching.h"
+
+#include <poll.h>
+
+#include "app/embedded.h"
+#include "app/session.h"
+#include "model/core/machine.h"
+#include "model/core/rng.h"
+#include "tests/unit/app/fake.h"
+
+/* Patching in the workbench, with the real engine and the embedded model. */
+
+struct rig {
+    struct session s;
+    struct command c;
+    struct arena arena;
+    struct engine *g;
+    struct bench b;
+    struct err e;
+};
+
+#define LONGEST 90 /* seconds, on a machine that does other things */
+
+/* Until the worker has had nothing to do for a while. */
+static void settle(struct rig *r)
+{
+    double until = machine_seconds() + LONGEST;
+    struct engine_state s;
+    for (int idle = 0; machine_seconds() < until && idle < 40; poll(NULL, 0, 5)) {
+        bool any = workbench_poll(&r->b.wb);
+        r->g->state(r->g, &s);
+        idle =
+            any || s.is_busy || s.has_job || s.n_waiting || !r->b.wb.facts.is_open ? 0 : idle + 1;
+    }
+    workbench_draw(&r->b.wb, &r->b.c);
+}
+
+/* Until the screen shows a text. */
+static void comes(struct rig *r, const char *text)
+{
+    double until = machine_seconds() + LONGEST;
+    for (bool is_there = false; !is_there && machine_seconds() < until; poll(NULL, 0, 5)) {
+        workbench_poll(&r->b.wb);
+        workbench_draw(&r->b.wb, &r->b.c);
+        char *s = screen(&r->b);
+        is_there = strstr(s, text);
+        free(s);
+    }
+    shows(&r->b, text);
+}
+
+/* Until a sweep is whole. */
+static void ends(struct rig *r, enum sweep_kind kind)
+{
+    double until = machine_seconds() + LONGEST;
+    struct job_view j = {0};
+    for (; machine_seconds() < until; poll(NULL, 0, 5)) {
+        workbench_poll(&r->b.wb);
+        if (patching_job(&r->b.wb, patching_sweep(&r->b.wb, kind), &j) && j.state >= JOB_DONE)
+            break;
+    }
+    assert_int_equal(j.state, JOB_DONE);
+    settle(r);
+}
+
+/* A key script, and what comes of it. */
+static void act(struct rig *r, const char *script)
+{
+    keys(&r->b, script);
+    settle(r);
+}
+
+static void rig_open(struct rig *r, int w, int h)
+{
+    *r = (struct rig){.g = NULL};
+    session_init(&r->s);
+    assert_int_equal(command_parse(&r->c, NULL, 0, &r->arena, &r->e), 0);
+    assert_int_equal(engine_create(&r->g, &r->s, &r->c, &r->e), 0);
+    assert_int_equal(workbench_init(&r->b.wb, r->g, "When Mara", true, &r->e), 0);
+    assert_int_equal(canvas_init(&r->b.c, w, h, &r->e), 0);
+    r->b.c.mode = COLOURS_NONE;
+    r->b.c.glyphs = GLYPHS_BLOCK;
+    workbench_draw(&r->b.wb, &r->b.c);
+    workbench_open(&r->b.wb, "tiny");
+    settle(r);
+}
+
+static void rig_close(struct rig *r)
+{
+    workbench_release(&r->b.wb);
+    canvas_release(&r->b.c);
+    engine_release(&r->g);
+    session_release(&r->s);
+    arena_release(&r->arena);
+}
+
+#define CLEAN "'When~Mara~and~Tobin~went~to~the~harbour,~Mara~gave~the~lantern~to'"
+#define CORRUPT "'When~Mara~and~Tobin~went~to~the~harbour,~Tobin~gave~the~lantern~to'"
+#define LONGER "'When~Mara~and~Tobin~went~to~the~old~harbour,~Tobin~gave~the~lantern~to'"
+#define NAMES "'~Tobin'~'~Mara'"
+
+/* The values of a sweep; how many of them are numbers. */
+static int64_t read_sweep(double **out, int64_t *n, struct rig *r, enum sweep_kind kind)
+{
+    const struct sweep *s = patching_sweep(&r->b.wb, kind);
+    assert_non_null(s);
+    assert_non_null(s->held);
+    char path[160];
+    snprintf(path, sizeof path, "runs/000-%s/%s_normalized", kind ? "attr" : "patch",
+        r->b.wb.patching->site);
+    const struct block *b = report_find(s->held->report, path);
+    struct field f;
+    *out = NULL;
+    *n = 0;
+    if (!b) /* a job that has only begun */
+        return 0;
+    assert_int_equal(block_field(&f, b, -1, &r->e), 0);
+    struct window w = field_all(&f);
+    *n = window_count(&w, f.rank);
+    *out = malloc((size_t)*n * sizeof **out);
+    assert_int_equal(f.fetch(&f, *out, &w, FIELD_POINT, &r->e), 0);
+    int64_t finite = 0;
+    for (int64_t i = 0; i < *n; i++)
+        finite += isfinite((*out)[i]);
+    return finite;
+}
+
+static void a_pair_fills_both_maps(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~" CLEAN "~" CORRUPT "~" NAMES " Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    ends(&r, SWEEP_ESTIMATE);
+    shows(&r.b, "[·Tobin]");
+    shows(&r.b, "exact: resid_pre, clean into corrupt, 0 = corrupt 1 = clean");
+    shows(&r.b, "rank corr");
+    double *exact, *guess;
+    int64_t n, m;
+    assert_int_equal(read_sweep(&exact, &n, &r, SWEEP_EXACT), 5 * 15);
+    assert_int_equal(read_sweep(&guess, &m, &r, SWEEP_ESTIMATE), 5 * 15);
+    /* Before the first layer a position carries its token alone: the name that differs is everything,
+     * and positions before it nothing. */
+    assert_float_equal(exact[10], 1, 1e-4);
+    for (int t = 0; t < 10; t++)
+        assert_float_equal(exact[t], 0, 1e-4);
+    free(exact);
+    free(guess);
+    /* One cursor: the other map and the pair follow. */
+    keys(&r.b, "g 0 l l");
+    assert_int_equal(r.b.wb.sel.pos, 2);
+    assert_int_equal(r.b.wb.sel.layer, 4);
+    keys(&r.b, "Tab");
+    assert_int_equal(r.b.wb.focus, PANE_ESTIMATE);
+    keys(&r.b, "j");
+    assert_int_equal(r.b.wb.sel.layer, 3);
+    assert_int_equal(r.b.wb.panes[PANE_PATCH].st.at[0], 3);
+    shows(&r.b, "L3 at ·Mara(2): exact 0.000");
+    rig_close(&r);
+}
+
+static void cells_drill_to_heads_and_patterns(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    act(&r, "G Enter");
+    comes(&r, "exact: head_z");
+    ends(&r, SWEEP_EXACT);
+    assert_int_equal(r.b.wb.sel.layer, 0);
+    keys(&r.b, "k");
+    shows(&r.b, "recomputed 4 layers");
+    char head[32];
+    snprintf(head, sizeof head, "attention L1H%d", (int)r.b.wb.sel.head);
+    keys(&r.b, "Enter");
+    shows(&r.b, head);
+    keys(&r.b, "Esc");
+    shows(&r.b, "exact: head_z");
+    keys(&r.b, "Esc");
+    shows(&r.b, "exact: resid_pre");
+    act(&r, "D");
+    comes(&r, "dossier of L1");
+    rig_close(&r);
+}
+
+static void unequal_prompts_wait_for_an_alignment(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~" CLEAN "~" LONGER "~" NAMES " Enter");
+    comes(&r, "they part at token 8");
+    shows(&r.b, "not aligned");
+    act(&r, "a");
+    assert_true(r.b.wb.is_error);
+    assert_int_equal(r.b.wb.patching->n_sweeps, 0);
+    /* A gap in clean at the token that has no counterpart. */
+    keys(&r.b, ": 'focus~pair Enter z 0 l l l l l l l l <");
+    shows(&r.b, "clean nothing, corrupt ·old(8)");
+    lacks(&r.b, "they part");
+    act(&r, "a");
+    ends(&r, SWEEP_EXACT);
+    const struct sweep *s = patching_sweep(&r.b.wb, SWEEP_EXACT);
+    assert_non_null(strstr(s->line, "--align '[[8, 8, 8, 9]]'"));
+    double *v;
+    int64_t n;
+    assert_int_equal(read_sweep(&v, &n, &r, SWEEP_EXACT), 5 * 15);
+    assert_int_equal(n, 5 * 16);
+    assert_true(isnan(v[8]));
+    assert_false(isnan(v[9]));
+    free(v);
+    /* The same by itself, and in words. */
+    keys(&r.b, "x");
+    shows(&r.b, "they part");
+    keys(&r.b, "=");
+    lacks(&r.b, "they part");
+    assert_non_null(patching_sweep(&r.b.wb, SWEEP_EXACT));
+    keys(&r.b, ": 'align~[[8,9,8,10]] Enter");
+    assert_non_null(patching_sweep(&r.b.wb, SWEEP_EXACT));
+    keys(&r.b, ": 'align~[[8,9,8,9]] Enter");
+    assert_true(r.b.wb.is_error);
+    rig_close(&r);
+}
+
+/* The line of a sweep gives the same numbers once more, bit for bit. */
+static void lines_replay(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~agreement_tiny:2 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    act(&r, ": 'sweep~site=attn_out~direction=noise~metric=logprob Enter");
+    comes(&r, "attn_out, corrupt into clean");
+    ends(&r, SWEEP_EXACT);
+    double *v, *again;
+    int64_t n, m;
+    assert_true(read_sweep(&v, &n, &r, SWEEP_EXACT) > 0);
+    char *line = strdup(patching_sweep(&r.b.wb, SWEEP_EXACT)->line);
+    struct question q = {.ask = ASK_COMMAND, .text = line, .serial = 1u << 30};
+    r.g->ask(r.g, &q);
+    struct answer *a = NULL;
+    for (double until = machine_seconds() + 60;
+         machine_seconds() < until && (!a || a->is_live || a->serial != q.serial);
+         poll(NULL, 0, 10)) {
+        answer_release(&a);
+        a = r.g->take(r.g);
+    }
+    assert_non_null(a);
+    assert_non_null(a->held);
+    const struct block *b = report_find(a->held->report, "runs/000-patch/attn_out_normalized");
+    struct field f;
+    assert_non_null(b);
+    assert_int_equal(block_field(&f, b, -1, &r.e), 0);
+    struct window w = field_all(&f);
+    m = window_count(&w, f.rank);
+    assert_int_equal(m, n);
+    again = malloc((size_t)m * sizeof *again);
+    assert_int_equal(f.fetch(&f, again, &w, FIELD_POINT, &r.e), 0);
+    assert_memory_equal(v, again, (size_t)n * sizeof *v);
+    answer_release(&a);
+    free(again);
+    free(v);
+    free(line);
+    rig_close(&r);
+}
+
+static void a_stopped_sweep_is_kept(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct job_view j = {0};
+    double *v;
+    int64_t n;
+    rig_open(&r, 100, 30);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    keys(&r.b, ": 'sweep~site=neuron_by_pos Enter");
+    for (double until = machine_seconds() + 60; machine_seconds() < until; poll(NULL, 0, 5)) {
+        workbench_poll(&r.b.wb);
+        const struct sweep *s = patching_sweep(&r.b.wb, SWEEP_EXACT);
+        bool has_any = false;
+        if (patching_job(&r.b.wb, s, &j) && s->held && j.state == JOB_RUNNING) {
+            has_any = read_sweep(&v, &n, &r, SWEEP_EXACT) > 0;
+            free(v);
+        }
+        if (has_any)
+            break;
+    }
+    act(&r, "Esc");
+    assert_true(patching_job(&r.b.wb, patching_sweep(&r.b.wb, SWEEP_EXACT), &j));
+    assert_int_equal(j.state, JOB_CANCELLED);
+    shows(&r.b, "stopped at");
+    int64_t there = read_sweep(&v, &n, &r, SWEEP_EXACT);
+    assert_true(there > 0 && there < n);
+    free(v);
+    rig_close(&r);
+}
+
+static void a_circuit_is_drawn(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    act(&r, "c");
+    comes(&r, "nodes");
+    shows(&r.b, "circuit: edges");
+    shows(&r.b, "logits");
+    keys(&r.b, "Esc");
+    shows(&r.b, "exact: resid_pre");
+    rig_close(&r);
+}
+
+static void any_key_at_any_size(void **state)
+{
+    (void)state;
+    static const char *const script[] = {"Tab", "h", "l", "j", "k", "<", ">", "x", "=", "z",
+        "Space", "d", "r", "m", "s", "Enter", "Esc", "G", "g", "$", "0"};
+    struct rig r;
+    struct rng rng;
+    rng_init(&rng, 7, 0);
+    rig_open(&r, 80, 24);
+    act(&r, ": 'pair~" CLEAN "~" LONGER "~" NAMES " Enter");
+    comes(&r, "they part at token 8");
+    for (int i = 0; i < 300; i++) {
+        if (i % 20 == 0) {
+            assert_int_equal(canvas_resize(&r.b.c, 60 + (int)rng_below(&rng, 140),
+                                 15 + (int)rng_below(&rng, 45), &r.e),
+                0);
+            r.b.c.glyphs = i % 40 ? GLYPHS_ASCII : GLYPHS_BLOCK;
+        }
+        keys(&r.b, script[rng_below(&rng, sizeof script / sizeof *script)]);
+        for (const char *p = screen(&r.b), *s = p; r.b.c.glyphs == GLYPHS_ASCII; p++) {
+            assert_true((unsigned char)*p < 0x7f);
+            if (!*p) {
+                free((char *)s);
+                break;
+            }
+        }
+    }
+    settle(&r);
+    rig_close(&r);
+}
+
+/* Rows and spans say the same, whatever a person has done to the rows. */
+static void rows_and_spans_agree(void **state)
+{
+    (void)state;
+    struct align_rows r = {0}, again = {0};
+    struct err e;
+    struct rng rng;
+    int done = 0;
+    rng_init(&rng, 3, 0);
+    for (int round = 0; round < 200; round++) {
+        int64_t n = 1 + (int64_t)rng_below(&rng, 9), m = 1 + (int64_t)rng_below(&rng, 9);
+        assert_int_equal(align_reset(&r, n, m, &e), 0);
+        for (int i = 0; i < 12; i++) {
+            int64_t at = (int64_t)rng_below(&rng, (uint64_t)align_columns(&r) + 1);
+            switch (rng_below(&rng, 4)) {
+            case 0:
+                align_close(&r, at);
+                break;
+            case 1:
+                align_span(&r, at, at + (int64_t)rng_below(&rng, 4));
+                break;
+            default:
+                align_gap(&r, (int)rng_below(&rng, 2), at);
+            }
+            int64_t next[2] = {0, 0};
+            for (int64_t c = 0; c < align_columns(&r); c++) /* every token once, in order */
+                for (int k = 0; k < 2; k++)
+                    if (align_cell(&r, k, c) >= 0)
+                        assert_int_equal(align_cell(&r, k, c), next[k]++);
+            assert_int_equal(next[0], n);
+            assert_int_equal(next[1], m);
+        }
+        if (!align_is_done(&r))
+            continue;
+        int64_t spans[32][4];
+        int k = align_spans(spans, &r);
+        done++;
+        assert_int_equal(align_reset(&again, n, m, &e), 0);
+        assert_int_equal(align_from_spans(&again, (const int64_t(*)[4])spans, k, &e), 0);
+        assert_int_equal(align_columns(&again), align_columns(&r));
+        for (int64_t c = 0; c < align_columns(&r); c++)
+            for (int row = 0; row < 2; row++)
+                assert_int_equal(align_cell(&again, row, c), align_cell(&r, row, c));
+    }
+    assert_true(done > 20);
+    align_release(&r);
+    align_release(&again);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_and_spans_agree),
+        cmocka_unit_test(a_pair_fills_both_maps),
+        cmocka_unit_test(cells_drill_to_heads_and_patterns),
+        cmocka_unit_test(unequal_prompts_wait_for_an_alignment),
+        cmocka_unit_test(lines_replay),
+        cmocka_unit_test(a_stopped_sweep_is_kept),
+        cmocka_unit_test(a_circuit_is_drawn),
+        cmocka_unit_test(any_key_at_any_size),
+    };
+    embedded_register();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
