@@ -46,8 +46,8 @@ static int one_forward(struct trace *t, struct bench *b, const struct plan *plan
     return forward(t, b->m->params, &batch, &o, e);
 }
 
-static int timed_forward(struct bench *b, const struct row *row, bool sites, double *times, int *n,
-    struct cost *cost, struct err *e)
+static int timed_forward(struct bench *b, const struct row *row, bool sites,
+    enum logits_want logits, double *times, int *n, struct cost *cost, struct err *e)
 {
     struct arena_mark mark = arena_mark(b->arena);
     struct plan plan;
@@ -55,7 +55,7 @@ static int timed_forward(struct bench *b, const struct row *row, bool sites, dou
     int rc = plan_init(&plan, &b->m->cfg, b->arena, e);
     if (rc)
         return rc;
-    plan.logits = LOGITS_ALL;
+    plan.logits = logits;
     /* What TransformerLens caches without being asked for more: no results, no split inputs. */
     static const enum site extra[] = {
         SITE_RESULT, SITE_ATTN_IN, SITE_Q_INPUT, SITE_K_INPUT, SITE_V_INPUT, SITE_MLP_IN};
@@ -79,13 +79,19 @@ static int timed_forward(struct bench *b, const struct row *row, bool sites, dou
 static int run_forward(
     struct bench *b, const struct row *row, double *times, int *n, struct cost *cost, struct err *e)
 {
-    return timed_forward(b, row, false, times, n, cost, e);
+    return timed_forward(b, row, false, LOGITS_ALL, times, n, cost, e);
 }
 
 static int run_sites(
     struct bench *b, const struct row *row, double *times, int *n, struct cost *cost, struct err *e)
 {
-    return timed_forward(b, row, true, times, n, cost, e);
+    return timed_forward(b, row, true, LOGITS_NONE, times, n, cost, e);
+}
+
+static int run_sites_logits(
+    struct bench *b, const struct row *row, double *times, int *n, struct cost *cost, struct err *e)
+{
+    return timed_forward(b, row, true, LOGITS_ALL, times, n, cost, e);
 }
 
 static int run_gradients(
@@ -182,6 +188,7 @@ static const struct row rows[] = {
     {"forward_256", 256, run_forward, false},
     {"forward_1024", 1024, run_forward, false},
     {"sites_1024", 1024, run_sites, false},
+    {"sites_logits_1024", 1024, run_sites_logits, false},
     {"gradients_64", 64, run_gradients, false},
     {"gradients_256", 256, run_gradients, false},
     {"patch_resid_16", 16, bench_patch_resid, false},
@@ -461,7 +468,8 @@ const struct verb verb_bench = {
     .n_params = (int)(sizeof params / sizeof *params),
     .max_operands = -1,
     .operand = OPERAND_CHOICE,
-    .choices = "load|forward_16|forward_64|forward_256|forward_1024|sites_1024|gradients_64|"
+    .choices = "load|forward_16|forward_64|forward_256|forward_1024|sites_1024|sites_logits_1024|"
+               "gradients_64|"
                "gradients_256|patch_resid_16|patch_head_z_16|attr_16|generate_token|tokenizer_mb|"
                "storage|screen",
     .run = run,

@@ -103,12 +103,12 @@ def hooked():
     return lens_model
 
 
-def sites(t):
+def sites(t, logits):
     x = ids(t)
 
     def run():
         with torch.no_grad():
-            hooked().run_with_cache(x)
+            hooked().run_with_cache(x, return_type="logits" if logits else None)
     return lambda: timed(run)
 
 
@@ -193,7 +193,8 @@ for t in (16, 64, 256, 1024):
     ROWS[f"onnx_{t}"] = (f"forward_{t}", "ONNX Runtime", lambda t=t: onnx(t))
 for t in (64, 256):
     ROWS[f"gradients_{t}"] = (f"gradients_{t}", "PyTorch", lambda t=t: gradients(t))
-ROWS["sites_1024"] = ("sites_1024", "TransformerLens", lambda: sites(1024))
+for name, logits in (("sites_1024", False), ("sites_logits_1024", True)):
+    ROWS[name] = (name, "TransformerLens", lambda logits=logits: sites(1024, logits))
 ROWS["generate_token"] = ("generate_token", "transformers", generation)
 ROWS["dla_64"] = ("dla_64", "TransformerLens", lambda: forward_dla(64))
 
