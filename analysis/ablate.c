@@ -28,8 +28,8 @@ static const struct param params[] = {
         .type = PARAM_CHOICE,
         .def = "auto",
         .choices = "auto|pos|all",
-        .help = "means for each position, or over all of them; auto is pos where all inputs are "
-                "equally long"},
+        .help = "means for each position, or over all of them; auto is pos where there are several "
+                "inputs, all equally long"},
     {.name = "from",
         .type = PARAM_INT,
         .def = "0",
@@ -265,7 +265,12 @@ static int choose_means(struct ctx *ctx, struct err *e)
     if (!strcmp(over, "pos") && !equal)
         return err_set(e, ERR_USAGE,
             "--mean-over pos needs inputs that are equally long; give --mean-over all");
-    s->by_pos = equal && strcmp(over, "all") != 0;
+    if (!strcmp(over, "pos") && s->n == 1)
+        return err_set(e, ERR_USAGE,
+            "--mean-over pos with one input puts its own values back; give more inputs, "
+            "--mean-over all, or --mode zero");
+    /* the mean of one input at a position is its value there: no ablation at all */
+    s->by_pos = equal && s->n > 1 && strcmp(over, "all") != 0;
     s->rows = s->by_pos ? subject(ctx, 0)->n : 1;
     return take_means(ctx, e);
 }

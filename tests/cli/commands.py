@@ -86,6 +86,11 @@ for line, want in (('ru', 'run'), ('run le', 'lens'), ('run lens,dl', 'lens,dla'
     check(want in r.stdout.split() and not r.stderr, f'bash completes {line!r}: {r.stdout!r} {r.stderr!r}')
 
 # Bad usage.
+# One prompt alone is ablated too: its mean at a position would be its own value.
+bad(2, '--mean-over all', 'run', 'ablate', '-p', TEXT, '--mean-over', 'pos')
+check(good('run', 'ablate', '-p', TEXT) == good('run', 'ablate', '-p', TEXT, '--mean-over', 'all'), 'ablate, one prompt')
+check('detector 0 previous_token' in good('run', 'heads', '-p', TEXT), 'a plane has the name of its label')
+
 bad(2, 'run', 'rnu')
 bad(2, 'workbench needs a terminal')
 bad(2, 'lens', 'run', 'lnes', '-p', 'a')
