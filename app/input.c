@@ -54,6 +54,8 @@ static void prompt_key(struct workbench *wb, const struct key *k)
             workbench_remember(wb);
             wb->sel.pos = -1;
             workbench_run_prompt(wb);
+        } else if (!wb->lens || wb->lens->serial != wb->asked[ASK_PROMPT]) {
+            workbench_run_prompt(wb); /* its question was cancelled */
         }
         workbench_focus(wb, wb->main_focus);
     } else if (!strcmp(k->name, "Esc")) {

@@ -48,6 +48,14 @@ static bool is_computing(
     return s->ask == p->class->ask;
 }
 
+static const char *why_empty(const struct workbench *wb, const struct pane *p)
+{
+    bool of_prompt = p->class->ask == ASK_PROMPT || p->class->ask == ASK_DLA;
+    return of_prompt && !wb->lens && wb->shown_prompt && *wb->shown_prompt
+               ? "not computed: i and Enter ask again"
+               : p->class->empty;
+}
+
 static void progress_line(
     struct canvas *c, struct rect r, const struct engine_state *s, double share)
 {
@@ -202,7 +210,7 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
         p->class->draw(wb, p, c, in);
     } else if (!d.n) {
         canvas_text(c, in.x + 1, in.y + in.h / 2, in.w - 2, STYLE(DIM),
-            busy ? "computing" : p->class->empty);
+            busy ? "computing" : why_empty(wb, p));
     } else {
         body.w = draw_side(wb, p, c, &body, &d);
         struct screen s = {c, body, &wb->frame};

@@ -261,8 +261,13 @@ void workbench_run_prompt(struct workbench *wb)
         unpin(wb);
     free(wb->shown_prompt);
     wb->shown_prompt = copy;
+    struct engine_state s;
+    wb->engine->state(wb->engine, &s);
     if (wb->facts.is_open)
         workbench_ask(wb, ASK_PROMPT);
+    /* Its opening was cancelled. */
+    else if (!s.is_busy && !wb->is_replaying && *wb->asked_model)
+        workbench_open(wb, wb->asked_model);
 }
 
 /* --- Taking ------------------------------------------------------------------------------------ */
@@ -400,7 +405,9 @@ static void take(struct workbench *wb, struct answer *a)
         wb->facts = a->facts;
     if (e.code == ERR_CANCEL || is_old) {
         if (e.code == ERR_CANCEL && !is_old)
-            workbench_say(wb, false, "cancelled; what was there before stays");
+            workbench_say(wb, false,
+                wb->lens ? "cancelled; what was there before stays"
+                         : "cancelled; i and Enter ask again");
         answer_release(&a);
         return;
     }

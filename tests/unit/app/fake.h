@@ -39,7 +39,7 @@ struct fake {
     char last_text[256];
     int64_t last_pos;
     int last_edits;
-    bool is_busy, is_failing;
+    bool is_busy, is_failing, is_dropping; /* the last: as a cancelled question, no answer */
 };
 
 static struct field field(const char *name, const char *unit, int rank, const struct axis *axes,
@@ -105,6 +105,8 @@ static void fake_ask(struct engine *g, const struct question *q)
     f->last_pos = q->pos;
     f->last_edits = q->n_edits;
     snprintf(f->last_text, sizeof f->last_text, "%s", q->text ? q->text : "");
+    if (f->is_dropping)
+        return;
     struct answer *a = calloc(1, sizeof *a);
     a->ask = q->ask;
     a->serial = q->serial;

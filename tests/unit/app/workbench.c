@@ -252,6 +252,26 @@ static void errors_stand_in_their_pane(void **state)
     bench_close(&b);
 }
 
+static void cancelled_questions_are_asked_again(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 100, 30);
+    b.fake.is_dropping = true;
+    keys(&b, "i 'x Enter");
+    int prompts = b.fake.asked[ASK_PROMPT], models = b.fake.asked[ASK_MODEL];
+    b.wb.facts.is_open = false; /* as when Esc came while the model was being opened */
+    keys(&b, "i Enter");
+    assert_int_equal(b.fake.asked[ASK_MODEL], models + 1);
+    b.wb.facts.is_open = true;
+    b.fake.is_dropping = false;
+    keys(&b, "i Enter");
+    assert_int_equal(b.fake.asked[ASK_PROMPT], prompts + 1);
+    keys(&b, "i Enter");
+    assert_int_equal(b.fake.asked[ASK_PROMPT], prompts + 1);
+    bench_close(&b);
+}
+
 static void every_key_has_its_action_and_help(void **state)
 {
     (void)state;
@@ -306,6 +326,7 @@ int main(void)
         cmocka_unit_test(before_means_unedited),
         cmocka_unit_test(search_walks_and_inverts),
         cmocka_unit_test(errors_stand_in_their_pane),
+        cmocka_unit_test(cancelled_questions_are_asked_again),
         cmocka_unit_test(every_key_has_its_action_and_help),
         cmocka_unit_test(small_screens_say_so),
     };
