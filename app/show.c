@@ -11,6 +11,7 @@
 #include "app/records.h"
 #include "app/token_grid.h"
 #include "model/core/text.h"
+#include "views/draw.h"
 #include "views/fields.h"
 #include "views/show.h"
 #include "views/view.h"
@@ -82,10 +83,13 @@ static void print_canvas(FILE *out, const struct canvas *c, bool colours)
     buf_release(&text);
 }
 
-/* "layer 2, head 1": which plane of a block with more axes than a drawing has. */
-static void print_plane(
-    FILE *out, const struct view *v, const struct field *f, const struct view_state *st, bool asked)
+/* "layer 2, detector 0 induction": which plane of a block with more axes than a drawing has. */
+static void print_plane(const struct show *how, const struct view *v, const struct field *f,
+    const struct view_state *st, bool asked)
 {
+    char label[LABEL_MAX];
+    FILE *out = how->out;
+    enum glyphs glyphs = choose_glyphs(how);
     int row = st->has_axes ? st->row_axis : f->rank - 2;
     int col = st->has_axes ? st->col_axis : f->rank - 1, n = 0, maps = -1;
     /* Small multiples show the axis before the maps whole. */
@@ -93,7 +97,9 @@ static void print_plane(
         maps = i != row && i != col ? i : maps;
     for (int i = 0; i < f->rank; i++)
         if (i != row && i != col && i != maps)
-            n += fprintf(out, "%s%s %lld", n ? ", " : "", f->axes[i].name, (long long)st->at[i]);
+            n += fprintf(out, "%s%s %lld%s%s", n ? ", " : "", f->axes[i].name, (long long)st->at[i],
+                f->axes[i].labels ? " " : "",
+                f->axes[i].labels ? label_show(label, &f->axes[i], st->at[i], glyphs) : "");
     if (n)
         fputs(asked ? "\n" : " (sonde show --slice draws others)\n", out);
 }
@@ -139,7 +145,7 @@ static int draw(const struct show *how, struct view_data *d, struct arena *frame
     if (!rc && part.is_folded)
         fprintf(how->out, "%s\n", part.f.long_name);
     if (!rc)
-        print_plane(how->out, v, d->fields, &part.st, part.is_cut);
+        print_plane(how, v, d->fields, &part.st, part.is_cut);
     if (!rc)
         print_canvas(how->out, &c, mode != COLOURS_NONE);
     canvas_release(&c);
