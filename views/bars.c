@@ -263,29 +263,41 @@ static void draw_row(const struct screen *s, const struct view_data *d, const st
     draw_bar(c, x + m->error_w + 1, y, m, b, k);
 }
 
-/* "component, largest first   logits   10 of 160   1 NaN" */
-static void draw_legend(const struct screen *s, const struct bars *b, int y)
+enum { LEGEND_MAX = 256 };
+
+/* "component, largest first   logits   10 of 160   1 NaN"; without the order, if it is brief. */
+static int legend(char text[LEGEND_MAX], const struct bars *b, bool is_brief)
 {
-    char text[256], odd[64];
+    char odd[64];
     size_t at = 0;
     struct tally t = tally_of(b->all, b->n_all);
     const char *unit = unit_text(b->f, &b->form);
+    text[0] = '\0';
     if (b->a)
-        at += (size_t)snprintf(text, sizeof text, "%s%s", b->a->name ? b->a->name : "",
-            !b->order.v       ? ""
-            : b->f->is_signed ? ", largest |x| first"
-                              : ", largest first");
+        at += (size_t)snprintf(text, LEGEND_MAX, "%.64s%s", b->a->name ? b->a->name : "",
+            !b->order.v || is_brief ? ""
+            : b->f->is_signed       ? ", largest |x| first"
+                                    : ", largest first");
     if (*unit)
-        at += (size_t)snprintf(text + at, sizeof text - at, "   %.40s", unit);
+        at += (size_t)snprintf(text + at, LEGEND_MAX - at, "   %.40s", unit);
     if (b->error)
-        at += (size_t)snprintf(text + at, sizeof text - at, "   ± standard error");
+        at += (size_t)snprintf(text + at, LEGEND_MAX - at, "   ± standard error");
     if (b->sc.is_log)
-        at += (size_t)snprintf(text + at, sizeof text - at, "   log");
+        at += (size_t)snprintf(text + at, LEGEND_MAX - at, "   log");
     if (b->shown < b->order.total)
-        at += (size_t)snprintf(text + at, sizeof text - at, "   %lld to %lld of %lld",
+        at += (size_t)snprintf(text + at, LEGEND_MAX - at, "   %lld to %lld of %lld",
             (long long)b->first + 1, (long long)(b->first + b->shown), (long long)b->order.total);
     if (*tally_text(odd, sizeof odd, &t))
-        snprintf(text + at, sizeof text - at, "   %s", odd);
+        snprintf(text + at, LEGEND_MAX - at, "   %s", odd);
+    return text_columns(text);
+}
+
+static void draw_legend(const struct screen *s, const struct bars *b, int y)
+{
+    char text[LEGEND_MAX] = "";
+    /* That there is more above tells why the largest is not the first. */
+    if (legend(text, b, false) > s->rect.w && b->shown < b->order.total)
+        legend(text, b, true);
     canvas_text(s->canvas, s->rect.x, y, s->rect.w, STYLE(DIM), text);
 }
 
