@@ -6,6 +6,7 @@
 #include "analysis/pairs.h"
 #include "analysis/patch_menu.h"
 #include "analysis/token.h"
+#include "model/fold.h"
 #include "model/patch.h"
 
 /* Knock-outs: a part of the model replaced by nothing, by its mean over the inputs, or by what it is on
@@ -22,8 +23,10 @@ static const struct param params[] = {
         .type = PARAM_CHOICE,
         .def = "mean",
         .choices = "zero|mean|resample",
-        .help = "the replacement: zeros, the mean over the inputs, or the values of another input "
-                "(a pair's corrupt prompt, else the next input of the same length)"},
+        .help =
+            "the replacement: zeros (of head_z and head_v those of the --weights view), the mean "
+            "over the inputs, or the values of another input (a pair's corrupt prompt, else "
+            "the next input of the same length)"},
     {.name = "mean-over",
         .type = PARAM_CHOICE,
         .def = "auto",
@@ -343,16 +346,34 @@ static const struct input *partner(const struct ctx *ctx, int i)
     return NULL;
 }
 
+/* Zeros as the weights view has them: the folded one has moved the value biases out of v and z, so
+ * that nothing there is b_V,eff here. At every other site both views have the same zero. */
+static const float *zeros(
+    const struct ctx *ctx, const struct part *p, const struct trace *t, int layer, struct err *e)
+{
+    const int64_t T = trace_len(t, 0), width = site_width(p->k->site, t->cfg);
+    float *x = arena_zalloc(ctx->arena, (size_t)(T * width) * sizeof *x, e);
+    if (!x || !ctx->folded || (p->k->site != SITE_Z && p->k->site != SITE_V))
+        return x;
+    if (fold_value_bias(x, ctx->params, layer, ctx->pool, e))
+        return NULL;
+    for (int64_t r = 1; r < T; r++)
+        memcpy(x + r * width, x, (size_t)width * sizeof *x);
+    return x;
+}
+
 /* Rows [T, width] of one layer's replacement. */
 static const float *replacement(
     const struct ctx *ctx, const struct part *p, const struct trace *t, int layer, struct err *e)
 {
     const struct state *s = ctx->state;
+    if (s->mode == MODE_ZERO)
+        return zeros(ctx, p, t, layer, e);
     const int64_t T = trace_len(t, 0), width = site_width(p->k->site, t->cfg);
     if (s->mode == MODE_RESAMPLE)
         return trace_site(t, p->k->site, layer, 1);
     float *x = arena_zalloc(ctx->arena, (size_t)(T * width) * sizeof *x, e);
-    for (int64_t r = 0; x && s->mode == MODE_MEAN && r < T; r++)
+    for (int64_t r = 0; x && r < T; r++)
         for (int64_t c = 0; c < width; c++)
             x[r * width + c] = (float)p->mean[layer][(s->by_pos ? r * width : 0) + c];
     return x;

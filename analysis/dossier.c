@@ -258,10 +258,17 @@ int dossier_top(struct dossier *d, const struct dossier_list *l, const float *va
     return run_block(&b, d->out, &spec, e) || block_set(b, ids, e) ? e->code : 0;
 }
 
-/* The logit of the target, less that of versus. */
+/* The logit of the target, less that of versus; one logit of the folded view less its mean over the
+ * vocabulary, so that attributions and effects are of the same quantity. */
 static double aimed(const struct dossier *d, const float *row)
 {
-    return (double)row[d->token] - (d->versus >= 0 ? (double)row[d->versus] : 0);
+    const int64_t V = d->ctx->model->cfg.vocab;
+    double mean = 0;
+    if (d->versus >= 0)
+        return (double)row[d->token] - (double)row[d->versus];
+    for (int64_t v = 0; d->u_mean && v < V; v++)
+        mean += row[v];
+    return (double)row[d->token] - mean / (double)V;
 }
 
 static double logprob(const struct dossier *d, const float *row)
@@ -300,18 +307,17 @@ int dossier_effect(struct dossier *d, const char *edit, const char *what, struct
         .budget = ctx->budget};
     if (forward(&t, ctx->params, &b, &o, e))
         return e->code;
+    static const char pass[] = "zero-ablation at every position, an exact pass, raw weights";
     int rc =
         dossier_logits(d, d->row2, trace_site(&t, SITE_LNF_NORM, -1, 0) + d->pos * cfg->d_model, e);
     trace_release(&t);
     snprintf(
         name, sizeof name, "%s: effect on the logit%s", what, d->versus >= 0 ? " difference" : "");
     if (!rc)
-        rc = dossier_fact(d, name, aimed(d, d->row2) - aimed(d, d->row), "logits",
-            "zero-ablation at every position, an exact pass", e);
+        rc = dossier_fact(d, name, aimed(d, d->row2) - aimed(d, d->row), "logits", pass, e);
     snprintf(name, sizeof name, "%s: effect on the log-probability", what);
     if (!rc)
-        rc = dossier_fact(d, name, logprob(d, d->row2) - logprob(d, d->row), "nats",
-            "zero-ablation at every position, an exact pass", e);
+        rc = dossier_fact(d, name, logprob(d, d->row2) - logprob(d, d->row), "nats", pass, e);
     return rc;
 }
 
@@ -379,7 +385,7 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         (d->versus >= 0 && dossier_text(d, "versus", versus, e)))
         return e->code;
     if (dossier_fact(d, d->versus >= 0 ? "logit difference" : "logit", aimed(d, d->row), "logits",
-            "the model's own", e) ||
+            d->u_mean ? "the model's own, less the vocabulary's mean" : "the model's own", e) ||
         dossier_fact(d, "probability of the target", exp(logprob(d, d->row)), "probability",
             "the model's own", e))
         return e->code;

@@ -123,6 +123,16 @@ for l, h in ((0, 0), (2, 1), (L - 1, H - 1)):
         same("values add up", total, dla["head"][l, h], 1e-3)
     effects(facts, "zero-ablation", f"L{l}H{h}=zero")
 
+# One logit of the folded view is counted from its mean over the vocabulary, as its attribution is.
+facts, text, b = dossier("--of", "L2H1", "--target", f"#{target}")
+above = lambda r: float(r[target]) - r.astype(np.float64).mean()
+after = run("logits", "--edit", "L2H1=zero")["logits"]
+same("logit", facts["logit"], above(base[last]), 1e-4)
+same("effect on one logit", facts["zero-ablation: effect on the logit"],
+     above(after[last]) - above(base[last]), 1e-4)
+facts, text, b = dossier("--of", "L2H1", "--target", f"#{target}", "--weights", "raw")
+same("raw logit", facts["logit"], base[last][target], 1e-4)
+
 # Neurons.
 by_neuron = run("dla", *pair, "--neurons", "3")["contribution"]
 d_mlp = site("blocks.3.mlp.hook_post").shape[-1]

@@ -8,6 +8,7 @@ Differences count against the range of the metric between the two prompts and ov
 line a failed comparison; exit 1 if any failed."""
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,36 @@ def close(what, got, want):
     if got.shape != want.shape or not np.abs(got - want).max() <= 1e-4 * np.abs(want).max():
         failed += 1
         print(f"FAILED {name}: {what} is {got[:6]}, reference {want[:6]}")
+
+
+def tensors(folder):
+    with open(os.path.join(folder, "model.safetensors"), "rb") as f:
+        head = json.loads(f.read(struct.unpack("<Q", f.read(8))[0]))
+        data = f.read()
+    return {k.removeprefix("transformer."):
+            np.frombuffer(data[slice(*v["data_offsets"])], "<f4").reshape(v["shape"])
+            for k, v in head.items() if v.get("dtype") == "F32"}
+
+
+def folded_zero(folder, tokens):
+    """Zero-ablation of head_z in the folded view is z set to b_V + ln1.beta W_V in the raw one."""
+    base = ["-q", "-m", folder, "--tokens", ",".join(map(str, tokens)), "-o", out]
+    subprocess.run([sonde, "run", "ablate", "--mode", "zero", "--weights", "folded", *base], check=True)
+    with h5py.File(out) as f:
+        got, whole = f["runs/000-ablate/effect"][()], float(f["runs/000-ablate/metric"][0])
+    w, (L, H) = tensors(folder), got.shape
+    want = np.zeros((L, H))
+    for l in range(L):
+        wv = w[f"h.{l}.attn.c_attn.weight"].astype(np.float64)
+        wv = wv[:, 2 * wv.shape[1] // 3:]
+        bias = w[f"h.{l}.attn.c_attn.bias"][-wv.shape[1]:] + w[f"h.{l}.ln_1.bias"] @ wv
+        for h in range(H):
+            npy = os.path.join(tmp, "b.npy")
+            np.save(npy, np.split(bias, H)[h].astype(np.float32))
+            subprocess.run([sonde, "run", "logits", "--edit", f"L{l}H{h}=set:{npy}", *base], check=True)
+            with h5py.File(out) as f:
+                want[l, h] = float(f["runs/000-logits/input_0/loss"][()]) - whole
+    close("folded zero-ablation", got, want)
 
 
 for name, want in json.load(open(path)).items():
@@ -71,6 +102,8 @@ for name, want in json.load(open(ablations)).items():
         with h5py.File(out) as f:
             for b, values in ref.items():
                 close(f"ablate {mode} {b}", f["runs/000-ablate"][b], values)
+    if name == "plain":
+        folded_zero(os.path.join(models, name), want["clean"])
     ref = want["trace"]
     subprocess.run([sonde, "run", "trace", "-q", "-m", os.path.join(models, name), "-f", pair,
                     "--samples", str(ref["samples"]), "--window", str(ref["window"]), "-o", out],
