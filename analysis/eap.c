@@ -5,6 +5,7 @@
 
 #include "model/backward.h"
 #include "model/core/linalg.h"
+#include "model/fold.h"
 
 /* Scores are one product a layer, [writers, rows C] x [rows C, 3 H + 1], of deltas and gradients at
  * per-head inputs; neither is held for an edge. Rows before the first difference of a pair have no
@@ -344,6 +345,18 @@ static int references(struct group *g)
     return 0;
 }
 
+/* The folded view has moved the value biases out of z: its zero is b_V,eff here. */
+static int zero_of_heads(float *x, struct group *g, int layer)
+{
+    const struct ctx *ctx = g->x->ctx;
+    const int64_t C = config_of(g)->d_model;
+    if (fold_value_bias(x, ctx->params, layer, ctx->pool, g->e))
+        return g->e->code;
+    for (int64_t r = 1; r < g->T; r++)
+        memcpy(x + r * C, x, (size_t)C * sizeof *x);
+    return 0;
+}
+
 /* A trace that was never run: the ablation's zeros or means where the clean rows are. */
 static int stand_in(struct group *g)
 {
@@ -363,6 +376,8 @@ static int stand_in(struct group *g)
         if (!x)
             return ERR_LIMIT;
         t->site[site * L + (s == 0 ? 0 : (s - 1) / 2)] = x;
+        if (site == SITE_Z && g->x->ctx->folded && zero_of_heads(x, g, (int)((s - 1) / 2)))
+            return g->e->code;
         for (int i = 0; i < g->n; i++) {
             int64_t T = g->offset[i + 1] - g->offset[i];
             if (g->items[i].mean)

@@ -58,6 +58,24 @@ def folded_zero(folder, tokens):
             with h5py.File(out) as f:
                 want[l, h] = float(f["runs/000-logits/input_0/loss"][()]) - whole
     close("folded zero-ablation", got, want)
+    # With every edge cut to zero the positions and the folded b_O are left.
+    left = w["wpe.weight"][len(tokens) - 1].astype(np.float64)
+    for l in range(L):
+        v = w[f"h.{l}.attn.c_attn.weight"].shape[1] // 3
+        bias = w[f"h.{l}.attn.c_attn.bias"][-v:] + \
+            w[f"h.{l}.ln_1.bias"] @ w[f"h.{l}.attn.c_attn.weight"].astype(np.float64)[:, -v:]
+        left += bias @ w[f"h.{l}.attn.c_proj.weight"] + w[f"h.{l}.attn.c_proj.bias"]
+    left -= left.mean()
+    left = left / np.sqrt((left ** 2).mean() + 1e-5) * w["ln_f.weight"] + w["ln_f.bias"]
+    both = [json.dumps(t) for t in (tokens, tokens[::-1])]
+    subprocess.run([sonde, "run", "edges", "-q", "-m", folder, "--method", "eap", "--ablation", "zero",
+                    "--weights", "folded", "--clean", both[0], "--corrupt", both[1],
+                    "--answer", "#1", "--wrong", "#2", "-o", out], check=True)
+    with h5py.File(out) as f:
+        g = f["runs/000-edges"]
+        names = [x.decode() for x in g["axes/what"][()]]
+        close("folded empty circuit", [g["circuit"][names.index("empty metric")]],
+              [left @ (w["wte.weight"][1] - w["wte.weight"][2])])
 
 
 for name, want in json.load(open(path)).items():
