@@ -323,6 +323,8 @@ static void grant_wish(struct workbench *wb, struct browse *b)
         b->wish_doc = -1;
         return;
     }
+    if (v.n_nodes > b->docs[doc].n)
+        browse_list(b); /* the walk may have ended since the rows were made */
     bool is_any = !*b->wish || !strcmp(b->wish, "*");
     const char *path = is_any ? "" : b->wish + strspn(b->wish, "/");
     int node = find_node(b, doc, path);

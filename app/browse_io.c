@@ -96,12 +96,13 @@ static void open_doc(struct io *io, struct doc *d)
 static void walk_doc(struct io *io, struct doc *d)
 {
     struct tree *t = d->tree;
+    int had = d->n_nodes;
+    bool was = d->is_walking;
     d->wants_more = false;
+    d->is_walking = true; /* or who asks meanwhile would take what is known for all there is */
     pthread_mutex_unlock(&io->lock);
     bool more = tree_more(t, WALK);
     pthread_mutex_lock(&io->lock);
-    int had = d->n_nodes;
-    bool was = d->is_walking;
     d->is_walking = more;
     publish(d);
     if (d->n_nodes > had || was != more)
@@ -640,7 +641,7 @@ bool io_doc(struct doc_view *out, struct io *io, int id)
     if (ok) {
         const struct doc *d = &io->docs[id];
         *out = (struct doc_view){.is_opening = d->is_opening,
-            .is_walking = d->is_walking,
+            .is_walking = d->is_walking || d->wants_more,
             .e = d->e,
             .n_nodes = d->n_nodes,
             .seconds = d->seconds};
