@@ -148,8 +148,9 @@ static int measure(
         float *logp = arena_array(ctx->arena, (size_t)V, sizeof *logp, e);
         if (!logp)
             return ERR_LIMIT;
-        const float *z = trace_logits(
-            &p->t, p->to == clean ? 0 : 1, p->to == clean ? p->at.pos : p->at_from.pos);
+        const bool is_to = p->to == clean;
+        const float *z = trace_logits(is_to ? &p->t : p->source, is_to ? 0 : p->source_input,
+            is_to ? p->at.pos : p->at_from.pos);
         ops_log_softmax(logp, z, V);
         p->at.reference_logp = p->at_from.reference_logp = logp;
     }
