@@ -29,6 +29,7 @@ struct patching {
     int64_t column, seen_pos, mark; /* the cursor; mark: where a span begins, -1: none */
     char site[64], metric[32];
     bool noise, is_raw, wants_run;
+    int choice;     /* the cursor of the menu */
     char outer[64]; /* the site that was drilled from, "": none */
     struct sweep sweeps[SWEEPS];
     int n_sweeps;

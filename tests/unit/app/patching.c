@@ -227,6 +227,26 @@ static void unequal_prompts_wait_for_an_alignment(void **state)
     rig_close(&r);
 }
 
+static void a_menu_has_every_choice(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 80, 24);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    ends(&r, SWEEP_EXACT);
+    keys(&r.b, "M");
+    shows(&r.b, "the sweep (Enter computes it");
+    keys(&r.b, "j j Enter");
+    lacks(&r.b, "the sweep (Enter computes it");
+    assert_string_equal(r.b.wb.patching->site, "resid_post");
+    ends(&r, SWEEP_EXACT);
+    keys(&r.b, "M PgDn PgDn PgDn PgDn Enter");
+    assert_true(r.b.wb.patching->is_raw);
+    keys(&r.b, "M Esc");
+    shows(&r.b, "exact: resid_post");
+    rig_close(&r);
+}
+
 /* The line of a sweep gives the same numbers once more, bit for bit. */
 static void lines_replay(void **state)
 {
@@ -408,6 +428,7 @@ int main(void)
         cmocka_unit_test(a_pair_fills_both_maps),
         cmocka_unit_test(cells_drill_to_heads_and_patterns),
         cmocka_unit_test(unequal_prompts_wait_for_an_alignment),
+        cmocka_unit_test(a_menu_has_every_choice),
         cmocka_unit_test(lines_replay),
         cmocka_unit_test(a_stopped_sweep_is_kept),
         cmocka_unit_test(a_circuit_is_drawn),
