@@ -48,6 +48,8 @@ for i in range(3):  # what an undisturbed run takes, at best
 n_shards = len([f for f in files('whole') if f])
 check(n_shards >= 3, f'{n_shards} shards')
 sonde('cache', 'verify', 'whole.h5')
+os.mkdir(path('half.acts'))  # as a killed run leaves it: X.h5 comes last
+check('--resume' in sonde('cache', 'verify', 'half.h5', code=3).stderr, 'verify tells of an unfinished run')
 
 # Killed at random moments, again and again, until a run gets through.
 kills = 0
