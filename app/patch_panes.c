@@ -295,8 +295,13 @@ static void sum(const struct workbench *wb, const struct pane *p, char *buf, siz
             above == 1 ? "" : "s", (long long)(T - pos), T - pos == 1 ? "" : "s");
     else if (p->rect.w > 60)
         snprintf(work, sizeof work, "; recomputed %lld layers", (long long)above);
-    snprintf(buf, n, "%s: exact %s, estimate %s%s", cell, value[SWEEP_EXACT], value[SWEEP_ESTIMATE],
-        work);
+    if (p->rect.w < 40)
+        snprintf(buf, n, "%s: %s", cell, value[kind_of(p)]);
+    else if (p->rect.w < 56)
+        snprintf(buf, n, "%s: %s, est. %s", cell, value[SWEEP_EXACT], value[SWEEP_ESTIMATE]);
+    else
+        snprintf(buf, n, "%s: exact %s, estimate %s%s", cell, value[SWEEP_EXACT],
+            value[SWEEP_ESTIMATE], work);
 }
 
 /* --- The cursor -------------------------------------------------------------------------------- */

@@ -360,13 +360,10 @@ static void any_key_at_any_size(void **state)
             r.b.c.glyphs = i % 40 ? GLYPHS_ASCII : GLYPHS_BLOCK;
         }
         keys(&r.b, script[rng_below(&rng, sizeof script / sizeof *script)]);
-        for (const char *p = screen(&r.b), *s = p; r.b.c.glyphs == GLYPHS_ASCII; p++) {
+        char *text = screen(&r.b);
+        for (const char *p = text; *p && r.b.c.glyphs == GLYPHS_ASCII; p++)
             assert_true((unsigned char)*p < 0x7f);
-            if (!*p) {
-                free((char *)s);
-                break;
-            }
-        }
+        free(text);
     }
     settle(&r);
     rig_close(&r);
