@@ -46,6 +46,7 @@ struct worker {
     double told;
     const struct model *model; /* worker's; answers carry it to the screen */
     uint64_t opened;           /* session->opened when the model was */
+    struct facts facts;        /* of the model; a job may have put another in its place */
     char model_name[1024];     /* as asked for; "": the command line's */
     struct watch watch;
     uint64_t job; /* the one that runs, 0: none */
@@ -413,6 +414,17 @@ static int answer_pair(struct answer *a, struct worker *w, const struct question
     return patch_pair_ask(a, q, &means, e);
 }
 
+static void state_facts(struct facts *f, const struct model *m)
+{
+    *f = (struct facts){.is_open = m != NULL};
+    if (!m)
+        return;
+    f->cfg = m->cfg;
+    f->has_bos = m->bos_id >= 0;
+    snprintf(f->name, sizeof f->name, "%s", m->name);
+    snprintf(f->note, sizeof f->note, "%s", m->note);
+}
+
 static int answer_model(struct answer *a, struct worker *w, const struct question *q, struct err *e)
 {
     struct model *m;
@@ -430,6 +442,7 @@ static int answer_model(struct answer *a, struct worker *w, const struct questio
         snprintf(w->model_name, sizeof w->model_name, "%s", q->text ? q->text : "");
     w->model = a->model = w->session->model;
     w->opened = w->session->opened;
+    state_facts(&w->facts, w->model);
     arena_release(&scratch);
     return rc;
 }
@@ -445,17 +458,6 @@ static int (*const answers[ASK_COUNT])(
     [ASK_OTHER] = answer_prompt,
     [ASK_PAIR] = answer_pair,
 };
-
-static void state_facts(struct facts *f, const struct model *m)
-{
-    *f = (struct facts){.is_open = m != NULL};
-    if (!m)
-        return;
-    f->cfg = m->cfg;
-    f->has_bos = m->bos_id >= 0;
-    snprintf(f->name, sizeof f->name, "%s", m->name);
-    snprintf(f->note, sizeof f->note, "%s", m->note);
-}
 
 /* Words typed for tokens become ids, so that an unknown one is told at once. */
 static int resolve_names(struct answer *a, const struct question *q, struct err *e)
@@ -581,7 +583,8 @@ static void on_job_report(void *arg, struct held_report *h)
     a->is_live = true;
     a->held = held_report_share(h);
     a->report = h->report;
-    state_facts(&a->facts, w->model);
+    a->facts = w->facts;
+    a->model = NULL;
     deliver(w, a);
 }
 
@@ -600,6 +603,7 @@ static void reopen(struct worker *w)
         if (!session_model(&m, w->session, &c, &e))
             w->model = m;
     w->opened = w->session->opened;
+    state_facts(&w->facts, w->model);
     arena_release(&scratch);
 }
 
