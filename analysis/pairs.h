@@ -5,6 +5,9 @@
 #include "datasets/dataset.h"
 #include "model/metric.h"
 
+/* What the answer to a pair may be measured by: the choices of every such --metric. */
+#define PAIR_METRICS "logit_diff|prob_diff|logprob|prob|kl|loss|logit|entropy"
+
 /* Two prompts that differ in what matters, and what the first should be answered with. */
 struct pair {
     const struct input *clean, *corrupt; /* NULL: not given (ablations need one prompt alone) */

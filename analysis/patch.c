@@ -24,7 +24,7 @@ static const struct param params[] = {
     {.name = "metric",
         .type = PARAM_CHOICE,
         .def = "logit_diff",
-        .choices = "logit_diff|prob_diff|logprob|prob|kl|loss|logit|entropy",
+        .choices = PAIR_METRICS,
         .help = "what is measured; kl is KL(clean || patched), loss the mean over the receiving "
                 "prompt's own tokens"},
     {.name = "pos",
