@@ -148,6 +148,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx, con
         .long_name = what,
         .look = p->k->axis ? LOOK_HEATMAP : LOOK_BARS,
         .is_signed = true,
+        .is_detail = *suffix != 0,
         .by_slice = by_input};
     if (by_input)
         spec.axes[spec.rank++] = (struct axis){"input", AXIS_INPUT, s->n, NULL};

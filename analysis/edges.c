@@ -203,7 +203,8 @@ static struct block_spec matrix_spec(const struct edges *s, const char *name, co
         .long_name = what,
         .source = eap_source,
         .look = LOOK_HEATMAP,
-        .is_signed = true};
+        .is_signed = true,
+        .is_detail = true}; /* the table of edges tells it */
 }
 
 static int declare_each(struct edges *s, struct run *out, struct err *e)
@@ -537,6 +538,7 @@ static int declare_curve(struct block **b, struct run *out, const struct edges *
         .source = "Hanna et al. 2024 (arXiv 2403.17806); Mueller et al. 2025 (arXiv 2504.13151)",
         .look = by_input ? LOOK_HEATMAP : LOOK_LINES,
         .is_signed = true,
+        .is_detail = by_input,
         .by_slice = by_input};
     if (by_input) {
         spec.axes[1] = spec.axes[0];

@@ -296,6 +296,7 @@ static int copying(struct heads *h, struct ctx *ctx, struct run *out, struct err
                 .axes = {{"layer", AXIS_LAYER, L, NULL}, {"head", AXIS_HEAD, H, NULL},
                     {"rank", AXIS_RANK, D, NULL}, {"part", AXIS_OTHER, 2, parts}},
                 .unit = "gain",
+                .is_detail = true,
                 .long_name = tokens ? "eigenvalues of W_E W_V W_O W_U that are not 0"
                                     : "eigenvalues of W_V W_O that are not 0",
                 .source = "Elhage et al. 2021, copying",
@@ -318,12 +319,14 @@ static int declare(struct heads *h, const struct ctx *ctx, struct run *out, stru
     s.name = "score_se";
     s.long_name = "standard error of the mean over inputs";
     s.is_signed = false;
+    s.is_detail = true;
     if (run_block(&h->se, out, &s, e))
         return e->code;
     s = spec("score_by_input", &ctx->model->cfg, DETECTORS);
     memmove(s.axes + 1, s.axes, 3 * sizeof *s.axes);
     s.axes[0] = (struct axis){"input", AXIS_INPUT, ctx->n_inputs, NULL};
     s.rank = 4;
+    s.is_detail = true;
     s.long_name = "how well each head's pattern fits the detector, for each input";
     s.by_slice = true;
     return run_block(&h->per_input, out, &s, e);

@@ -44,21 +44,27 @@ static int label_positions(struct patch_group *g, const struct ctx *ctx, struct 
 /* How a block of a site is called behind the site's name, and what it holds. */
 struct variant {
     const char *suffix, *says;
-    bool by_input, is_normalized;
+    bool by_input, is_normalized, is_error;
 };
-static const struct variant variants[] = {
-    {"", "", true, false},
-    {"_normalized", ", corrupt 0 and clean 1", true, true},
-    {"_mean", ", mean over inputs", false, false},
-    {"_se", ", standard error over inputs", false, false},
-    {"_normalized_mean", ", corrupt 0 and clean 1, mean over inputs", false, true},
+static const struct variant variants[PATCH_VARIANTS] = {
+    [PATCH_RAW] = {"", "", true, false, false},
+    [PATCH_NORMALIZED] = {"_normalized", ", corrupt 0 and clean 1", true, true, false},
+    [PATCH_MEAN] = {"_mean", ", mean over inputs", false, false, false},
+    [PATCH_SE] = {"_se", ", standard error over inputs", false, false, true},
+    [PATCH_NORMALIZED_MEAN] = {"_normalized_mean", ", corrupt 0 and clean 1, mean over inputs",
+        false, true, false},
+    [PATCH_NORMALIZED_SE] = {"_normalized_se",
+        ", corrupt 0 and clean 1, standard error over inputs", false, true, true},
 };
 
+/* Of the pairs of one length, or (g NULL) of all lengths together. */
 static int declare(struct block **b, struct run *out, const struct ctx *ctx,
     const struct patch_group *g, const struct patch_sited *it, const struct variant *v,
     struct err *e)
 {
     const struct patch_blocks *s = ctx->state;
+    const bool is_told = g && s->all[it->menu_index].menu; /* by the mean over all lengths */
+    const bool is_many = !g || g->n > 1;
     const char *parts[MENU_PARTS];
     char name[96], what[200];
     snprintf(name, sizeof name, "%s%s", it->menu->name, v->suffix);
@@ -66,12 +72,13 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
         it->menu->long_name, v->says);
     struct block_spec spec = {.name = name,
         .input = -1,
-        .length = s->n_groups > 1 ? g->T : 0,
+        .length = g && s->n_groups > 1 ? g->T : 0,
         .unit = v->is_normalized ? "clean - corrupt" : unit_of(s->o.metric),
         .long_name = what,
         .source = s->source,
         .look = LOOK_HEATMAP,
-        .is_signed = true,
+        .is_signed = !v->is_error,
+        .is_detail = is_told || v->is_error || v->by_input == is_many,
         .by_slice = v->by_input};
     if (v->by_input)
         spec.axes[spec.rank++] = (struct axis){"input", AXIS_INPUT, g->n, NULL};
@@ -80,12 +87,27 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
             parts[i] = it->menu->part[i].label;
         spec.axes[spec.rank++] = (struct axis){"site", AXIS_SITE, it->menu->n_parts, parts};
     }
-    spec.rank +=
-        patch_form_axes(spec.axes + spec.rank, it->menu->part[0].form, &ctx->model->cfg, g->T);
+    spec.rank += patch_form_axes(
+        spec.axes + spec.rank, it->menu->part[0].form, &ctx->model->cfg, g ? g->T : 1);
     for (int i = 0; i < spec.rank; i++)
-        if (spec.axes[i].kind == AXIS_POS)
+        if (g && spec.axes[i].kind == AXIS_POS)
             spec.axes[i].labels = g->pos;
     return run_block(b, out, &spec, e);
+}
+
+static int declare_item(struct patch_sited *it, const struct patch_group *g, struct run *out,
+    struct ctx *ctx, struct err *e)
+{
+    it->cells = it->menu->n_parts * ctx->model->cfg.n_layer *
+                patch_form_cells(it->menu->part[0].form, &ctx->model->cfg, g ? g->T : 1);
+    for (size_t k = 0; k < PATCH_VARIANTS; k++)
+        if ((g || !variants[k].by_input) &&
+            declare(&it->block[k], out, ctx, g, it, &variants[k], e))
+            return e->code;
+    return moments_init(&it->m, it->cells, ctx->arena, e) ||
+                   moments_init(&it->m_normalized, it->cells, ctx->arena, e)
+               ? e->code
+               : 0;
 }
 
 static int declare_items(struct patch_group *g, struct run *out, struct ctx *ctx, struct err *e)
@@ -97,16 +119,26 @@ static int declare_items(struct patch_group *g, struct run *out, struct ctx *ctx
     for (int i = 0; i < s->n_menu; i++) {
         struct patch_sited *it = &g->item[i];
         it->menu = s->menu[i];
-        it->cells = it->menu->n_parts * ctx->model->cfg.n_layer *
-                    patch_form_cells(it->menu->part[0].form, &ctx->model->cfg, g->T);
-        struct block **const blocks[] = {
-            &it->raw, &it->normalized, &it->mean, &it->se, &it->normalized_mean};
-        for (size_t k = 0; k < sizeof variants / sizeof *variants; k++)
-            if (declare(blocks[k], out, ctx, g, it, &variants[k], e))
-                return e->code;
-        it->rank = block_spec(it->raw)->rank;
-        if (moments_init(&it->m, it->cells, ctx->arena, e) ||
-            moments_init(&it->m_normalized, it->cells, ctx->arena, e))
+        it->menu_index = i;
+        if (declare_item(it, g, out, ctx, e))
+            return e->code;
+        it->rank = block_spec(it->block[PATCH_RAW])->rank;
+    }
+    return 0;
+}
+
+/* Sites without positions have means over all pairs, however long these are. */
+static int declare_all(struct run *out, struct ctx *ctx, struct err *e)
+{
+    struct patch_blocks *s = ctx->state;
+    for (int i = 0; i < s->n_menu && s->n_groups > 1; i++) {
+        const enum patch_form f = s->menu[i]->part[0].form;
+        struct patch_sited *it = &s->all[i];
+        if (patch_form_cells(f, &ctx->model->cfg, 1) != patch_form_cells(f, &ctx->model->cfg, 2))
+            continue;
+        it->menu = s->menu[i];
+        it->menu_index = i;
+        if (declare_item(it, NULL, out, ctx, e))
             return e->code;
     }
     return 0;
@@ -125,6 +157,7 @@ static int declare_list(struct block **b, struct run *out, const struct patch_gr
             .unit = t == DT_I32 ? "index" : unit_of(s->o.metric),
             .long_name = what,
             .look = LOOK_BARS,
+            .is_detail = t == DT_I32,
             .by_slice = true},
         e);
 }
@@ -187,6 +220,8 @@ int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out,
     if (metric_parse(&s->o.metric, args_text(ctx->args, "metric"), e) ||
         list_sites(s, args_text(ctx->args, "site"), e) || count_lengths(s, ctx, e))
         return e->code;
+    if (declare_all(out, ctx, e))
+        return e->code;
     for (int i = 0; i < s->n_groups; i++)
         if (declare_group(&s->group[i], out, ctx, e))
             return e->code;
@@ -206,7 +241,7 @@ static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
 {
     const struct patch_sited *it = w->item;
     const int64_t at = from * w->per, n = (to - from) * w->per;
-    const struct block_spec *spec = block_spec(it->raw);
+    const struct block_spec *spec = block_spec(it->block[PATCH_RAW]);
     int64_t start[FIELD_MAX_RANK] = {w->g->next}, count[FIELD_MAX_RANK] = {1};
     const int layer = it->menu->n_parts > 1 ? 2 : 1;
     if (to <= from)
@@ -220,11 +255,11 @@ static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
     const bool is_flat = patch_pair_is_flat(w->pair->clean, w->pair->corrupt);
     for (int64_t i = 0; i < n; i++)
         w->row[i] = (float)w->placed[at + i];
-    if (block_write(it->raw, start, count, w->row, w->e))
+    if (block_write(it->block[PATCH_RAW], start, count, w->row, w->e))
         return w->e->code;
     for (int64_t i = 0; i < n; i++)
         w->row[i] = is_flat ? NAN : (float)normalized(w, w->placed[at + i]);
-    return block_write(it->normalized, start, count, w->row, w->e);
+    return block_write(it->block[PATCH_NORMALIZED], start, count, w->row, w->e);
 }
 
 void patch_part_cell(struct patch_cell *out, void *arg, int64_t i)
@@ -257,6 +292,13 @@ int patch_part_progress(void *arg, double done, double total)
                             : 0;
 }
 
+static void tally(struct patch_sited *it, const struct patch_part *w, int64_t i, bool is_flat)
+{
+    moments_add(&it->m, w->part * w->n + i, w->placed[i]);
+    if (!is_flat)
+        moments_add(&it->m_normalized, w->part * w->n + i, normalized(w, w->placed[i]));
+}
+
 /* One part, and what it adds to the means. */
 static int run_part(struct patch_part *w, const struct patch_steps *steps, struct err *e)
 {
@@ -265,10 +307,11 @@ static int run_part(struct patch_part *w, const struct patch_steps *steps, struc
         w->placed[i] = NAN;
     int rc = steps->fill(w, e);
     const bool is_flat = patch_pair_is_flat(w->pair->clean, w->pair->corrupt);
+    struct patch_sited *all = &w->s->all[w->item->menu_index];
     for (int64_t i = 0; i < w->n; i++) {
-        moments_add(&w->item->m, w->part * w->n + i, w->placed[i]);
-        if (!is_flat)
-            moments_add(&w->item->m_normalized, w->part * w->n + i, normalized(w, w->placed[i]));
+        tally(w->item, w, i, is_flat);
+        if (all->menu)
+            tally(all, w, i, is_flat);
     }
     struct err kept = *e;
     if (rc == ERR_CANCEL && write_layers(w, 0, L)) /* the layer under way, too */
@@ -343,15 +386,20 @@ int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps
 
 static int write_moments(const struct patch_sited *it, struct arena *a, struct err *e)
 {
-    if (moments_set(it->mean, it->se, &it->m, a, e) ||
-        moments_set(it->normalized_mean, NULL, &it->m_normalized, a, e))
-        return e->code;
-    return 0;
+    struct block *const *b = it->block;
+    return !it->menu || (!moments_set(b[PATCH_MEAN], b[PATCH_SE], &it->m, a, e) &&
+                            !moments_set(b[PATCH_NORMALIZED_MEAN], b[PATCH_NORMALIZED_SE],
+                                &it->m_normalized, a, e))
+               ? 0
+               : e->code;
 }
 
 int patch_blocks_end(struct ctx *ctx, struct run *out, struct err *e)
 {
     const struct patch_blocks *s = ctx->state;
+    for (int k = 0; k < s->n_menu; k++)
+        if (write_moments(&s->all[k], ctx->arena, e))
+            return e->code;
     for (int i = 0; i < s->n_groups; i++)
         for (int k = 0; k < s->n_menu; k++)
             if (write_moments(&s->group[i].item[k], ctx->arena, e))

@@ -10,12 +10,24 @@
 
 #define PATCH_MAX_SITES 16
 
-/* The blocks of one site for inputs of one length. */
+/* Of every site: values of each input, their means and standard errors. */
+enum patch_variant {
+    PATCH_RAW,
+    PATCH_NORMALIZED,
+    PATCH_MEAN,
+    PATCH_SE,
+    PATCH_NORMALIZED_MEAN,
+    PATCH_NORMALIZED_SE,
+    PATCH_VARIANTS
+};
+
+/* The blocks of one site for inputs of one length, or the means over all lengths. */
 struct patch_sited {
     const struct patch_menu *menu;
+    int menu_index;
     int64_t cells; /* of one input */
     int rank;      /* of raw, with the input axis */
-    struct block *raw, *normalized, *mean, *se, *normalized_mean;
+    struct block *block[PATCH_VARIANTS];
     struct moments m, m_normalized;
 };
 
@@ -34,7 +46,8 @@ struct patch_blocks {
     enum site site[PATCH_MAX_SITES * MENU_PARTS];
     struct patch_group *group;
     int n_groups;
-    int64_t n_flat;     /* pairs whose prompts the metric cannot tell apart */
+    struct patch_sited all[PATCH_MAX_SITES]; /* menu NULL: one length, or positions differ */
+    int64_t n_flat;                          /* pairs whose prompts the metric cannot tell apart */
     bool is_change;     /* values are changes, not metrics: normalised without an offset */
     const char *says;   /* "after patching" */
     const char *source; /* paper */

@@ -230,6 +230,7 @@ static int declare(struct path *s, struct run *out, struct err *e)
         spec.rank = list[i].rank;
         spec.look = spec.rank == 1 ? LOOK_BARS : LOOK_HEATMAP;
         spec.by_slice = true;
+        spec.is_detail = spec.rank > 1;
         if (run_block(list[i].b, out, &spec, e))
             return e->code;
     }
@@ -687,6 +688,7 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     struct block_spec se = spec_of(s, "effect_se", "standard error of the effect over pairs");
     share.unit = "share";
     se.is_signed = false;
+    se.is_detail = true;
     return moments_write(out, &effect, &s->effect, false, ctx->arena, e) ||
                    moments_write(out, &linear, &s->linear, false, ctx->arena, e) ||
                    moments_write(out, &share, &s->normalized, false, ctx->arena, e) ||

@@ -312,6 +312,7 @@ static int declare(struct length *l, struct ctx *ctx, struct run *out, struct er
                     .source = source,
                     .look = LOOK_BARS,
                     .is_signed = k == ERROR,
+                    .is_detail = k >= STEPS,
                     .by_slice = true},
                 e))
             return e->code;
@@ -551,6 +552,7 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
                 spec.rank = 1;
                 spec.look = LOOK_BARS;
                 spec.by_slice = false;
+                spec.is_detail = se;
                 spec.long_name = se ? "standard error of the mean over inputs" : "mean over inputs";
                 if (moments_write(out, &spec, &g->tally[k], se, ctx->arena, e))
                     return e->code;

@@ -22,6 +22,7 @@
 #define PLOT_ROWS 12
 #define BEST 5       /* tokens named for a row of logits */
 #define RUN_INPUTS 3 /* drawn without being asked for more */
+#define INPUT_ROWS 8 /* of bars with one an input */
 
 static int terminal_width(FILE *out)
 {
@@ -53,8 +54,8 @@ static void draw_best(struct view_state *st, const struct field *f)
 }
 
 /* Rows a drawing wants: as many as there are things to see, within reason. */
-static int rows_wanted(
-    const struct view *v, const struct field *f, const struct view_state *st, int w)
+static int rows_wanted(const struct show *how, const struct view *v, const struct field *f,
+    const struct view_state *st, int w)
 {
     int axis = st->has_axes ? st->row_axis : f->rank >= 2 ? f->rank - 2 : 0;
     int64_t n = f->rank ? f->axes[axis].size : 1;
@@ -66,6 +67,8 @@ static int rows_wanted(
         n = f->axes[f->rank - 1].size * 8 / w + 2;
     if (st->top > 0 && st->top < n)
         n = st->top;
+    if (!how->path && how->max_inputs && f->rank == 1 && f->axes[0].kind == AXIS_INPUT)
+        n = n > INPUT_ROWS ? INPUT_ROWS : n;
     return (int)(n + 3 > MAX_ROWS ? MAX_ROWS : n + 3);
 }
 
@@ -132,7 +135,7 @@ static int draw(const struct show *how, struct view_data *d, struct arena *frame
             &mode, args_text(&how->command->args, "color"), isatty(fileno(how->out)), 256) < 0)
         mode = COLOURS_NONE;
     int w = terminal_width(how->out);
-    if ((rc = canvas_init(&c, w, rows_wanted(v, d->fields, &part.st, w), e)))
+    if ((rc = canvas_init(&c, w, rows_wanted(how, v, d->fields, &part.st, w), e)))
         return rc;
     c.glyphs = choose_glyphs(how);
     c.mode = mode;
@@ -265,41 +268,88 @@ static const char *attr(const struct run *run, const char *name)
     return v ? v : "?";
 }
 
+/* A run shown whole leaves out its details, which it names, and inputs and lengths past the first. */
+struct rest {
+    const struct show *how;
+    struct buf names;                        /* of details: "head_z, head_z_se" */
+    int column, last_input, inputs, lengths; /* inputs and lengths met so far */
+    int64_t last_length;
+};
+
+/* The block's name, once for all inputs or lengths: "head_z", "length_N/resid_pre". */
+static void rest_name(struct rest *r, const struct block *b)
+{
+    const char *group = block_input(b) >= 0 ? "input_N/" : block_spec(b)->length ? "length_N/" : "";
+    char name[160];
+    snprintf(name, sizeof name, "%s%s", group, block_spec(b)->name);
+    const int n = (int)strlen(name);
+    for (const char *p = r->names.data; p && (p = strstr(p, name)); p += n)
+        if (strchr(" \n", p[-1]) && strchr(",", p[n]))
+            return;
+    const bool wraps = r->names.n && r->column + n + 3 > terminal_width(r->how->out);
+    buf_puts(&r->names, !r->names.n ? "  " : wraps ? ",\n  " : ", ");
+    buf_puts(&r->names, name);
+    r->column = (wraps || !r->column ? 0 : r->column) + n + 2;
+}
+
+static bool rest_takes(struct rest *r, const struct block *b)
+{
+    const int input = block_input(b), most = r->how->max_inputs;
+    const int64_t length = input < 0 ? block_spec(b)->length : 0;
+    if (r->how->path)
+        return false;
+    r->inputs += input >= 0 && input != r->last_input;
+    r->lengths += length && length != r->last_length;
+    r->last_input = input >= 0 ? input : r->last_input;
+    r->last_length = length ? length : r->last_length;
+    if (most && ((input >= 0 && r->inputs > most) || (length && r->lengths > most)))
+        return true;
+    if (!block_spec(b)->is_detail)
+        return false;
+    rest_name(r, b);
+    return true;
+}
+
+static void rest_print(struct rest *r, const char *run)
+{
+    FILE *out = r->how->out;
+    const int most = r->how->max_inputs;
+    const int more = most && r->inputs > most ? r->inputs - most : 0;
+    const int longer = most && r->lengths > most ? r->lengths - most : 0;
+    if (r->names.n)
+        fprintf(out, "\nalso in %s:\n%s\n", run, r->names.data);
+    if (more)
+        fprintf(out, "\nblocks of %d more input%s are not drawn\n", more, more == 1 ? "" : "s");
+    if (longer)
+        fprintf(
+            out, "\nblocks of %d more length%s are not drawn\n", longer, longer == 1 ? "" : "s");
+    if (r->names.n || more || longer)
+        fputs(
+            "a report (-o FILE.h5) keeps all of it, and sonde show FILE.h5 PATH draws one\n", out);
+    buf_release(&r->names);
+}
+
 static int show_run(const struct show *how, const struct run *run, int *shown, struct err *e)
 {
-    int n = run_blocks(run), hidden = 0, last = -1, seen = 0;
+    int n = run_blocks(run), rc = 0;
     bool headed = false;
-    for (int i = 0; i < n; i++) {
+    struct rest rest = {.how = how, .last_input = -1};
+    for (int i = 0; i < n && !rc; i++) {
         struct block *b = run_block_at(run, i);
-        int input = block_input(b);
-        if (how->path && !is_under(block_path(b), how->path))
+        if ((how->path && !is_under(block_path(b), how->path)) || rest_takes(&rest, b))
             continue;
-        if (input >= 0 && input != last) {
-            last = input;
-            seen++;
-        }
-        if (input >= 0 && how->max_inputs && seen > how->max_inputs && !how->path) {
-            hidden++;
-            continue;
-        }
         if (!headed && *run_name(run))
-            fprintf(how->out, "\n== %s: %s, model %s, weights %s, %s", run_name(run),
+            fprintf(how->out, "\n== %s: %s, model %s, weights %s, %s\n", run_name(run),
                 attr(run, "status"), attr(run, "model_name"), attr(run, "weights"),
                 attr(run, "dtype"));
-        if (!headed && *run_name(run))
-            fputc('\n', how->out);
         headed = true;
-        int rc = draw_block(how, b, e);
-        if (rc)
-            return rc;
+        rc = draw_block(how, b, e);
         (*shown)++;
     }
-    if (hidden)
-        fprintf(how->out,
-            "\n%d blocks of %d more input%s are not drawn; name one, or write a "
-            "report with -o and see sonde show FILE PATH\n",
-            hidden, seen - how->max_inputs, seen - how->max_inputs == 1 ? "" : "s");
-    return 0;
+    if (!rc)
+        rest_print(&rest, run_name(run));
+    buf_release(&rest.names);
+    return rc;
 }
 
 static int show_inputs(const struct show *how, const struct report *r, struct err *e)

@@ -95,6 +95,18 @@ static int zero_column(struct scale *sc, const double *v, int64_t n, int w)
     return zero;
 }
 
+/* A bar's length is its distance from zero, so values below zero need the other direction. */
+static void both_ways(struct scale *sc, const double *v, int64_t n)
+{
+    double lo = 0, hi = 0;
+    for (int64_t i = 0; i < n; i++) {
+        lo = isfinite(v[i]) && v[i] < lo ? v[i] : lo;
+        hi = isfinite(v[i]) && v[i] > hi ? v[i] : hi;
+    }
+    if (lo < 0)
+        *sc = scale_make(lo, hi, true, sc->dark);
+}
+
 /* Unsigned bars begin at zero and the longest is whole: the numbers beside them are absolute. */
 static void from_zero(const struct field *f, struct scale *sc, const double *v, int64_t n)
 {
@@ -149,6 +161,8 @@ static int load(struct bars *b, const struct view_data *d, struct view_state *st
     rc = find_reach(b, frame, e);
     if (!rc)
         rc = view_scale(&b->sc, b->f, st, dark, b->v, shown, frame, e);
+    if (!rc && !b->sc.is_signed && !b->sc.is_log && !st->has_limits)
+        both_ways(&b->sc, b->reach, b->n_reach);
     if (!rc && !b->sc.is_signed)
         from_zero(b->f, &b->sc, b->reach, b->n_reach);
     return rc;

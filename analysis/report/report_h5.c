@@ -530,7 +530,7 @@ static int write_axes(struct block *b, struct place *p, struct err *e)
 static int write_about(struct block *b, struct err *e)
 {
     const struct block_spec *s = &b->spec;
-    int64_t at = b->file->data, is_signed = s->is_signed;
+    int64_t at = b->file->data, is_signed = s->is_signed, is_detail = s->is_detail;
     int rc = h5_put_text(at, "unit", s->unit, e);
     if (!rc)
         rc = h5_put_text(at, "long_name", s->long_name, e);
@@ -538,6 +538,8 @@ static int write_about(struct block *b, struct err *e)
         rc = h5_put_text(at, "look", look_name(s->look), e);
     if (!rc)
         rc = h5_put_ints(at, "signed", &is_signed, 0, e);
+    if (!rc && s->is_detail)
+        rc = h5_put_ints(at, "detail", &is_detail, 0, e);
     if (!rc && s->source)
         rc = h5_put_text(at, "source", s->source, e);
     if (rc || !s->n_columns)

@@ -74,6 +74,20 @@ with run("patch", "--dataset", "ioi_tiny:30", "--site", "resid_pre,attn_head_all
             k, c = (g[m][()].reshape((n,) + (1,) * (x.ndim - 1)) for m in ("corrupt_metric", "clean_metric"))
             check(np.allclose(g[b + "_normalized"], (x - k) / (c - k), atol=1e-4), f"{b}_normalized")
 
+    # Without an axis of positions the means are over all pairs, whatever their length.
+    g = f["runs/000-patch"]
+    for b in ("attn_head_all_pos_every", "attn_head_all_pos_every_normalized"):
+        x = np.concatenate([k[b][()] for k in gs]).astype(float)
+        check(np.allclose(g[b + "_mean"], x.mean(0), atol=1e-5), f"{b}_mean over all lengths")
+        check(np.allclose(g[b + "_se"], x.std(0, ddof=1) / np.sqrt(30), atol=1e-5), f"{b}_se over all lengths")
+    check("resid_pre_mean" not in g, "positions of different lengths have no mean in common")
+    told = subprocess.run([sonde, "show", f.filename], capture_output=True, text=True).stdout
+    drawn = [line.split()[0] for line in told.splitlines() if line.startswith("runs/")]
+    check(drawn[0].endswith("/attn_head_all_pos_every_mean"), f"the mean over all pairs comes first: {drawn[:1]}")
+    check(not any(name.endswith(("resid_pre", "_se", "pair")) for name in drawn), f"details are not drawn: {drawn}")
+    check(told.count("length_N/resid_pre_se") == 1, "but named, once for all lengths")
+    check("more lengths are not drawn" in told, "and lengths past the third are counted")
+
 # Unequal lengths are refused with the token where they part, and run when they are aligned.
 pair = {"clean": "When Mara and Tobin went to the harbour, Mara gave the lantern to",
         "corrupt": "When Mara and Tobin went to the old harbour, Tobin gave the lantern to",

@@ -160,6 +160,27 @@ static void bars_grow_from_a_centre_line(void **state)
     done(&g);
 }
 
+/* Of values below zero the longest bar is the farthest from it, whatever the block says of signs. */
+static void bars_below_zero_are_long_where_far(void **state)
+{
+    (void)state;
+    double x[] = {-1, -4};
+    struct field_values v = {x, 1};
+    struct field f = {.name = "corrupt_metric",
+        .unit = "logits",
+        .look = LOOK_BARS,
+        .rank = 1,
+        .axes = {{"input", AXIS_INPUT, 2, NULL}}};
+    field_from_values(&f, &v);
+    struct view_data d = {&f, 1, NULL, 0, true, false, NULL};
+    struct view_state st = {0};
+    struct stage g = stage(20, 2, COLOURS_16, GLYPHS_BLOCK);
+    show(&g, "bars", &d, &st);
+    expect(&g, "0 −1.00       ▕██┃\n"
+               "1 −4.00 █████████┃\n");
+    done(&g);
+}
+
 static void columns_align_on_their_points(void **state)
 {
     (void)state;
@@ -337,6 +358,7 @@ int main(void)
         cmocka_unit_test(heatmap_in_plain_text),
         cmocka_unit_test(numbers_appear_where_they_fit),
         cmocka_unit_test(bars_grow_from_a_centre_line),
+        cmocka_unit_test(bars_below_zero_are_long_where_far),
         cmocka_unit_test(columns_align_on_their_points),
         cmocka_unit_test(the_strip_brackets_the_selection),
         cmocka_unit_test(only_the_window_is_fetched),
