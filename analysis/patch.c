@@ -32,6 +32,14 @@ static const struct param params[] = {
         .def = "-1",
         .metavar = "P",
         .help = "the position of the metric in the receiving prompt; negative counts from the end"},
+    {.name = "cell-pos",
+        .type = PARAM_INT,
+        .def = "-1",
+        .metavar = "P",
+        .min = -1,
+        .max = 1e9,
+        .help = "of sites by position only the cells of this position of the receiving prompt; the "
+                "others stay NaN; -1: every position"},
     {.name = "check",
         .type = PARAM_INT,
         .def = "0",
@@ -58,19 +66,21 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     s->b.source = "Wang et al. 2022 (arXiv 2211.00593); Heimersheim and Nanda 2024 (2404.15255)";
     s->b.own = s;
     s->check = args_int(ctx->args, "check");
+    s->b.at = args_int(ctx->args, "cell-pos");
+    s->b.at_one = s->b.at >= 0;
     return patch_blocks_begin(&s->b, ctx, out, e);
 }
 
 /* With edits on, nothing is shared: a whole pass a cell. */
 static int sweep_full(struct patch_part *w, struct err *e)
 {
-    for (int64_t i = 0; i < w->n; i++) {
+    for (int64_t i = 0; i < w->do_n; i++) {
         struct patch_cell c;
         patch_part_cell(&c, w, i);
         if (patch_full(&w->value[i], &c, &w->pair->run, w->ctx->edits, w->ctx->pool, e) ||
             patch_part_ready(w, i, i + 1))
             return e->code;
-        if (patch_part_progress(w, (double)i, (double)w->n))
+        if (patch_part_progress(w, (double)i, (double)w->do_n))
             return err_set(e, ERR_CANCEL, "interrupted");
     }
     return 0;
@@ -86,7 +96,7 @@ static int sweep(struct patch_part *w, struct err *e)
         .progress = patch_part_progress,
         .arg = w,
         .work = &s->work};
-    return w->ctx->edits ? sweep_full(w, e) : patch_sweep(w->value, w->n, &w->pair->run, &o, e);
+    return w->ctx->edits ? sweep_full(w, e) : patch_sweep(w->value, w->do_n, &w->pair->run, &o, e);
 }
 
 /* Random cells again, by whole passes. */
@@ -95,8 +105,8 @@ static int check(struct patch_part *w, struct err *e)
     struct own *s = w->s->own;
     struct rng rng;
     rng_init(&rng, w->ctx->seed, (uint64_t)w->pair->to->index);
-    for (int64_t k = 0; k < s->check && k < w->n; k++) {
-        const int64_t i = (int64_t)rng_below(&rng, (uint64_t)w->n);
+    for (int64_t k = 0; k < s->check && k < w->do_n; k++) {
+        const int64_t i = (int64_t)rng_below(&rng, (uint64_t)w->do_n);
         struct patch_cell c;
         double full;
         patch_part_cell(&c, w, i);
@@ -164,10 +174,12 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
     for (int i = 0; i < n_menu; i++)
         for (int k = 0; k < menu[i]->n_parts; k++) {
             const enum patch_form f = menu[i]->part[k].form;
-            const double per = (double)patch_form_cells(f, cfg, n);
+            const bool at_one = args_int(ctx->args, "cell-pos") >= 0;
+            const double per =
+                (double)(at_one ? patch_form_cells_at(f, cfg, n) : patch_form_cells(f, cfg, n));
             const double rows = f == FORM_HEAD || f == FORM_UNIT ? T : (T + 1) / 2;
             out->flops += per * rows * L * (L + 1) / 2 * (4 * C * C + 2 * C * F);
-            out->keep_bytes += (uint64_t)(8 * per * L);
+            out->keep_bytes += (uint64_t)(8 * L) * (uint64_t)patch_form_cells(f, cfg, n);
         }
     /* Both prompts' runs, a wave of lanes, a chunk of whole rows of logits where they are needed. */
     const bool is_gathered = !strncmp(args_text(ctx->args, "metric"), "logit_", 6) ||

@@ -212,13 +212,31 @@ static int count_lengths(struct patch_blocks *s, struct ctx *ctx, struct err *e)
     return 0;
 }
 
+/* Whether every site has that position in every receiving prompt. */
+static int check_at(const struct patch_blocks *s, struct err *e)
+{
+    for (int i = 0; i < s->n_menu; i++)
+        if (!patch_menu_has_pos(s->menu[i]))
+            return err_set(e, ERR_USAGE,
+                "--cell-pos: %s is patched at every position at once; its twin by position has "
+                "_by_pos behind its name",
+                s->menu[i]->name);
+    for (int i = 0; i < s->n_groups; i++)
+        if (s->at >= s->group[i].T)
+            return err_set(e, ERR_USAGE,
+                "--cell-pos %lld: a receiving prompt has positions 0 to %lld", (long long)s->at,
+                (long long)s->group[i].T - 1);
+    return 0;
+}
+
 int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out, struct err *e)
 {
     ctx->state = s;
     s->o.noise = !strcmp(args_text(ctx->args, "direction"), "noise");
     s->o.pos = args_int(ctx->args, "pos");
     if (metric_parse(&s->o.metric, args_text(ctx->args, "metric"), e) ||
-        list_sites(s, args_text(ctx->args, "site"), e) || count_lengths(s, ctx, e))
+        list_sites(s, args_text(ctx->args, "site"), e) || count_lengths(s, ctx, e) ||
+        (s->at_one && check_at(s, e)))
         return e->code;
     if (declare_all(out, ctx, e))
         return e->code;
@@ -262,12 +280,21 @@ static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
     return block_write(it->block[PATCH_NORMALIZED], start, count, w->row, w->e);
 }
 
+/* The i-th cell to be filled; its place in the block. */
+static int64_t cell_of(struct patch_cell *out, const struct patch_part *w, int64_t i)
+{
+    const enum patch_form f = w->item->menu->part[w->part].form;
+    const struct config *cfg = &w->ctx->model->cfg;
+    int64_t at;
+    if (w->s->at_one)
+        i = patch_form_cell_at(f, cfg, w->g->T, w->s->at, i);
+    patch_form_cell(out, &at, w->item->menu->part[w->part].site, f, cfg, w->g->T, i);
+    return at;
+}
+
 void patch_part_cell(struct patch_cell *out, void *arg, int64_t i)
 {
-    const struct patch_part *w = arg;
-    int64_t at;
-    patch_form_cell(out, &at, w->item->menu->part[w->part].site, w->item->menu->part[w->part].form,
-        &w->ctx->model->cfg, w->g->T, i);
+    cell_of(out, arg, i);
 }
 
 int patch_part_ready(void *arg, int64_t i0, int64_t i1)
@@ -276,12 +303,10 @@ int patch_part_ready(void *arg, int64_t i0, int64_t i1)
     const int64_t L = w->ctx->model->cfg.n_layer;
     for (int64_t i = i0; i < i1; i++) {
         struct patch_cell c;
-        int64_t at;
-        patch_form_cell(&c, &at, w->item->menu->part[w->part].site,
-            w->item->menu->part[w->part].form, &w->ctx->model->cfg, w->g->T, i);
+        const int64_t at = cell_of(&c, w, i);
         w->placed[at] = patch_pair_has(w->pair, &c) ? w->value[i] : (double)NAN;
     }
-    return write_layers(w, L - i1 / w->per, L - i0 / w->per);
+    return write_layers(w, L - i1 / w->do_per, L - i0 / w->do_per);
 }
 
 int patch_part_progress(void *arg, double done, double total)
@@ -327,12 +352,20 @@ static int write_one(struct block *b, int64_t at, double value, struct err *e)
     return block_write(b, &at, &one, &x, e);
 }
 
+/* Of a layer. */
+static int64_t cells_to_do(
+    const struct patch_blocks *s, enum patch_form f, const struct config *cfg, int64_t T)
+{
+    return s->at_one ? patch_form_cells_at(f, cfg, T) : patch_form_cells(f, cfg, T);
+}
+
 static int run_parts(struct patch_part *w, const struct patch_steps *steps, struct err *e)
 {
     const struct patch_blocks *s = w->s;
     int64_t most = 0;
     for (int i = 0; i < s->n_menu; i++) {
-        w->total += (double)w->g->item[i].cells;
+        w->total += (double)s->menu[i]->n_parts * (double)w->ctx->model->cfg.n_layer *
+                    (double)cells_to_do(s, s->menu[i]->part[0].form, &w->ctx->model->cfg, w->g->T);
         most = w->g->item[i].cells > most ? w->g->item[i].cells : most;
     }
     w->value = arena_array(w->ctx->arena, (size_t)most, sizeof *w->value, e);
@@ -348,9 +381,12 @@ static int run_parts(struct patch_part *w, const struct patch_steps *steps, stru
             w->item = &w->g->item[i];
             w->per = patch_form_cells(s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->T);
             w->n = w->ctx->model->cfg.n_layer * w->per;
+            w->do_per =
+                cells_to_do(s, s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->T);
+            w->do_n = w->ctx->model->cfg.n_layer * w->do_per;
             if (run_part(w, steps, e) || (steps->done && steps->done(w, e)))
                 return e->code;
-            w->before += (double)w->n;
+            w->before += (double)w->do_n;
             arena_rewind(w->ctx->arena, mark);
         }
     return 0;

@@ -48,6 +48,8 @@ struct patch_blocks {
     int n_groups;
     struct patch_sited all[PATCH_MAX_SITES]; /* menu NULL: one length, or positions differ */
     int64_t n_flat;                          /* pairs whose prompts the metric cannot tell apart */
+    bool at_one; /* only the cells of position `at` are filled; others are NaN */
+    int64_t at;
     bool is_change;     /* values are changes, not metrics: normalised without an offset */
     const char *says;   /* "after patching" */
     const char *source; /* paper */
@@ -63,7 +65,8 @@ struct patch_part {
     struct patch_pair *pair;
     int part;
     int64_t per, n;       /* cells of a layer, of all */
-    double *value;        /* [n] in the order of cells, last layer first */
+    int64_t do_per, do_n; /* those to be filled; numbered by themselves */
+    double *value;        /* [do_n] in the order of cells, last layer first */
     double *placed;       /* [n] as the block has them */
     float *row;           /* the same, to be written */
     double before, total; /* progress, in cells */
@@ -71,7 +74,7 @@ struct patch_part {
 };
 
 /* Parameters site, direction, metric and pos; declares every block. The caller has set is_change, says,
- * source and own; *s is ctx->state from here on. */
+ * source, own and at; *s is ctx->state from here on. */
 int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out, struct err *e);
 /* One pair through `fill`, which sets value[] and calls patch_part_ready as it goes. `open` comes once
  * before its parts and `done` after each of them; both may be NULL. */
@@ -84,7 +87,7 @@ int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps
 /* Means and errors over what has been done; after a cancelled pair, too. */
 int patch_blocks_end(struct ctx *ctx, struct run *out, struct err *e);
 
-/* Cell i of a part; struct patch_opts takes these three with the part as arg. */
+/* Cell i of those to be filled; struct patch_opts takes these three with the part as arg. */
 void patch_part_cell(struct patch_cell *out, void *part, int64_t i);
 int patch_part_ready(void *part, int64_t i0, int64_t i1);
 int patch_part_progress(void *part, double done, double total);

@@ -160,6 +160,40 @@ int64_t patch_form_cells(enum patch_form f, const struct config *cfg, int64_t T)
     return n;
 }
 
+/* Cells behind the position's axis for each of its indices; *n_before: in front of it. 0: none. */
+static int64_t behind_pos(int64_t *n_before, enum patch_form f, const struct config *cfg, int64_t T)
+{
+    const char *l = letters[f];
+    int64_t behind = 1;
+    *n_before = 1;
+    for (; *l && *l != 'P' && *l != 'D'; l++)
+        *n_before *= axis_of(*l, cfg, T).size;
+    if (!*l)
+        return 0;
+    while (*++l)
+        behind *= axis_of(*l, cfg, T).size;
+    return behind;
+}
+
+bool patch_menu_has_pos(const struct patch_menu *m)
+{
+    return strpbrk(letters[m->part[0].form], "PD") != NULL;
+}
+
+int64_t patch_form_cells_at(enum patch_form f, const struct config *cfg, int64_t T)
+{
+    int64_t before, behind = behind_pos(&before, f, cfg, T);
+    return before * behind;
+}
+
+int64_t patch_form_cell_at(
+    enum patch_form f, const struct config *cfg, int64_t T, int64_t pos, int64_t i)
+{
+    int64_t before, behind = behind_pos(&before, f, cfg, T);
+    const int64_t per = before * behind, in = i % per;
+    return i / per * per * T + (in / behind * T + pos) * behind + in % behind;
+}
+
 void patch_form_cell(struct patch_cell *out, int64_t *at, enum site s, enum patch_form f,
     const struct config *cfg, int64_t T, int64_t i)
 {

@@ -36,6 +36,12 @@ int patch_menu_parse(
 /* Axes of a part for T positions; returns how many. */
 int patch_form_axes(struct axis *out, enum patch_form f, const struct config *cfg, int64_t T);
 int64_t patch_form_cells(enum patch_form f, const struct config *cfg, int64_t T); /* of a layer */
+bool patch_menu_has_pos(const struct patch_menu *m); /* it is a sweep by position */
+/* The same of one position (of the destination where there is a source); 0: it has no positions. */
+int64_t patch_form_cells_at(enum patch_form f, const struct config *cfg, int64_t T);
+/* The i-th of the cells of position `pos`, counted among all. */
+int64_t patch_form_cell_at(
+    enum patch_form f, const struct config *cfg, int64_t T, int64_t pos, int64_t i);
 /* Cell i of a sweep, last layer first; *at is its place in [layer, ...]. */
 void patch_form_cell(struct patch_cell *out, int64_t *at, enum site s, enum patch_form f,
     const struct config *cfg, int64_t T, int64_t i);

@@ -31,7 +31,9 @@ struct pane {
     struct field field;
     struct field_mapped map, was_map;
     struct field_values values;
-    const struct field *many; /* several fields of one shape in place of `field`; NULL: none */
+    const char *scale_note;    /* for the legend; NULL: none */
+    const struct field *error; /* standard errors of `field`; NULL: none */
+    const struct field *many;  /* several fields of one shape in place of `field`; NULL: none */
     int n_many;
 };
 
@@ -45,6 +47,8 @@ struct pane_class {
     const char *analysis; /* whose sentences help shows; NULL: none */
     enum ask ask;         /* which answer it draws; ASK_COUNT: none */
     const char *empty;    /* shown when there is none */
+    /* What is shown instead of `empty`; false: nothing else. */
+    bool (*why)(struct workbench *wb, const struct pane *p, char *buf, size_t n);
     /* Builds the field; false: nothing to draw. */
     bool (*data)(struct workbench *wb, struct pane *p, struct arena *frame);
     void (*heading)(const struct workbench *wb, const struct pane *p, char *buf, size_t n);

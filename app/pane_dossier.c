@@ -245,13 +245,13 @@ const struct pane_class pane_dossier = {
 
 /* --- What it is about -------------------------------------------------------------------------- */
 
-/* A map of patches whose cells are heads. */
-static bool shows_heads(const struct pane *p)
+/* The cursor of a map of patches along an axis, -1: it has none such. */
+static int64_t patched(const struct pane *p, enum axis_kind kind)
 {
-    bool any = false;
     for (int i = 0; p->field.fetch && i < p->field.rank; i++)
-        any = any || p->field.axes[i].kind == AXIS_HEAD;
-    return any && (p->id == PANE_PATCH || p->id == PANE_ESTIMATE);
+        if (p->field.axes[i].kind == kind && (p->id == PANE_PATCH || p->id == PANE_ESTIMATE))
+            return p->st.at[i];
+    return -1;
 }
 
 /* What the focused pane has under its cursor. */
@@ -269,7 +269,9 @@ static void selected_thing(struct workbench *wb, char *buf, size_t n)
         snprintf(buf, n, "%s", label);
     else if (label && sscanf(label, "L%d", &layer) == 1)
         snprintf(buf, n, "L%d", layer);
-    else if (p->id == PANE_ATTENTION || p->id == PANE_HEADS || shows_heads(p))
+    else if (patched(p, AXIS_NEURON) >= 0)
+        snprintf(buf, n, "L%lldN%lld", (long long)s->layer, (long long)patched(p, AXIS_NEURON));
+    else if (p->id == PANE_ATTENTION || p->id == PANE_HEADS || patched(p, AXIS_HEAD) >= 0)
         snprintf(buf, n, "L%lldH%lld", (long long)s->layer, (long long)s->head);
     else if (p->id == PANE_PATCH || p->id == PANE_ESTIMATE)
         snprintf(buf, n, "L%lld", (long long)s->layer);

@@ -42,16 +42,34 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
 {
     struct job_view j;
     double left = NAN;
-    (void)p;
+    const struct patching *t = wb->patching;
     bool is_open =
         patching_job(wb, patching_edges((struct workbench *)wb), &j) && j.state <= JOB_RUNNING;
     if (is_open)
         left = job_seconds_left(&j);
-    size_t used = (size_t)snprintf(buf, n, "circuit: edges by attribution, strongest first");
+    const struct sweep *own = patching_edges((struct workbench *)wb);
+    const bool is_other = t && t->pair && t->circuit && (!own || own->serial != t->serial);
+    size_t used = (size_t)snprintf(buf, n, "circuit%s: edges by attribution, strongest first",
+        is_other            ? " of an earlier run, not of this pair"
+        : own && t->circuit ? p->rect.w > 70 ? " of the pair" : ""
+                            : "");
     if (is_open && left < 360000)
         snprintf(buf + used, n - used, ", %.1f s left", left);
     else if (is_open)
         snprintf(buf + used, n - used, ", waits");
+}
+
+/* Why there is none yet. */
+static bool why(struct workbench *wb, const struct pane *p, char *buf, size_t n)
+{
+    struct job_view j;
+    (void)p;
+    if (!patching_job(wb, patching_edges(wb), &j) || j.state > JOB_RUNNING)
+        return false;
+    snprintf(buf, n,
+        j.state == JOB_WAITING ? "waits in the queue; J lists the jobs"
+                               : "computing; Esc stops it");
+    return true;
 }
 
 static void opened(struct workbench *wb, struct pane *p)
@@ -79,6 +97,7 @@ const struct pane_class pane_circuit = {
     .analysis = "edges",
     .ask = ASK_COUNT,
     .empty = "c computes the circuit of the pair; so does :run edges --dataset ioi_tiny:20",
+    .why = why,
     .search_axis = -1,
     .data = data,
     .heading = heading,

@@ -100,8 +100,9 @@ static void metric_text(const struct patching *p, char *buf, size_t n)
     else
         snprintf(what, sizeof what, "%s", is_answer ? answer : "");
     int differing = count_differing(p);
-    snprintf(buf, n, "%s %s: clean %+.3f, corrupt %+.3f; %d token%s", p->metric, what, q->metric[0],
-        q->metric[1], differing, differing == 1 ? " differs" : "s differ");
+    snprintf(buf, n, "%s %s: clean %s%.3f, corrupt %s%.3f; %d token%s", p->metric, what,
+        q->metric[0] < 0 ? "−" : "+", fabs(q->metric[0]), q->metric[1] < 0 ? "−" : "+",
+        fabs(q->metric[1]), differing, differing == 1 ? " differs" : "s differ");
 }
 
 static void readout(const struct patching *p, char *buf, size_t n)

@@ -37,7 +37,7 @@ struct patching *patching_of(struct workbench *wb)
         struct patching *p = wb->patching;
         snprintf(p->site, sizeof p->site, "resid_pre");
         snprintf(p->metric, sizeof p->metric, "logit_diff");
-        p->mark = p->seen_pos = -1;
+        p->mark = p->seen_pos = p->at = -1;
     }
     if (!wb->patching)
         workbench_say(wb, true, "no memory for patching");
@@ -146,6 +146,16 @@ static void show_clean(struct workbench *wb, const struct paired *pair)
     workbench_run_prompt(wb);
 }
 
+/* Where the shared selection is, if the pair's clean prompt is the one on screen; else the end. */
+static void first_column(struct workbench *wb, const struct paired *pair)
+{
+    struct patching *p = wb->patching;
+    const bool is_shown = pair->text[0] && !strcmp(pair->text[0], wb->shown_prompt);
+    const int64_t at = is_shown && wb->sel.pos >= 0 ? align_column(&p->rows, 0, wb->sel.pos) : -1;
+    p->column = at >= 0 ? at : align_column(&p->rows, 1, pair->n[1] - 1);
+    p->seen_pos = is_shown ? wb->sel.pos : -1;
+}
+
 void patching_take_pair(struct workbench *wb, struct answer *a)
 {
     struct patching *p = wb->patching;
@@ -161,7 +171,6 @@ void patching_take_pair(struct workbench *wb, struct answer *a)
     if (is_same)
         return;
     p->mark = -1;
-    p->outer[0] = '\0';
     int rc = align_reset(&p->rows, a->pair->n[0], a->pair->n[1], &e);
     if (!rc && p->wish_align)
         rc = align_words(p, p->wish_align, &e);
@@ -171,13 +180,18 @@ void patching_take_pair(struct workbench *wb, struct answer *a)
     p->wish_align = NULL;
     if (rc)
         workbench_say(wb, true, "%s", e.msg);
-    p->column = align_column(&p->rows, 1, a->pair->n[1] - 1);
-    p->seen_pos = -1;
+    first_column(wb, a->pair);
     show_clean(wb, a->pair);
-    const bool runs = p->wants_run && align_is_done(&p->rows);
+    if (p->at >= a->pair->n[patching_receiver(p)])
+        patching_leave(wb);
+    const bool wants = p->wants_run, is_done = align_is_done(&p->rows);
     p->wants_run = false;
-    if (runs)
+    if (wants && is_done)
         patching_run(wb);
+    if (wants && is_done && wb->focus == PANE_CIRCUIT) /* of a log */
+        patching_circuit(wb);
+    if (wants && !is_done && wb->focus == PANE_PATCH && workbench_shows(wb, PANE_PAIR))
+        workbench_focus(wb, PANE_PAIR);
 }
 
 void patching_parting(const struct workbench *wb, char *buf, size_t n)
@@ -228,6 +242,9 @@ static const char *run_line(
     if (line && *site)
         line =
             arena_printf(a, e, "%s --site %s%s", line, site, p->noise ? " --direction noise" : "");
+    /* An estimate of one position costs what one of all costs. */
+    if (line && *site && p->at >= 0 && !strcmp(analysis, "patch"))
+        line = arena_printf(a, e, "%s --cell-pos %lld", line, (long long)p->at);
     line = line && align && model ? arena_printf(a, e, "%s --metric %s -m %s%s", line, p->metric,
                                         model, wb->bos ? "" : " --no-prepend-bos")
                                   : NULL;
@@ -338,24 +355,43 @@ void patching_run(struct workbench *wb)
 {
     struct arena scratch = {0};
     struct err e;
-    char name[160];
+    char name[160], at[32] = "";
     if (!is_ready(wb))
         return;
     struct patching *p = wb->patching;
     for (int kind = SWEEP_KINDS - 1; kind >= 0; kind--) {
-        snprintf(name, sizeof name, "%s %s, %s, %s", runs_of[kind], p->site,
+        if (p->at >= 0 && kind == SWEEP_EXACT)
+            snprintf(at, sizeof at, " at %lld", (long long)p->at);
+        snprintf(name, sizeof name, "%s %s%s, %s, %s", runs_of[kind], p->site, at,
             p->noise ? "noise" : "denoise", p->metric);
         start(wb, run_line(wb, runs_of[kind], p->site, &scratch, &e), name);
     }
     arena_release(&scratch);
 }
 
+/* What the pane of the circuit draws from now on. */
+static void take_circuit(struct patching *p, struct held_report *held, uint64_t serial)
+{
+    if (p->circuit && p->serial == serial)
+        return;
+    arena_release(&p->table);
+    held_report_release(&p->circuit);
+    p->drawn = (struct view_data){0};
+    p->circuit = held_report_share(held);
+    p->serial = serial;
+}
+
 void patching_circuit(struct workbench *wb)
 {
     struct arena scratch = {0};
     struct err e;
-    if (is_ready(wb))
+    if (is_ready(wb)) {
         start(wb, run_line(wb, "edges", "", &scratch, &e), "edges of the pair");
+        const struct sweep *s = patching_edges(wb);
+        struct job_view j;
+        if (s && s->held && (!patching_job(wb, s, &j) || j.state == JOB_DONE))
+            take_circuit(wb->patching, s->held, s->serial);
+    }
     arena_release(&scratch);
 }
 
@@ -392,11 +428,7 @@ void patching_see(struct workbench *wb, const struct answer *a)
         }
     if (a->is_live || a->e.code || !is_run_of(a->held->report, "edges") || !(p = patching_of(wb)))
         return;
-    arena_release(&p->table);
-    held_report_release(&p->circuit);
-    p->drawn = (struct view_data){0};
-    p->circuit = held_report_share(a->held);
-    p->serial = a->serial;
+    take_circuit(p, a->held, a->serial);
 }
 
 /* --- The cursor -------------------------------------------------------------------------------- */
@@ -463,8 +495,9 @@ void colon_pair(struct workbench *wb, const char *arg)
     p->source = copy;
     free(p->asked);
     p->asked = NULL;
-    p->wants_run = !wb->is_replaying;
-    p->outer[0] = '\0';
+    p->wants_run = true; /* of a log, too: its map comes back */
+    if (!wb->is_replaying)
+        patching_leave(wb);
     if (wb->is_replaying)
         return;
     patching_refresh(wb);
@@ -488,15 +521,44 @@ void colon_align(struct workbench *wb, const char *arg)
         workbench_say(wb, true, "%s", e.msg);
 }
 
+static void forget_drill(struct patching *p)
+{
+    p->outer[0] = '\0';
+    p->at = -1;
+}
+
+void patching_leave(struct workbench *wb)
+{
+    struct patching *p = wb->patching;
+    if (*p->outer) {
+        snprintf(p->site, sizeof p->site, "%s", p->outer);
+        wb->sel.layer = wb->sel.row = p->outer_layer;
+    }
+    forget_drill(p);
+    patching_fresh(wb);
+}
+
+void patching_turn(struct workbench *wb, bool noise)
+{
+    struct patching *p = wb->patching;
+    const int64_t column =
+        p->pair && p->at >= 0 ? align_column(&p->rows, patching_receiver(p), p->at) : -1;
+    p->noise = noise;
+    if (p->pair && p->at >= 0 && (p->at = align_cell(&p->rows, patching_receiver(p), column)) < 0)
+        patching_leave(wb);
+}
+
 static int set_site(struct patching *p, const char *value, struct err *e)
 {
     const struct patch_menu *menu[2];
     int n, rc = patch_menu_parse(menu, &n, 2, value, e);
     if (!rc && n != 1)
         rc = err_set(e, ERR_USAGE, "sweep shows one site at a time");
-    if (!rc)
-        snprintf(p->site, sizeof p->site, "%s", menu[0]->name);
-    return rc;
+    if (rc)
+        return rc;
+    snprintf(p->site, sizeof p->site, "%s", menu[0]->name);
+    forget_drill(p);
+    return 0;
 }
 
 static int set_metric(struct patching *p, const char *value, struct err *e)
@@ -508,12 +570,57 @@ static int set_metric(struct patching *p, const char *value, struct err *e)
     return rc;
 }
 
+/* "10", "all"; whether the pair has it is told when it is there. */
+static int set_pos(struct patching *p, const char *value, struct err *e)
+{
+    char *end;
+    long at = strtol(value, &end, 10);
+    const struct patch_menu *menu[1];
+    int n;
+    p->at = -1;
+    if (!strcmp(value, "all"))
+        return 0;
+    if (!*value || *end || at < 0)
+        return err_set(e, ERR_USAGE, "pos takes a position of the receiving prompt, or all");
+    if (patch_menu_parse(menu, &n, 1, p->site, e))
+        return e->code;
+    if (!patch_menu_has_pos(menu[0]))
+        return err_set(e, ERR_USAGE,
+            "%s is patched at every position at once; name its twin before pos, as in "
+            "site=head_z_by_pos pos=3",
+            p->site);
+    if (p->pair && at >= p->pair->pair->n[patching_receiver(p)])
+        return err_set(e, ERR_USAGE, "the receiving prompt has positions 0 to %lld",
+            (long long)p->pair->pair->n[patching_receiver(p)] - 1);
+    p->at = at;
+    return 0;
+}
+
+/* Where Esc goes to from a map of one position. */
+static int set_from(struct patching *p, const char *value, struct err *e)
+{
+    const struct patch_menu *menu[1];
+    int n, rc = patch_menu_parse(menu, &n, 1, value, e);
+    if (!rc)
+        snprintf(p->outer, sizeof p->outer, "%s", menu[0]->name);
+    return rc;
+}
+
 static int set_switch(bool *out, const char *value, const char *off, const char *on, struct err *e)
 {
     *out = !strcmp(value, on);
     return *out || !strcmp(value, off)
                ? 0
                : err_set(e, ERR_USAGE, "\"%.40s\" is neither %s nor %s", value, off, on);
+}
+
+static int set_direction(struct workbench *wb, const char *value, struct err *e)
+{
+    bool noise;
+    int rc = set_switch(&noise, value, "denoise", "noise", e);
+    if (!rc)
+        patching_turn(wb, noise);
+    return rc;
 }
 
 void colon_sweep(struct workbench *wb, const char *arg)
@@ -531,20 +638,26 @@ void colon_sweep(struct workbench *wb, const char *arg)
         else if (!strcmp(name, "metric"))
             rc = set_metric(p, value, &e);
         else if (!strcmp(name, "direction"))
-            rc = set_switch(&p->noise, value, "denoise", "noise", &e);
+            rc = set_direction(wb, value, &e);
         else if (!strcmp(name, "values"))
             rc = set_switch(&p->is_raw, value, "normalized", "raw", &e);
+        else if (!strcmp(name, "pos"))
+            rc = set_pos(p, value, &e);
+        else if (!strcmp(name, "from"))
+            rc = set_from(p, value, &e);
         else
             rc = err_set(&e, ERR_USAGE,
-                "sweep takes site=, direction=, metric= and values=, as in site=head_z");
+                "sweep takes site=, direction=, metric=, values= and pos=, as in "
+                "site=head_z_by_pos pos=3");
         arg += n + (arg[n] == '=') + m;
         arg += strspn(arg, " ");
     }
     if (rc)
         workbench_say(wb, true, "%s", e.msg);
+    if (p)
+        patching_fresh(wb);
     if (!p || rc || wb->is_replaying)
         return;
-    p->outer[0] = '\0';
     patching_refresh(wb);
     if (p->pair)
         patching_run(wb);
@@ -568,7 +681,11 @@ const char *patching_align_line(const struct workbench *wb, struct arena *a, str
 const char *patching_sweep_line(const struct workbench *wb, struct arena *a, struct err *e)
 {
     const struct patching *p = wb->patching;
-    return p ? arena_printf(a, e, "sweep site=%s direction=%s metric=%s values=%s", p->site,
-                   p->noise ? "noise" : "denoise", p->metric, p->is_raw ? "raw" : "normalized")
-             : NULL;
+    const char *line =
+        p ? arena_printf(a, e, "sweep site=%s direction=%s metric=%s values=%s", p->site,
+                p->noise ? "noise" : "denoise", p->metric, p->is_raw ? "raw" : "normalized")
+          : NULL;
+    if (line && p->at >= 0)
+        line = arena_printf(a, e, "%s pos=%lld", line, (long long)p->at);
+    return line && *p->outer ? arena_printf(a, e, "%s from=%s", line, p->outer) : line;
 }

@@ -28,9 +28,11 @@ struct patching {
     char *wish_align; /* of a log, for the pair that is being asked for; NULL: its own */
     int64_t column, seen_pos, mark; /* the cursor; mark: where a span begins, -1: none */
     char site[64], metric[32];
-    bool noise, is_raw, wants_run;
+    bool noise, is_raw, wants_run, own_scale;
     int choice;     /* the cursor of the menu */
     char outer[64]; /* the site that was drilled from, "": none */
+    int64_t outer_layer;
+    int64_t at; /* of a site by position: the receiving position that is patched alone, -1: all */
     struct sweep sweeps[SWEEPS];
     int n_sweeps;
     uint64_t clock, serial;      /* serial: of a finished circuit */
@@ -39,6 +41,8 @@ struct patching {
     struct arena table;
     uint64_t seen[SWEEP_KINDS]; /* what the correlation was computed of */
     double rho;
+    uint64_t seen_scale; /* the same of the limits of both maps */
+    double lo, hi, least;
 };
 
 void patching_release(struct patching **p);
@@ -61,10 +65,14 @@ int patching_receiver(
 /* The sweep of the present site, direction, metric and alignment; NULL: not asked for. */
 struct sweep *patching_sweep(struct workbench *wb, enum sweep_kind kind);
 bool patching_job(const struct workbench *wb, const struct sweep *s, struct job_view *out);
-void patching_run(struct workbench *wb);            /* both sweeps, or says why not */
-void patching_circuit(struct workbench *wb);        /* edges of the pair */
-struct sweep *patching_edges(struct workbench *wb); /* the job of it; NULL: not asked for */
-bool patching_stop(struct workbench *wb);           /* the sweeps that run or wait; false: none */
+void patching_run(struct workbench *wb); /* both sweeps, or says why not */
+/* What another site, direction or metric needs of the maps: a fresh cursor, and the view that suits. */
+void patching_fresh(struct workbench *wb);
+void patching_leave(struct workbench *wb);            /* to the site that was drilled from */
+void patching_turn(struct workbench *wb, bool noise); /* the direction; the same token stays */
+void patching_circuit(struct workbench *wb);          /* edges of the pair */
+struct sweep *patching_edges(struct workbench *wb);   /* the job of it; NULL: not asked for */
+bool patching_stop(struct workbench *wb);             /* the sweeps that run or wait; false: none */
 /* "clean has 15 tokens .."; "": aligned. */
 void patching_parting(const struct workbench *wb, char *buf, size_t n);
 void patching_follow(struct workbench *wb); /* the shared position moved: the cursor does */

@@ -21,6 +21,8 @@ bool workbench_has(const struct workbench *wb, enum ask ask)
 void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct mark *marks)
 {
     *d = (struct view_data){.fields = &p->field, .marks = marks};
+    p->error = NULL;
+    p->scale_note = NULL;
     if (!p->class->data || !p->class->data(wb, p, &wb->frame))
         return;
     if (p->class->follow)
@@ -28,6 +30,8 @@ void pane_data(struct workbench *wb, struct pane *p, struct view_data *d, struct
     d->n = p->many ? p->n_many : 1;
     if (p->many)
         d->fields = p->many;
+    d->error = p->many ? NULL : p->error;
+    d->scale_note = p->scale_note;
     d->n_marks = workbench_marks(wb, p, marks, PANE_HITS + 8);
     d->is_focused = wb->focus == p->slot;
 }
@@ -54,6 +58,20 @@ static const char *why_empty(const struct workbench *wb, const struct pane *p)
     return of_prompt && !wb->lens && wb->shown_prompt && *wb->shown_prompt
                ? "not computed: i and Enter ask again"
                : p->class->empty;
+}
+
+/* What is missing and how it comes, in the middle. */
+static void draw_empty(
+    struct workbench *wb, const struct pane *p, struct canvas *c, struct rect in, bool busy)
+{
+    char why[400];
+    if (busy)
+        snprintf(why, sizeof why, "computing");
+    else if (!p->class->why || !p->class->why(wb, p, why, sizeof why))
+        snprintf(why, sizeof why, "%s", why_empty(wb, p));
+    const int lines = screen_wrapped(NULL, in, STYLE(DIM), why);
+    const int above = (in.h - lines) / 2 > 0 ? (in.h - lines) / 2 : 0;
+    screen_wrapped(c, (struct rect){in.x, in.y + above, in.w, in.h - above}, STYLE(DIM), why);
 }
 
 static void progress_line(
@@ -209,8 +227,7 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
     } else if (p->class->draw) {
         p->class->draw(wb, p, c, in);
     } else if (!d.n) {
-        canvas_text(c, in.x + 1, in.y + in.h / 2, in.w - 2, STYLE(DIM),
-            busy ? "computing" : why_empty(wb, p));
+        draw_empty(wb, p, c, in, busy);
     } else {
         body.w = draw_side(wb, p, c, &body, &d);
         struct screen s = {c, body, &wb->frame};

@@ -336,7 +336,7 @@ static int heatmap_draw(const struct screen *s, const struct view_data *d, struc
     if (l.has_legend) {
         int below = st->grid.y + st->grid.h, last = s->rect.y + s->rect.h - 1;
         struct legend legend = {f, st, &sc, tally_of(v, l.shown_rows * l.shown_cols), l.up,
-            l.names_cols, false, !l.cell_h};
+            l.names_cols, false, !l.cell_h, d->scale_note};
         int x = l.label_w > 8 ? s->rect.x : l.x;
         legend_draw(s, x, below + 1 < last ? below + 1 : last, s->rect.x + s->rect.w - x, &legend);
     }
@@ -482,8 +482,8 @@ static int heatmap_svg(struct buf *out, const struct view_data *d, struct view_s
     if (rc)
         return rc;
     struct paper p = {.out = out, .y = PAPER_TOP};
-    struct legend legend = {
-        f, &st, &sc, tally_of(v, rows * cols), rows_grow_up(f, &st), false, false, false};
+    struct legend legend = {f, &st, &sc, tally_of(v, rows * cols), rows_grow_up(f, &st), false,
+        false, false, d->scale_note};
     int64_t row_step = f->rank ? (int64_t)1 << st.level[st.row_axis] : 1;
     p.x = f->rank ? paper_margin(&f->axes[st.row_axis], f->axes[st.row_axis].size) : PAPER_LEFT;
     p.w = (double)cols * cell_side(cols > 0 ? cols : 1, 48);

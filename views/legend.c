@@ -110,7 +110,8 @@ static int draw_bar(const struct screen *s, int x, int y, int room, const struct
     end_text(lo, sizeof lo, l, l->scale->lo, s->canvas->glyphs);
     end_text(hi, sizeof hi, l, l->scale->hi, s->canvas->glyphs);
     int wl = canvas_columns(s->canvas, lo), wh = canvas_columns(s->canvas, hi);
-    int bar = room - wl - wh - 2;
+    int bar = room - wl - wh - 2, note = l->note ? canvas_columns(s->canvas, l->note) + 2 : 0;
+    bar -= bar - note >= BAR_MIN ? note : 0;
     bar = bar > BAR_MAX ? BAR_MAX : bar;
     bar -= bar % 2 == 0; /* odd: zero has a step of its own */
     if (bar < BAR_MIN)
@@ -119,6 +120,15 @@ static int draw_bar(const struct screen *s, int x, int y, int room, const struct
     draw_steps(s, x + wl + 1, y, bar, l->scale);
     canvas_text(s->canvas, x + wl + bar + 2, y, wh, STYLE(DIM), hi);
     return wl + wh + bar + 4;
+}
+
+/* Columns of the smallest of them. */
+static int bar_least(const struct screen *s, const struct legend *l)
+{
+    char lo[64], hi[64];
+    end_text(lo, sizeof lo, l, l->scale->lo, s->canvas->glyphs);
+    end_text(hi, sizeof hi, l, l->scale->hi, s->canvas->glyphs);
+    return canvas_columns(s->canvas, lo) + canvas_columns(s->canvas, hi) + 2 + BAR_MIN;
 }
 
 static const char *axes_text(char *buf, size_t n, const struct legend *l, enum glyphs g)
@@ -145,7 +155,10 @@ void legend_draw(const struct screen *s, int x, int y, int w, const struct legen
     int end = x + w;
     struct number_form form = field_form(l->f);
     const char *unit = unit_text(l->f, &form);
-    x += piece(s, x, y, end - x, STYLE(LABEL), axes_text(text, sizeof text, l, g));
+    /* The scale tells more than the axes' names, which the header and the title have, too. */
+    const int axes = canvas_columns(s->canvas, axes_text(text, sizeof text, l, g));
+    if (!l->scale || w - axes - 2 >= bar_least(s, l) || w < bar_least(s, l))
+        x += piece(s, x, y, end - x, STYLE(LABEL), text);
     if (l->scale && end - x > 0)
         x += draw_bar(s, x, y, end - x, l);
     if (*unit && l->scale) {
@@ -154,6 +167,8 @@ void legend_draw(const struct screen *s, int x, int y, int w, const struct legen
     }
     if (l->scale && l->scale->is_log)
         x += piece(s, x, y, end - x, STYLE(DIM), "log");
+    if (l->scale && l->note)
+        x += piece(s, x, y, end - x, STYLE(DIM), l->note);
     x += piece(s, x, y, end - x, STYLE(DIM), reduce_text(text, sizeof text, l->f, l->st));
     const struct {
         int64_t n;

@@ -17,10 +17,11 @@ struct legend {
     const struct view_state *st;
     const struct scale *scale; /* NULL: none */
     struct tally tally;
-    bool up;       /* rows grow upwards */
-    bool no_cols;  /* the columns' name stands elsewhere */
-    bool flows;    /* as text does: the axis has no direction on the screen */
-    bool is_dense; /* half blocks: what is no number has no sign there */
+    bool up;          /* rows grow upwards */
+    bool no_cols;     /* the columns' name stands elsewhere */
+    bool flows;       /* as text does: the axis has no direction on the screen */
+    bool is_dense;    /* half blocks: what is no number has no sign there */
+    const char *note; /* of the scale; NULL: none */
 };
 void legend_draw(const struct screen *s, int x, int y, int w, const struct legend *l);
 /* "5 NaN, 2 inf": what a tally found, "" for numbers only. */

@@ -225,7 +225,7 @@ static bool is_marked_panel(
 static void draw_legend(const struct screen *s, const struct panels *p, int y)
 {
     struct legend legend = {
-        p->f, &p->st, &p->sc, p->tally, p->up, false, false, p->is_dense && !p->mag};
+        p->f, &p->st, &p->sc, p->tally, p->up, false, false, p->is_dense && !p->mag, NULL};
     char text[96];
     int x = s->rect.x, end = s->rect.x + s->rect.w;
     if (p->st.own_scale)
@@ -395,7 +395,7 @@ static int multiples_svg(struct buf *out, const struct view_data *d, struct view
         svg_text(out, x, y - 4, SVG_START, 11, PAPER_GREY, label);
         svg_map(&p, &m, m.v[k], &own, x, y, side, pixels);
     }
-    struct legend legend = {f, &m.st, &m.sc, m.tally, m.up, false, false, false};
+    struct legend legend = {f, &m.st, &m.sc, m.tally, m.up, false, false, false, NULL};
     if (!st.own_scale && m.n)
         paper_scale(&p, p.y + p.h + 14, &legend);
     char text[160];

@@ -68,6 +68,7 @@ struct view_data {
     bool is_focused;
     bool is_static;            /* on paper: no cursor */
     const struct field *error; /* standard errors of fields[0], NULL: none */
+    const char *scale_note;    /* what the legend says of the scale; NULL: nothing */
 };
 
 struct screen {

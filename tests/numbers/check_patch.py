@@ -109,6 +109,22 @@ for name, want in json.load(open(path)).items():
             print(f"FAILED {name}: {s} {tuple(map(int, at))} is {got[at]:.8g}, reference "
                   f"{ref[at]:.8g}")
 
+    # The cells of one position alone: the same bits, and nothing else.
+    by_pos = ["attn_head_out_by_pos", "head_pattern_dest_src_pos", "resid_pre"]
+    for extra in ([], ["--cell-pos", "2"]):
+        subprocess.run([sonde, "run", "patch", "-q", "-m", os.path.join(models, name), "-f", pair,
+                        "--site", ",".join(by_pos), "-o", out, *extra], check=True)
+        with h5py.File(out) as f:
+            if not extra:
+                whole = {s: f["runs/000-patch"][s][0] for s in by_pos}
+                continue
+            for s, axis in zip(by_pos, (1, 2, 1)):
+                got = f["runs/000-patch"][s][0]
+                if not np.array_equal(np.take(got, 2, axis), np.take(whole[s], 2, axis)) or \
+                        not np.isnan(np.delete(got, 2, axis)).all():
+                    failed += 1
+                    print(f"FAILED {name}: {s} at position 2 alone is not that of the whole sweep")
+
 for name, want in json.load(open(ablations)).items():
     pair, out = os.path.join(tmp, "pair.jsonl"), os.path.join(tmp, "r.h5")
     with open(pair, "w") as f:

@@ -169,22 +169,52 @@ static void cells_drill_to_heads_and_patterns(void **state)
     act(&r, ": 'pair~ioi_tiny:1 Enter");
     comes(&r, "1 token differs");
     ends(&r, SWEEP_EXACT);
+    /* One scale for both maps, on request one each. */
+    const struct pane *maps[2] = {&r.b.wb.panes[PANE_PATCH], &r.b.wb.panes[PANE_ESTIMATE]};
+    ends(&r, SWEEP_ESTIMATE);
+    shows(&r.b, "one scale");
+    assert_true(maps[0]->st.lo == maps[1]->st.lo && maps[0]->st.hi == maps[1]->st.hi);
+    keys(&r.b, "o");
+    shows(&r.b, "own scale");
+    assert_true(maps[0]->st.hi != maps[1]->st.hi);
+    keys(&r.b, "o");
+    /* The heads at the cell's position, and no other. */
+    const int64_t pos = r.b.wb.sel.pos;
     act(&r, "G Enter");
-    comes(&r, "exact: head_z");
+    comes(&r, "exact: head_z at ·");
     ends(&r, SWEEP_EXACT);
     assert_int_equal(r.b.wb.sel.layer, 0);
+    const struct block *b = report_find(patching_sweep(&r.b.wb, SWEEP_EXACT)->held->report,
+        "runs/000-patch/head_z_by_pos_normalized");
+    struct field f;
+    double v[5 * 20 * 4];
+    assert_non_null(b);
+    assert_int_equal(block_field(&f, b, -1, &r.e), 0);
+    struct window w = field_all(&f);
+    const int64_t n = f.axes[2].size;
+    assert_int_equal(f.fetch(&f, v, &w, FIELD_POINT, &r.e), 0);
+    for (int64_t i = 0; i < 5 * n * 4; i++)
+        assert_int_equal(isfinite(v[i]), i / 4 % n == pos);
+    struct arena scratch = {0};
+    const char *line = patching_sweep_line(&r.b.wb, &scratch, &r.e);
+    char want[64];
+    snprintf(want, sizeof want, "pos=%d from=resid_pre", (int)pos);
+    assert_non_null(strstr(line, want));
+    arena_release(&scratch);
     keys(&r.b, "k");
     shows(&r.b, "recomputed 4 layers");
     char head[32];
     snprintf(head, sizeof head, "attention L1H%d", (int)r.b.wb.sel.head);
     keys(&r.b, "Enter");
     shows(&r.b, head);
+    assert_int_equal(r.b.wb.sel.pos, pos);
     keys(&r.b, "Esc");
-    shows(&r.b, "exact: head_z");
+    shows(&r.b, "exact: head_z at ·");
     keys(&r.b, "Esc");
     shows(&r.b, "exact: resid_pre");
+    assert_int_equal(r.b.wb.sel.layer, 0);
     act(&r, "D");
-    comes(&r, "dossier of L1");
+    comes(&r, "dossier of L0");
     rig_close(&r);
 }
 
@@ -223,6 +253,36 @@ static void unequal_prompts_wait_for_an_alignment(void **state)
     keys(&r.b, ": 'align~[[8,9,8,10]] Enter");
     assert_non_null(patching_sweep(&r.b.wb, SWEEP_EXACT));
     keys(&r.b, ": 'align~[[8,9,8,9]] Enter");
+    assert_true(r.b.wb.is_error);
+    rig_close(&r);
+}
+
+/* An MLP's output is made of neurons; all heads of TransformerLens' sweeps stand side by side. */
+static void other_cells_drill_too(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    act(&r, ": 'sweep~site=mlp_out Enter");
+    ends(&r, SWEEP_EXACT);
+    act(&r, "Enter");
+    comes(&r, "exact: neuron at ·");
+    ends(&r, SWEEP_EXACT);
+    act(&r, "d");
+    shows(&r.b, "exact: neuron at ·");
+    act(&r, "d Enter");
+    comes(&r, "dossier of L");
+    act(&r, "Esc Esc");
+    shows(&r.b, "exact: mlp_out");
+    act(&r, ": 'sweep~site=attn_head_all_pos_every Enter");
+    ends(&r, SWEEP_EXACT);
+    shows(&r.b, "pattern");
+    act(&r, ": 'sweep~site=head_z~pos=3 Enter");
+    assert_true(r.b.wb.is_error);
+    act(&r, ": 'sweep~site=head_z_by_pos~pos=99 Enter");
     assert_true(r.b.wb.is_error);
     rig_close(&r);
 }
@@ -338,8 +398,17 @@ static void a_circuit_is_drawn(void **state)
     ends(&r, SWEEP_EXACT);
     act(&r, "c");
     comes(&r, "nodes");
-    shows(&r.b, "circuit: edges");
+    shows(&r.b, "circuit of the pair: edges");
     shows(&r.b, "logits");
+    /* Of another pair there is none yet, and the title says so; going back brings the old one. */
+    act(&r, "Esc : 'pair~ioi_tiny:2 Enter");
+    ends(&r, SWEEP_EXACT);
+    act(&r, ": 'zoom~on Enter : 'focus~circuit Enter");
+    comes(&r, "circuit of an earlier run, not of this pair");
+    act(&r, ": 'zoom~off Enter : 'pair~ioi_tiny:1 Enter");
+    ends(&r, SWEEP_EXACT);
+    act(&r, "c");
+    shows(&r.b, "circuit of the pair: edges");
     keys(&r.b, "Esc");
     shows(&r.b, "exact: resid_pre");
     rig_close(&r);
@@ -428,6 +497,7 @@ int main(void)
         cmocka_unit_test(rows_and_spans_agree),
         cmocka_unit_test(a_pair_fills_both_maps),
         cmocka_unit_test(cells_drill_to_heads_and_patterns),
+        cmocka_unit_test(other_cells_drill_too),
         cmocka_unit_test(unequal_prompts_wait_for_an_alignment),
         cmocka_unit_test(a_menu_has_every_choice),
         cmocka_unit_test(lines_replay),
