@@ -21,7 +21,7 @@
 #define GROUPS 16
 #define PIECE ((size_t)4 << 20)
 #define BYTES ((size_t)1 << 30) /* of a plain file */
-#define ROUNDS 3
+#define ROUNDS 5
 
 enum limit { DISK_WRITE, DISK_READ, MEMORY_1, FORWARD, LIMITS };
 
@@ -39,7 +39,7 @@ struct store {
     const struct model *model;
     struct pool *pool;
     char folder[4096];
-    double limit[LIMITS]; /* GB/s, the best seen */
+    double limit[LIMITS]; /* GB/s, as last measured */
     struct arena arena;
     /* Made once: a corpus of ids, and what a pass with these hooks leaves behind. */
     struct config cfg;
@@ -75,8 +75,7 @@ static int disk_write(struct store *b, struct err *e)
     if (!rc && fsync(fd))
         rc = err_set(e, ERR_OUTPUT, "%s: %s", path, strerror(errno));
     if (!rc)
-        b->limit[DISK_WRITE] =
-            fmax(b->limit[DISK_WRITE], (double)BYTES / 1e9 / (machine_seconds() - t0));
+        b->limit[DISK_WRITE] = (double)BYTES / 1e9 / (machine_seconds() - t0);
     close(fd);
     free(buf);
     return rc;
@@ -125,8 +124,7 @@ static int disk_read(struct store *b, struct err *e)
     if (!rc)
         pool_for(b->pool, 2, read_half, &r);
     if (!rc && !r.failed)
-        b->limit[DISK_READ] =
-            fmax(b->limit[DISK_READ], (double)BYTES / 1e9 / (machine_seconds() - t0));
+        b->limit[DISK_READ] = (double)BYTES / 1e9 / (machine_seconds() - t0);
     if (r.fd >= 0)
         close(r.fd);
     free(r.buf);
@@ -358,7 +356,7 @@ static int run_cost(double *value, struct store *b, struct err *e)
     double alone = machine_seconds() - t0;
     if (!rc)
         rc = write_shard(&with, b, true, e);
-    b->limit[FORWARD] = fmax(b->limit[FORWARD], ROWS * GROUPS / alone);
+    b->limit[FORWARD] = ROWS * GROUPS / alone;
     *value = rc ? 0 : ROWS * GROUPS / with;
     return rc;
 }
@@ -371,7 +369,7 @@ static const struct row {
     bool needs_model;
 } rows[] = {
     {"cache_write", "converted, summed, durable", DISK_WRITE, 0.75, run_write, false},
-    {"cache_scan", "cold, widened to F32, 1 thread", DISK_READ, 0.85, run_scan, false},
+    {"cache_scan", "cold, widened to F32", DISK_READ, 0.85, run_scan, false},
     {"cache_verify", "cold, every checksum", DISK_READ, 0.85, run_verify, false},
     {"f32_to_f16", "bytes moved, 1 thread", MEMORY_1, 0.8, run_half, false},
     {"crc32c", "1 thread", MEMORY_1, 0.2, run_crc, false},
@@ -385,20 +383,24 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static int read_limits(struct store *b, struct err *e)
+static int memory_read(struct store *b)
 {
-    b->limit[MEMORY_1] = fmax(b->limit[MEMORY_1], ops_read_gbs(NULL));
-    int rc = disk_write(b, e);
-    return rc ? rc : disk_read(b, e);
+    b->limit[MEMORY_1] = ops_read_gbs(NULL);
+    return 0;
 }
 
-static int measure(double *median, struct store *b, const struct row *row, struct err *e)
+struct measured {
+    double value, limit, ratio; /* medians; the ratio's is that of the rounds */
+};
+
+static int measure(struct measured *out, struct store *b, const struct row *row, struct err *e)
 {
-    double v[ROUNDS];
+    double v[ROUNDS], limit[ROUNDS], ratio[ROUNDS];
     for (int i = 0; i < ROUNDS; i++) {
         /* The limit beside every value: a shared disk is not the same twice. */
         int rc = row->limit == DISK_WRITE  ? disk_write(b, e)
                  : row->limit == DISK_READ ? disk_read(b, e)
+                 : row->limit == MEMORY_1  ? memory_read(b)
                                            : 0;
         if (!rc)
             rc = row->run(&v[i], b, e);
@@ -406,19 +408,23 @@ static int measure(double *median, struct store *b, const struct row *row, struc
             rc = err_set(e, ERR_CANCEL, "interrupted");
         if (rc)
             return rc;
+        limit[i] = b->limit[row->limit];
+        ratio[i] = v[i] / limit[i];
     }
     qsort(v, ROUNDS, sizeof *v, by_size);
-    *median = v[ROUNDS / 2];
+    qsort(limit, ROUNDS, sizeof *limit, by_size);
+    qsort(ratio, ROUNDS, sizeof *ratio, by_size);
+    *out = (struct measured){v[ROUNDS / 2], limit[ROUNDS / 2], ratio[ROUNDS / 2]};
     return 0;
 }
 
-static void json_row(struct js_out *w, const struct store *b, const struct row *row, double v)
+static void json_row(struct js_out *w, const struct row *row, const struct measured *m)
 {
     const struct {
         const char *key;
         double value;
-    } reals[] = {{"value", v}, {"limit_value", b->limit[row->limit]},
-        {"ratio", v / b->limit[row->limit]}, {"goal", row->goal}};
+    } reals[] = {
+        {"value", m->value}, {"limit_value", m->limit}, {"ratio", m->ratio}, {"goal", row->goal}};
     js_out_begin(w, '{');
     js_out_key(w, "name");
     js_out_text(w, row->name);
@@ -431,13 +437,12 @@ static void json_row(struct js_out *w, const struct store *b, const struct row *
     js_out_end(w, '}');
 }
 
-static void print_row(const struct store *b, const struct row *row, double v)
+static void print_row(const struct store *b, const struct row *row, const struct measured *m)
 {
     const char *unit = row->limit == FORWARD ? "tokens/s" : "GB/s";
     progress_end(&b->s->progress);
-    fprintf(b->s->out, "%-13s %9.4g %-8s %9.4g %-11s %5.2f  (%.2f)  %s\n", row->name, v, unit,
-        b->limit[row->limit], limits[row->limit].name, v / b->limit[row->limit], row->goal,
-        row->what);
+    fprintf(b->s->out, "%-13s %9.4g %-8s %9.4g %-11s %5.2f  (%.2f)  %s\n", row->name, m->value,
+        unit, m->limit, limits[row->limit].name, m->ratio, row->goal, row->what);
     fflush(b->s->out);
 }
 
@@ -463,7 +468,7 @@ static int prepare(struct store *b, const struct command *c, struct err *e)
         rc = make_corpus(b, b->cfg.vocab, e);
     if (!rc && b->model)
         rc = params_pack_all(m->params, e);
-    return rc ? rc : read_limits(b, e);
+    return rc ? rc : disk_write(b, e); /* the file that is read */
 }
 
 static void clean(struct store *b)
@@ -497,15 +502,15 @@ int bench_storage(struct session *s, const struct command *c, struct err *e)
             "ratio", "(goal)");
     }
     for (int i = 0; i < N_ROWS && !rc; i++) {
-        double v;
+        struct measured m;
         if (rows[i].needs_model && !b.model)
             continue;
         progress_step(&s->progress, i, N_ROWS);
-        rc = measure(&v, &b, &rows[i], e);
+        rc = measure(&m, &b, &rows[i], e);
         if (!rc && json)
-            json_row(&w, &b, &rows[i], v);
+            json_row(&w, &rows[i], &m);
         else if (!rc)
-            print_row(&b, &rows[i], v);
+            print_row(&b, &rows[i], &m);
     }
     for (int i = 0; i < LIMITS && !json && !rc; i++)
         if (b.limit[i] > 0)

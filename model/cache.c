@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include "model/cache_beside.h"
 #include "model/cache_file.h"
 #include "model/cache_write.h"
 #include "model/core/crc.h"
@@ -17,14 +20,17 @@
 
 /* Reading by slices: a shard is opened, checked and remembered when a row of it is asked for. */
 
-#define OPEN_SHARDS 64 /* file descriptors that one cache holds at most */
-#define PIECE ((size_t)1 << 20)
+#define OPEN_SHARDS 64            /* file descriptors that one cache holds at most */
+#define PIECE ((uint64_t)2 << 20) /* bytes of a read */
+#define MUCH (2 << 20)            /* bytes that are worth a second thread */
+#define AGAIN ((uint64_t)8 << 20)
 
 /* Where the values of a shard lie; fd -1 while it is not open. */
 struct store {
     int fd, users;
-    uint64_t last; /* when it was used, for who leaves first */
-    uint64_t *at;  /* [hooks] */
+    uint64_t last;          /* when it was used, for who leaves first */
+    uint64_t *at;           /* [hooks] */
+    _Atomic uint64_t *cold; /* [hooks] where the last read ended whose pages were given back */
 };
 
 struct cache {
@@ -34,6 +40,7 @@ struct cache {
     int64_t n_stores, n_open;
     uint64_t clock;
     pthread_mutex_t lock;
+    struct beside *beside; /* NULL until much is read */
 };
 
 bool cache_is(const char *path)
@@ -102,7 +109,8 @@ static int open_store(
     if ((uint64_t)st.st_size != f->size)
         return err_set(e, ERR_INPUT, "it changes while it is read");
     s->at = malloc(bytes);
-    if (!s->at)
+    s->cold = calloc((size_t)f->head.info.hooks, sizeof *s->cold);
+    if (!s->at || !s->cold)
         return err_set(e, ERR_LIMIT, "out of memory");
     memcpy(s->at, f->at, bytes);
     return check_finished(f, s->fd, sum, e);
@@ -113,8 +121,10 @@ static void close_store(struct store *s)
     if (s->fd >= 0)
         close(s->fd);
     free(s->at);
+    free(s->cold);
     s->fd = -1;
     s->at = NULL;
+    s->cold = NULL;
 }
 
 /* A shard that the table names: of this run, of the promised rows, whole. */
@@ -232,6 +242,7 @@ void cache_release(struct cache **p)
     for (int64_t i = 0; c->store && i < c->n_stores; i++)
         close_store(&c->store[i]);
     free(c->store);
+    beside_release(&c->beside);
     cache_h5_close(&c->h5);
     pthread_mutex_destroy(&c->lock);
     free(c);
@@ -274,36 +285,121 @@ static int64_t shard_of(const struct cache *c, int64_t row)
     return lo;
 }
 
-/* n rows of one shard. Whole rows come in large pieces, columns of rows one read each. */
-static int read_part(float *out, const struct cache *c, const struct store *s, int hook,
-    int64_t row, int64_t n, int64_t col, int64_t n_cols, struct err *e)
+/* A box of one shard's values: n rows, of each the columns [col, col + n_cols). */
+struct box {
+    float *out;
+    const struct cache *c;
+    struct store *s;
+    int hook;
+    int64_t row, n, col, n_cols;
+    /* Rows are read in pieces. Where not whole rows are wanted a gap smaller than a page is cheaper to
+     * read than to jump over; beyond that each row is a piece. */
+    bool span;
+    int64_t piece;     /* rows */
+    atomic_llong next; /* the first row that nobody has taken yet */
+    pthread_mutex_t lock;
+    struct err err; /* the first that failed; code 0: none */
+};
+
+static int read_piece(struct box *b, char *buf, int64_t from, int64_t rows, struct err *e)
 {
-    enum dtype t = c->h5.head.info.dtype;
-    uint64_t row_bytes = cache_row_bytes(&c->h5.head, hook);
-    size_t value = dtype_bytes(t);
-    bool whole = n_cols == c->h5.head.hook[hook].width;
-    /* Gaps smaller than a page are cheaper to read than to jump over. */
-    bool span = whole || row_bytes <= 4096;
-    size_t keep = (size_t)n_cols * value;
-    int64_t at_once = span ? (int64_t)(PIECE / row_bytes) : 1;
-    at_once = at_once < 1 ? 1 : at_once < n ? at_once : n;
-    size_t each = span ? (size_t)row_bytes : keep;
-    char *buf = malloc((size_t)at_once * each);
-    int rc = buf ? 0 : err_set(e, ERR_LIMIT, "out of memory (%zu bytes)", (size_t)at_once * each);
-    for (int64_t i = 0; i < n && !rc; i += at_once) {
-        int64_t some = n - i < at_once ? n - i : at_once;
-        uint64_t at =
-            s->at[hook] + (uint64_t)(row + i) * row_bytes + (span ? 0 : (uint64_t)col * value);
-        size_t bytes = span ? (size_t)(some - 1) * each + (size_t)(col + n_cols) * value : keep;
-        rc = cache_pread(buf, s->fd, bytes, at, e);
-        if (!rc && whole)
-            tensor_widen(out + i * n_cols, buf, t, some * n_cols);
-        for (int64_t k = 0; k < some && !rc && !whole; k++)
-            tensor_widen(out + (i + k) * n_cols,
-                buf + (span ? (size_t)k * each + (size_t)col * value : 0), t, n_cols);
+    enum dtype t = b->c->h5.head.info.dtype;
+    uint64_t row_bytes = cache_row_bytes(&b->c->h5.head, b->hook);
+    size_t value = dtype_bytes(t), keep = (size_t)b->n_cols * value, skip = (size_t)b->col * value;
+    uint64_t at = b->s->at[b->hook] + (uint64_t)(b->row + from) * row_bytes;
+    float *out = b->out + from * b->n_cols;
+    if (!b->span)
+        at += skip;
+    int rc = cache_pread(
+        buf, b->s->fd, b->span ? (size_t)(rows - 1) * row_bytes + skip + keep : keep, at, e);
+    if (rc)
+        return rc;
+    if (keep == row_bytes)
+        tensor_widen(out, buf, t, rows * b->n_cols);
+    else
+        for (int64_t k = 0; k < rows; k++)
+            tensor_widen(out + k * b->n_cols,
+                buf + (b->span ? (size_t)k * (size_t)row_bytes + skip : 0), t, b->n_cols);
+    return 0;
+}
+
+/* Takes pieces until there are none. */
+static void read_pieces(void *arg)
+{
+    struct box *b = arg;
+    struct err e = {0};
+    size_t row_bytes = b->span ? (size_t)cache_row_bytes(&b->c->h5.head, b->hook)
+                               : (size_t)b->n_cols * dtype_bytes(b->c->h5.head.info.dtype);
+    char *buf = malloc((size_t)b->piece * row_bytes);
+    int rc =
+        buf ? 0 : err_set(&e, ERR_LIMIT, "out of memory (%zu bytes)", (size_t)b->piece * row_bytes);
+    while (!rc) {
+        int64_t from = atomic_fetch_add(&b->next, b->piece), left = b->n - from;
+        if (left <= 0)
+            break;
+        rc = read_piece(b, buf, from, left < b->piece ? left : b->piece, &e);
     }
     free(buf);
-    return rc;
+    if (!rc)
+        return;
+    atomic_store(&b->next, b->n);
+    pthread_mutex_lock(&b->lock);
+    if (!b->err.code)
+        b->err = e;
+    pthread_mutex_unlock(&b->lock);
+}
+
+/* Whether the page at an offset would have to come from the disk. */
+static bool is_cold(int fd, uint64_t at)
+{
+    char byte;
+    struct iovec v = {&byte, 1};
+    return preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) < 0 && errno == EAGAIN;
+}
+
+/* Much is read by two threads, piece by piece in turn, so that the kernel sees one stream and reads
+ * ahead of both. It is a scan then: pages that it brought in are given back behind it. They would push
+ * out what others need, and new pages cost more than the same few again and again. Those that were in
+ * memory before stay there. */
+static void read_much(struct box *b, struct cache *c)
+{
+    uint64_t row_bytes = cache_row_bytes(&c->h5.head, b->hook);
+    uint64_t from = b->s->at[b->hook] + (uint64_t)b->row * row_bytes,
+             to = from + (uint64_t)b->n * row_bytes;
+    /* The kernel has read ahead where this goes on from the last. */
+    bool cold = atomic_load(&b->s->cold[b->hook]) == from || is_cold(b->s->fd, from);
+    pthread_mutex_lock(&c->lock);
+    if (!c->beside)
+        c->beside = beside_create();
+    pthread_mutex_unlock(&c->lock);
+    bool both = beside_start(c->beside, read_pieces, b);
+    read_pieces(b);
+    if (both)
+        beside_wait(c->beside);
+    /* The kernel keeps a large folio of which a part was not yet to go: a little from before again. */
+    uint64_t first = from - b->s->at[b->hook] < AGAIN ? b->s->at[b->hook] : from - AGAIN;
+    if (cold)
+        (void)posix_fadvise(b->s->fd, (off_t)first, (off_t)(to - first), POSIX_FADV_DONTNEED);
+    atomic_store(&b->s->cold[b->hook], cold ? to : 0);
+}
+
+static int read_part(struct box *b, struct cache *c, struct err *e)
+{
+    uint64_t row_bytes = cache_row_bytes(&c->h5.head, b->hook);
+    b->span = b->n_cols == c->h5.head.hook[b->hook].width || row_bytes <= 4096;
+    /* A power of two of rows: such pieces begin and end with a page of the file. */
+    b->piece = 1;
+    while (b->span && b->piece < b->n && 2 * (uint64_t)b->piece * row_bytes <= PIECE)
+        b->piece *= 2;
+    pthread_mutex_init(&b->lock, NULL);
+    if (b->span && b->n * (int64_t)row_bytes >= MUCH)
+        read_much(b, c);
+    else
+        read_pieces(b);
+    pthread_mutex_destroy(&b->lock);
+    if (b->err.code)
+        *e = b->err;
+    return b->err.code;
 }
 
 static int check_box(const struct cache *c, int hook, int64_t row, int64_t n, int64_t col,
@@ -332,7 +428,10 @@ int cache_read(float *out, const struct cache *cache, int hook, int64_t row, int
         int rc = acquire(&s, c, shard, e);
         if (rc)
             return rc;
-        rc = read_part(out, c, s, hook, row - begin, some, col, n_cols, e);
+        struct box box = {.out = out, .c = c, .s = s, .hook = hook, .row = row - begin, .n = some};
+        box.col = col;
+        box.n_cols = n_cols;
+        rc = read_part(&box, c, e);
         give_back(c, s);
         if (rc)
             return err_prefix(e, "%s", join ? part_of(c, shard)->file : c->h5.head.info.path), rc;

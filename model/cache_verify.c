@@ -9,7 +9,7 @@
 #include "model/cache_write.h"
 #include "model/core/crc.h"
 
-#define PIECE ((size_t)4 << 20)
+#define PIECE ((size_t)2 << 20)
 #define RUN 64 /* blocks of a hook that one thread goes through at a time */
 
 struct check {
@@ -58,33 +58,54 @@ static int64_t rows_of(const struct cache_h5 *f, int64_t block)
     return left < CACHE_BLOCK ? left : CACHE_BLOCK;
 }
 
+/* Blocks [first, last) of a hook, read together: small ones at once, a big one in parts. */
+static void sum_piece(
+    struct sums *s, int k, int64_t first, int64_t last, uint64_t at, unsigned char *buf)
+{
+    int hooks = s->f->head.info.hooks;
+    uint64_t row = cache_row_bytes(&s->f->head, k), left = 0, have = 0, seen = 0;
+    struct err e;
+    bool good = true;
+    for (int64_t b = first; b < last; b++)
+        left += (uint64_t)rows_of(s->f, b) * row;
+    for (int64_t b = first; b < last; b++) {
+        uint64_t rest = (uint64_t)rows_of(s->f, b) * row;
+        uint32_t crc = 0;
+        while (rest && good) {
+            if (seen == have) {
+                have = left < PIECE ? left : PIECE;
+                good = !cache_pread(buf, s->fd, (size_t)have, at, &e);
+                at += have;
+                left -= have;
+                seen = 0;
+            }
+            size_t n = (size_t)(have - seen < rest ? have - seen : rest);
+            crc = good ? crc32c(crc, buf + seen, n) : 0;
+            seen += n;
+            rest -= n;
+        }
+        s->crc[b * hooks + k] = good ? cache_crc(crc) : 0;
+    }
+}
+
+/* Pages are given back behind it, piece by piece: they are not kept from others, and the same few again
+ * and again cost less than new ones. Each time from the beginning, since the kernel keeps a large folio
+ * of which a part was not yet to go. */
 static void sum_run(void *arg, int64_t i, int worker)
 {
     struct sums *s = arg;
     i += s->base;
-    int hooks = s->f->head.info.hooks, k = (int)(i / s->runs);
-    int64_t first = i % s->runs * RUN, last = first + RUN < s->blocks ? first + RUN : s->blocks;
-    uint64_t row = cache_row_bytes(&s->f->head, k),
-             at = s->f->at[k] + (uint64_t)first * CACHE_BLOCK * row;
-    uint64_t from = at;
-    unsigned char *buf = s->buf + (size_t)worker * PIECE;
-    struct err e;
-    for (int64_t b = first; b < last; b++) {
-        uint64_t left = (uint64_t)rows_of(s->f, b) * row;
-        uint32_t crc = 0;
-        bool good = true;
-        while (left && good) {
-            size_t n = left < PIECE ? (size_t)left : PIECE;
-            good = !cache_pread(buf, s->fd, n, at, &e);
-            crc = crc32c(crc, buf, n);
-            at += n;
-            left -= n;
-        }
-        at += left;
-        s->crc[b * hooks + k] = good ? cache_crc(crc) : 0;
+    int k = (int)(i / s->runs);
+    int64_t first = i % s->runs * RUN, end = first + RUN < s->blocks ? first + RUN : s->blocks;
+    uint64_t block = CACHE_BLOCK * cache_row_bytes(&s->f->head, k);
+    uint64_t from = s->f->at[k] + (uint64_t)first * block;
+    int64_t lot = block < PIECE ? (int64_t)(PIECE / block) : 1;
+    for (int64_t b = first; b < end; b += lot) {
+        int64_t last = b + lot < end ? b + lot : end;
+        uint64_t at = s->f->at[k] + (uint64_t)b * block, done = (uint64_t)(last - first) * block;
+        sum_piece(s, k, b, last, at, s->buf + (size_t)worker * PIECE);
+        (void)posix_fadvise(s->fd, (off_t)from, (off_t)done, POSIX_FADV_DONTNEED);
     }
-    /* What has been seen once is not kept from others. */
-    (void)posix_fadvise(s->fd, (off_t)from, (off_t)(at - from), POSIX_FADV_DONTNEED);
 }
 
 static void compare(struct check *c, const struct sums *s, const uint32_t *stored, const char *file)
