@@ -538,7 +538,7 @@ static int declare_curve(struct block **b, struct run *out, const struct edges *
         .source = "Hanna et al. 2024 (arXiv 2403.17806); Mueller et al. 2025 (arXiv 2504.13151)",
         .look = by_input ? LOOK_HEATMAP : LOOK_LINES,
         .is_signed = true,
-        .is_detail = by_input,
+        .is_detail = strcmp(unit, "ratio") != 0, /* the ratios tell them */
         .by_slice = by_input};
     if (by_input) {
         spec.axes[1] = spec.axes[0];
@@ -612,7 +612,8 @@ static int write_curves(struct edges *s, struct ctx *ctx, struct run *out, const
         .axes = {{"edges kept", AXIS_OTHER, n, labels}},
         .unit = "edges",
         .long_name = "edges that pruning leaves",
-        .look = LOOK_LINES};
+        .look = LOOK_LINES,
+        .is_detail = true};
     if (run_block(&b, out, &spec, e) || block_set(b, got, e))
         return e->code;
     spec = (struct block_spec){.name = "circuit",
@@ -622,8 +623,7 @@ static int write_curves(struct edges *s, struct ctx *ctx, struct run *out, const
         .unit = "",
         .long_name = "the chosen circuit: its size, how much of the metric it keeps, and the areas "
                      "under the curve",
-        .look = LOOK_TABLE,
-        .is_signed = true};
+        .look = LOOK_TABLE};
     return run_block(&b, out, &spec, e) || block_set(b, summary, e) ? e->code : 0;
 }
 

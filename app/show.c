@@ -22,6 +22,7 @@
 #define PLOT_ROWS 12
 #define BEST 5       /* tokens named for a row of logits */
 #define RUN_INPUTS 3 /* drawn without being asked for more */
+#define PLANES 6     /* of one axis, drawn below each other */
 #define INPUT_ROWS 8 /* of bars with one an input */
 
 static int terminal_width(FILE *out)
@@ -107,14 +108,59 @@ static void print_plane(const struct show *how, const struct view *v, const stru
         fputs(asked ? "\n" : " (sonde show --slice draws others)\n", out);
 }
 
+/* One plane of what is drawn, on a canvas of its own. */
+static int draw_plane(const struct show *how, const struct view *v, const struct view_data *d,
+    struct part *part, bool is_one_of_all, struct arena *frame, struct err *e)
+{
+    struct canvas c = {0};
+    enum colour_mode mode;
+    char readout[VIEW_READOUT] = "";
+    if (colour_mode_choose(
+            &mode, args_text(&how->command->args, "color"), isatty(fileno(how->out)), 256) < 0)
+        mode = COLOURS_NONE;
+    int w = terminal_width(how->out);
+    int rc = canvas_init(&c, w, rows_wanted(how, v, d->fields, &part->st, w), e);
+    if (rc)
+        return rc;
+    c.glyphs = choose_glyphs(how);
+    c.mode = mode;
+    c.theme = &themes[0];
+    struct screen screen = {&c, {0, 0, c.w, c.h}, frame};
+    if (!part->is_cut && !part->is_folded && token_grid_fits(d->fields, how->model))
+        rc = token_grid_draw(&screen, d->fields, how->model, e);
+    else
+        rc = v->draw(&screen, d, &part->st, readout, e);
+    if (!rc)
+        print_plane(how, v, d->fields, &part->st, part->is_cut || is_one_of_all);
+    if (!rc)
+        print_canvas(how->out, &c, mode != COLOURS_NONE);
+    canvas_release(&c);
+    return rc;
+}
+
+/* The axis whose few planes are all drawn, as detectors or sites before the layers; -1: none. */
+static int plane_axis(const struct view *v, const struct field *f, const struct part *part)
+{
+    int row = part->st.has_axes ? part->st.row_axis : f->rank - 2;
+    int col = part->st.has_axes ? part->st.col_axis : f->rank - 1, axis = -1;
+    if (part->is_cut || strcmp(v->id, "heatmap") != 0)
+        return -1;
+    for (int i = 0; i < f->rank; i++) {
+        if (i == row || i == col || f->axes[i].size == 1)
+            continue;
+        const bool is_named = f->axes[i].kind == AXIS_SITE || f->axes[i].kind == AXIS_OTHER;
+        if (axis >= 0 || !is_named || f->axes[i].size > PLANES)
+            return -1;
+        axis = i;
+    }
+    return axis;
+}
+
 static int draw(const struct show *how, struct view_data *d, struct arena *frame, struct err *e)
 {
     const struct view *v;
     struct part part;
     struct field field;
-    struct canvas c = {0};
-    enum colour_mode mode;
-    char readout[VIEW_READOUT] = "";
     const struct command *flags = how->takes_part ? how->command : NULL;
     int rc = part_make(&part, d, flags, frame, e);
     if (!rc)
@@ -131,27 +177,17 @@ static int draw(const struct show *how, struct view_data *d, struct arena *frame
         draw_best(&part.st, d->fields);
     if (!strcmp(v->id, "heatmap"))
         part.st.zoom = ZOOM_OUT;
-    if (colour_mode_choose(
-            &mode, args_text(&how->command->args, "color"), isatty(fileno(how->out)), 256) < 0)
-        mode = COLOURS_NONE;
-    int w = terminal_width(how->out);
-    if ((rc = canvas_init(&c, w, rows_wanted(how, v, d->fields, &part.st, w), e)))
-        return rc;
-    c.glyphs = choose_glyphs(how);
-    c.mode = mode;
-    c.theme = &themes[0];
-    struct screen screen = {&c, {0, 0, c.w, c.h}, frame};
-    if (!part.is_cut && !part.is_folded && token_grid_fits(d->fields, how->model))
-        rc = token_grid_draw(&screen, d->fields, how->model, e);
-    else
-        rc = v->draw(&screen, d, &part.st, readout, e);
-    if (!rc && part.is_folded)
+    if (part.is_folded)
         fprintf(how->out, "%s\n", part.f.long_name);
-    if (!rc)
-        print_plane(how, v, d->fields, &part.st, part.is_cut);
-    if (!rc)
-        print_canvas(how->out, &c, mode != COLOURS_NONE);
-    canvas_release(&c);
+    const int axis = plane_axis(v, d->fields, &part);
+    const int64_t planes = axis >= 0 ? d->fields->axes[axis].size : 1;
+    for (int64_t k = 0; k < planes && !rc; k++) {
+        if (axis >= 0)
+            part.st.at[axis] = k;
+        if (k)
+            fputc('\n', how->out);
+        rc = draw_plane(how, v, d, &part, axis >= 0, frame, e);
+    }
     return rc;
 }
 

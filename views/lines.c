@@ -29,6 +29,7 @@ struct curves {
     int64_t from, step, points;           /* what is read */
     double *x, *v[LINES_MAX];             /* [points] */
     double x_lo, x_hi;
+    bool log_x; /* as asked for, or of its own accord */
     struct scale sc;
     struct number_form form;
     struct tally tally;
@@ -148,9 +149,20 @@ static bool has_numeric_labels(const struct curves *c)
     return true;
 }
 
+/* Numbers that grow by factors, as 1, 2, 5, 10 .. 32491, lie on a logarithmic axis of their own accord. */
+static bool grows_by_factors(const struct curves *c)
+{
+    const struct axis *a = &c->d->fields[0].axes[c->x_axis];
+    double first, middle, last;
+    return a->size >= 5 && label_number(&first, a, 0) && label_number(&middle, a, a->size / 2) &&
+           label_number(&last, a, a->size - 1) && first > 0 && last >= 30 * first &&
+           middle < last / 6;
+}
+
 static int load_x(struct curves *c, struct arena *frame, struct err *e)
 {
     bool numeric = has_numeric_labels(c);
+    c->log_x = c->st->log_x != (numeric && !c->x_field && grows_by_factors(c));
     c->x = arena_array(frame, (size_t)c->points, sizeof *c->x, e);
     if (!c->x)
         return e->code;
@@ -167,7 +179,7 @@ static int load_x(struct curves *c, struct arena *frame, struct err *e)
             c->x[i] = (double)index;
         if (numeric && !c->x_field)
             label_number(&c->x[i], &c->d->fields[0].axes[c->x_axis], index);
-        if (c->st->log_x && !(c->x[i] > 0))
+        if (c->log_x && !(c->x[i] > 0))
             c->x[i] = NAN; /* a logarithmic axis has no place for it */
         c->x_lo = c->x[i] < c->x_lo ? c->x[i] : c->x_lo;
         c->x_hi = c->x[i] > c->x_hi ? c->x[i] : c->x_hi;
@@ -260,7 +272,7 @@ static double x_place(const struct curves *c, double x)
 {
     if (!(c->x_hi > c->x_lo))
         return isnan(x) ? NAN : 0.5;
-    if (c->st->log_x && c->x_lo > 0)
+    if (c->log_x && c->x_lo > 0)
         return log(x / c->x_lo) / log(c->x_hi / c->x_lo);
     return (x - c->x_lo) / (c->x_hi - c->x_lo);
 }
@@ -310,14 +322,14 @@ static void draw_x_axis(const struct screen *s, const struct curves *c, const st
 {
     const struct axis *a = c->d->fields[0].rank ? &c->d->fields[0].axes[c->x_axis] : NULL;
     int y = s->rect.y + p->h, free_from = 0;
-    bool by_value = c->x_field || c->st->log_x || has_numeric_labels(c);
+    bool by_value = c->x_field || c->log_x || has_numeric_labels(c);
     double v[16];
     char text[64];
     if (!a)
         return;
     if (by_value) {
-        int n = ticks_of_values(v, p->w / 10 < 12 ? p->w / 10 : 12, c->x_lo, c->x_hi, c->st->log_x);
-        double apart = ticks_apart(v, n, c->st->log_x);
+        int n = ticks_of_values(v, p->w / 10 < 12 ? p->w / 10 : 12, c->x_lo, c->x_hi, c->log_x);
+        double apart = ticks_apart(v, n, c->log_x);
         for (int i = 0; i < n; i++)
             put_tick(s, p, (int)lround(x_place(c, v[i]) * (p->w - 1)), y,
                 tick_number(text, sizeof text, NULL, v[i], apart, s->canvas->glyphs), &free_from);
@@ -340,8 +352,8 @@ static void draw_legend(const struct screen *s, const struct curves *c, int y)
     int x = s->rect.x, end = s->rect.x + s->rect.w, at = curve_at(c);
     if (s->rect.w < 1)
         return;
-    x += canvas_textf(cv, x, y, end - x, STYLE(LABEL), "%s %s", x_name(c),
-             cv->glyphs == GLYPHS_ASCII ? ">" : "→") +
+    x += canvas_textf(cv, x, y, end - x, STYLE(LABEL), "%s%s %s", x_name(c),
+             c->log_x ? " (log)" : "", cv->glyphs == GLYPHS_ASCII ? ">" : "→") +
          2;
     for (int k = 0; k < c->n && x < end; k++) {
         struct style style = {.fg = COLOUR_ROLE(line_roles[k])};
@@ -607,15 +619,15 @@ static int lines_svg(struct buf *out, const struct view_data *d, struct view_sta
     int rc = c.n ? load(&c, frame, e) : 0;
     if (rc)
         return rc;
-    bool by_value = c.x_field || st.log_x || (c.n && has_numeric_labels(&c));
+    bool by_value = c.x_field || c.log_x || (c.n && has_numeric_labels(&c));
     paper_open(&p, d, &st, "lines", &c.tally, 190, 48);
     const char *unit = c.n && c.field[0]->unit ? c.field[0]->unit : "";
     if (c.n) {
         snprintf(text, sizeof text, "%s%s", *unit ? unit : c.field[0]->name,
             c.sc.is_log ? " (log)" : "");
         paper_values_y(&p, &c.sc, &c.form, text);
-        struct scale xs = {c.x_lo, c.x_hi, false, false, st.log_x && c.x_lo > 0};
-        snprintf(text, sizeof text, "%s%s", x_name(&c), st.log_x ? " (log)" : "");
+        struct scale xs = {c.x_lo, c.x_hi, false, false, c.log_x && c.x_lo > 0};
+        snprintf(text, sizeof text, "%s%s", x_name(&c), c.log_x ? " (log)" : "");
         if (by_value && c.x_hi > c.x_lo)
             paper_values_x(&p, &xs, NULL, text);
         else if (d->fields[0].rank)

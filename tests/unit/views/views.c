@@ -181,6 +181,42 @@ static void bars_below_zero_are_long_where_far(void **state)
     done(&g);
 }
 
+/* Sizes that double are evenly apart; steps that are evenly apart stay so. */
+static void numbers_that_grow_by_factors_are_logarithmic(void **state)
+{
+    (void)state;
+    static const char *const sizes[] = {"1", "2", "4", "8", "16", "32", "64"};
+    static const char *const steps[] = {"1", "11", "21", "31", "41", "51", "61"};
+    double x[] = {0, 1, 2, 3, 4, 5, 6};
+    struct field_values v = {x, 1};
+    struct field f = {.name = "share",
+        .unit = "ratio",
+        .look = LOOK_LINES,
+        .rank = 1,
+        .axes = {{"edges kept", AXIS_OTHER, 7, sizes}}};
+    field_from_values(&f, &v);
+    struct view_data d = {&f, 1, NULL, 0, true, true, NULL};
+    struct view_state st = {0};
+    struct stage g = stage(30, 5, COLOURS_NONE, GLYPHS_ASCII);
+    show(&g, "lines", &d, &st);
+    expect(&g, " 5-                    *******\n"
+               "                  *****\n"
+               "          ********\n"
+               " 0-*******\n"
+               "   1             10\n");
+    done(&g);
+    f.axes[0].labels = steps;
+    st = (struct view_state){0};
+    g = stage(30, 5, COLOURS_NONE, GLYPHS_ASCII);
+    show(&g, "lines", &d, &st);
+    expect(&g, " 5-                    *******\n"
+               "                  *****\n"
+               "          ********\n"
+               " 0-*******\n"
+               "                        50\n");
+    done(&g);
+}
+
 static void columns_align_on_their_points(void **state)
 {
     (void)state;
@@ -359,6 +395,7 @@ int main(void)
         cmocka_unit_test(numbers_appear_where_they_fit),
         cmocka_unit_test(bars_grow_from_a_centre_line),
         cmocka_unit_test(bars_below_zero_are_long_where_far),
+        cmocka_unit_test(numbers_that_grow_by_factors_are_logarithmic),
         cmocka_unit_test(columns_align_on_their_points),
         cmocka_unit_test(the_strip_brackets_the_selection),
         cmocka_unit_test(only_the_window_is_fetched),
