@@ -498,6 +498,7 @@ static struct answer *answer_create(struct worker *w, const struct question *q)
         return NULL;
     a->ask = q->ask;
     a->serial = q->serial;
+    a->under = q->under;
     a->pos = q->pos;
     a->layer = q->layer;
     a->target = q->target;

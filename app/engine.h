@@ -37,7 +37,7 @@ struct question {
     const char *target_name, *versus_name; /* the same as typed; they win; NULL: not typed */
     int layer;                             /* neurons */
     const char *of;                        /* dossier: L4H2, L3N512, L2, @13; pair: its metric */
-    uint64_t serial;                       /* comes back with the answer */
+    uint64_t serial, under;                /* come back with the answer */
 };
 
 /* What the screen says of a model: copies, since the worker may open another one. */
@@ -58,13 +58,15 @@ struct paired {
     const int64_t (*align)[4]; /* that came with it */
     int n_align;
     double metric[2];
+    const char *metric_name; /* which one they are */
 };
 
 /* Immutable once taken. Fields with fetch NULL are absent. */
 struct answer {
     enum ask ask;
     uint64_t serial;
-    struct err e; /* code 0: fine */
+    uint64_t under; /* what the asker says the numbers hold under; 0: nothing */
+    struct err e;   /* code 0: fine */
     double seconds;
     struct facts facts;
     const struct model *model; /* the worker's */

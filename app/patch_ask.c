@@ -225,7 +225,9 @@ int patch_pair_ask(
     struct paired *out = arena_zalloc(&a->arena, sizeof *out, e);
     struct pairs pairs = {0};
     struct trace t = {0};
-    if (!out || load(&pairs, q->text, &o, e))
+    const char *metric = *q->of ? q->of : "logit_diff";
+    if (!out || !(out->metric_name = arena_strdup(&a->arena, metric, e)) ||
+        load(&pairs, q->text, &o, e))
         return e->code;
     pairs_finish(&pairs);
     struct pair *p = &pairs.list[0];
@@ -233,7 +235,7 @@ int patch_pair_ask(
     if (!rc)
         rc = fill_answers(p, a, &t, e);
     if (!rc)
-        rc = measure(out, a, p, &t, *q->of ? q->of : "logit_diff", e);
+        rc = measure(out, a, p, &t, metric, e);
     if (!rc)
         rc = name_all(out, a, p, e);
     trace_release(&t);

@@ -90,8 +90,9 @@ static int count_differing(const struct patching *p)
 static void metric_text(const struct patching *p, char *buf, size_t n)
 {
     const struct paired *q = p->pair->pair;
-    const bool is_diff = !strcmp(p->metric, "logit_diff") || !strcmp(p->metric, "prob_diff");
-    const bool is_answer = is_diff || !strcmp(p->metric, "logprob") || !strcmp(p->metric, "prob");
+    const char *metric = q->metric_name;
+    const bool is_diff = !strcmp(metric, "logit_diff") || !strcmp(metric, "prob_diff");
+    const bool is_answer = is_diff || !strcmp(metric, "logprob") || !strcmp(metric, "prob");
     char answer[80], wrong[80], what[200];
     token_show(answer, sizeof answer, q->answer);
     token_show(wrong, sizeof wrong, q->wrong);
@@ -100,7 +101,7 @@ static void metric_text(const struct patching *p, char *buf, size_t n)
     else
         snprintf(what, sizeof what, "%s", is_answer ? answer : "");
     int differing = count_differing(p);
-    snprintf(buf, n, "%s %s: clean %s%.3f, corrupt %s%.3f; %d token%s", p->metric, what,
+    snprintf(buf, n, "%s %s: clean %s%.3f, corrupt %s%.3f; %d token%s", metric, what,
         q->metric[0] < 0 ? "−" : "+", fabs(q->metric[0]), q->metric[1] < 0 ? "−" : "+",
         fabs(q->metric[1]), differing, differing == 1 ? " differs" : "s differ");
 }
@@ -160,6 +161,13 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
         return;
     }
     const struct paired *q = t->pair->pair;
+    struct engine_state s;
+    wb->engine->state(wb->engine, &s);
+    if (!s.is_busy && patching_is_past(wb)) {
+        const size_t used = (size_t)snprintf(buf, n, "of before, a computes: ");
+        buf += used;
+        n -= used;
+    }
     if (p->rect.h < 7 && align_is_done(&t->rows)) {
         metric_text(t, buf, n);
         return;

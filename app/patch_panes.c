@@ -29,9 +29,21 @@ static const struct block *find_block(const struct report *r, const char *run, c
 }
 
 /* What both maps are read from: without any effect a cell has this value. */
-static double baseline(const struct patching *p)
+static double baseline(struct workbench *wb)
 {
-    return p->is_raw ? p->pair->pair->metric[patching_receiver(p)] : p->noise;
+    const struct patching *p = wb->patching;
+    const struct sweep *s = patching_sweep(wb, SWEEP_ESTIMATE);
+    struct window w = {.count = {1}, .stride = {1}};
+    struct field f;
+    struct err e;
+    double v = NAN;
+    if (!p->is_raw)
+        return p->noise;
+    const struct block *b = s && s->held ? find_block(s->held->report, "attr",
+                                               p->noise ? "clean_metric" : "corrupt_metric")
+                                         : NULL;
+    return b && !block_field(&f, b, -1, &e) && !f.fetch(&f, &v, &w, FIELD_POINT, &e) ? v
+                                                                                     : (double)NAN;
 }
 
 /* The sweep as it stands, without its axis of inputs; false: there is none. */
@@ -139,7 +151,7 @@ static bool share_scale(struct workbench *wb, struct pane *p, struct arena *fram
     if (key != t->seen_scale) {
         t->lo = t->hi = t->least = NAN;
         for (int k = 0; k < SWEEP_KINDS; k++)
-            if (slice_limits(t, &f[k], &p->st, k == SWEEP_ESTIMATE ? baseline(t) : 0, frame))
+            if (slice_limits(t, &f[k], &p->st, k == SWEEP_ESTIMATE ? baseline(wb) : 0, frame))
                 return false;
         t->seen_scale = key;
     }
@@ -201,7 +213,7 @@ static bool data(struct workbench *wb, struct pane *p, struct arena *frame)
     p->scale_note = !share_scale(wb, p, frame) ? NULL
                     : wb->patching->own_scale  ? "own scale"
                                                : "one scale";
-    return kind_of(p) == SWEEP_EXACT || add_baseline(p, baseline(wb->patching), frame);
+    return kind_of(p) == SWEEP_EXACT || add_baseline(p, baseline(wb), frame);
 }
 
 /* --- Rank correlation -------------------------------------------------------------------------- */
@@ -454,7 +466,7 @@ static void sum(const struct workbench *wb, const struct pane *p, char *buf, siz
     for (int k = 0; k < SWEEP_KINDS; k++) {
         double v = NAN;
         if (sweep_field(&f, w, (enum sweep_kind)k, &w->frame) && f.rank == p->field.rank)
-            v = value_here(&f, p->st.at) + (k == SWEEP_ESTIMATE ? baseline(t) : 0);
+            v = value_here(&f, p->st.at) + (k == SWEEP_ESTIMATE ? baseline(w) : 0);
         value_text(value[k], sizeof value[k], v);
     }
     const int64_t T = t->pair->pair->n[patching_receiver(t)];

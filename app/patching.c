@@ -68,6 +68,17 @@ static char *stand(const struct workbench *wb, struct arena *a)
     return line ? strdup(line) : NULL;
 }
 
+bool patching_is_past(const struct workbench *wb)
+{
+    const struct patching *p = wb->patching;
+    struct arena scratch = {0};
+    char *now = p && p->pair && p->source ? stand(wb, &scratch) : NULL;
+    const bool is_past = now && p->pair->under && p->pair->under != workbench_hash(1, now);
+    free(now);
+    arena_release(&scratch);
+    return is_past;
+}
+
 void patching_refresh(struct workbench *wb)
 {
     struct patching *p = wb->patching;
@@ -93,6 +104,7 @@ void patching_refresh(struct workbench *wb)
         .n_edits = edits ? n_edits : 0,
         .target = -1,
         .versus = -1,
+        .under = workbench_hash(1, now),
         .serial = ++wb->serial};
     wb->asked[ASK_PAIR] = q.serial;
     wb->engine->ask(wb->engine, &q);
@@ -168,8 +180,13 @@ void patching_take_pair(struct workbench *wb, struct answer *a)
     answer_release(&p->pair);
     p->pair = a;
     p->e.code = 0;
-    if (is_same)
+    const bool wants = p->wants_run;
+    p->wants_run = false;
+    if (is_same) {
+        if (wants && align_is_done(&p->rows))
+            patching_run(wb);
         return;
+    }
     p->mark = -1;
     int rc = align_reset(&p->rows, a->pair->n[0], a->pair->n[1], &e);
     if (!rc && p->wish_align)
@@ -184,8 +201,7 @@ void patching_take_pair(struct workbench *wb, struct answer *a)
     show_clean(wb, a->pair);
     if (p->at >= a->pair->n[patching_receiver(p)])
         patching_leave(wb);
-    const bool wants = p->wants_run, is_done = align_is_done(&p->rows);
-    p->wants_run = false;
+    const bool is_done = align_is_done(&p->rows);
     if (wants && is_done)
         patching_run(wb);
     if (wants && is_done && wb->focus == PANE_CIRCUIT) /* of a log */
@@ -359,6 +375,13 @@ void patching_run(struct workbench *wb)
     if (!is_ready(wb))
         return;
     struct patching *p = wb->patching;
+    if (patching_is_past(wb)) { /* the question was cancelled: again, and then the sweep */
+        free(p->asked);
+        p->asked = NULL;
+        p->wants_run = true;
+        patching_refresh(wb);
+        return;
+    }
     for (int kind = SWEEP_KINDS - 1; kind >= 0; kind--) {
         if (p->at >= 0 && kind == SWEEP_EXACT)
             snprintf(at, sizeof at, " at %lld", (long long)p->at);

@@ -49,6 +49,8 @@ void patching_release(struct patching **p);
 struct patching *patching_of(struct workbench *wb); /* made at first use; NULL: out of memory */
 /* The pair as it stands, NULL: none. */
 const struct paired *patching_pair(const struct workbench *wb);
+/* Whether its numbers belong to another metric, model, BOS or edits: asked for, or cancelled. */
+bool patching_is_past(const struct workbench *wb);
 /* Asks for the pair again if the model, BOS, the edits or the metric are not what they were. */
 void patching_refresh(struct workbench *wb);
 void patching_take_pair(struct workbench *wb, struct answer *a); /* takes it */

@@ -202,6 +202,14 @@ static int draw_side(struct workbench *wb, struct pane *p, struct canvas *c,
     return rc ? body->w : map;
 }
 
+static bool is_past(const struct workbench *wb, const struct pane *p)
+{
+    const enum ask ask = p->class->ask;
+    const bool is_of_prompt =
+        ask == ASK_PROMPT || ask == ASK_DLA || ask == ASK_NEURONS || ask == ASK_DOSSIER;
+    return is_of_prompt && workbench_is_past(wb, workbench_answer(wb, ask));
+}
+
 void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
 {
     struct engine_state state;
@@ -212,14 +220,16 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
     double share;
     if (p->rect.w < 3 || p->rect.h < 3)
         return;
-    snprintf(title, sizeof title, "%s", p->class->title);
+    wb->engine->state(wb->engine, &state);
+    bool busy = is_computing(wb, p, &state, &share);
+    /* A cancelled question leaves the numbers of another: no title may claim them for this one. */
+    const int used = !busy && is_past(wb, p) ? snprintf(title, sizeof title, "of before: ") : 0;
+    snprintf(title + used, sizeof title - (size_t)used, "%s", p->class->title);
     if (p->class->heading)
-        p->class->heading(wb, p, title, sizeof title);
+        p->class->heading(wb, p, title + used, sizeof title - (size_t)used);
     struct rect in = canvas_frame(c, p->rect, title, wb->focus == p->slot);
     struct rect old = canvas_clip(c, in);
     struct rect body = {in.x + 1, in.y, in.w - 2, in.h - 1};
-    wb->engine->state(wb->engine, &state);
-    bool busy = is_computing(wb, p, &state, &share);
     pane_data(wb, p, &d, marks);
     p->readout[0] = '\0';
     if (p->e.code) {
@@ -249,17 +259,22 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
 static void draw_prompt(struct workbench *wb, struct canvas *c, struct rect r)
 {
     bool editing = wb->input == INPUT_PROMPT;
-    char title[96];
-    snprintf(title, sizeof title, "prompt");
+    char title[128];
     int n_on = workbench_edits_on(wb), n_open = prompts_count(wb);
     size_t used = 0;
+    struct engine_state s;
     if (n_open > 1)
         used = (size_t)snprintf(
             title, sizeof title, "prompt %d of %d", prompts_current(wb) + 1, n_open);
     else
         used = (size_t)snprintf(title, sizeof title, "prompt");
     if (n_on)
-        snprintf(title + used, sizeof title - used, ", under %d edit%s", n_on, n_on > 1 ? "s" : "");
+        used += (size_t)snprintf(
+            title + used, sizeof title - used, ", under %d edit%s", n_on, n_on > 1 ? "s" : "");
+    wb->engine->state(wb->engine, &s);
+    if (workbench_is_past(wb, wb->lens) && !editing)
+        snprintf(title + used, sizeof title - used,
+            s.is_busy ? ": computing" : ": not computed, i and Enter ask again");
     struct rect in = canvas_frame(c, r, title, wb->focus == PANE_PROMPT);
     if (wb->n_edits && r.w > 60) {
         char list[256] = " ";

@@ -130,6 +130,27 @@ static int64_t top_id(const struct workbench *wb, int rank)
     return (int64_t)id;
 }
 
+uint64_t workbench_hash(uint64_t h, const char *text)
+{
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 1099511628211u;
+    return (h ^ 0xff) * 1099511628211u; /* where a text ends counts */
+}
+
+uint64_t workbench_under(const struct workbench *wb)
+{
+    uint64_t h = workbench_hash(1469598103934665603u + wb->bos, wb->model_name);
+    h = workbench_hash(h, wb->shown_prompt);
+    for (int i = 0; i < wb->n_edits; i++)
+        h = edit_is_off(wb->edits[i]) ? h : workbench_hash(h, wb->edits[i]);
+    return h ? h : 1;
+}
+
+bool workbench_is_past(const struct workbench *wb, const struct answer *a)
+{
+    return a && a->under && a->under != workbench_under(wb);
+}
+
 static struct question question(struct workbench *wb, enum ask ask)
 {
     struct err e;
@@ -145,6 +166,7 @@ static struct question question(struct workbench *wb, enum ask ask)
         .versus = -1,
         .target_name = wb->target,
         .layer = (int)wb->sel.layer,
+        .under = workbench_under(wb),
         .serial = ++wb->serial};
 }
 
@@ -242,6 +264,7 @@ void workbench_edited(struct workbench *wb)
 {
     if (!workbench_edits_on(wb)) {
         unpin(wb);
+        wb->keeps_base = false;
     } else if (wb->pin_target < 0 && wb->lens) {
         wb->pin_target = wb->lens->target;
         wb->pin_versus = wb->dla ? wb->dla->versus : -1;
@@ -375,6 +398,10 @@ static void take_dla(struct workbench *wb, struct answer *a)
     if (is_other)
         pane_top(wb, &wb->panes[PANE_DLA]);
     workbench_ask_dossier(wb);
+    if (wb->neurons && (wb->neurons->pos != a->pos || workbench_is_past(wb, wb->neurons)) &&
+        (wb->zoomed == PANE_NEURONS ||
+            (wb->zoomed == SLOT_NONE && workbench_shows(wb, PANE_NEURONS))))
+        workbench_ask(wb, ASK_NEURONS);
     if (is_first && !wb->has_selection)
         choose_head(wb);
 }

@@ -163,6 +163,11 @@ int workbench_marks(const struct workbench *wb, const struct pane *p, struct mar
 void workbench_toggle_edit(struct workbench *wb, const char *text);
 void workbench_edited(struct workbench *wb);        /* the list of edits changed */
 int workbench_edits_on(const struct workbench *wb); /* how many act */
+/* Model, prompt, BOS and the edits that act, as a number: what is asked now holds under it. */
+uint64_t workbench_under(const struct workbench *wb);
+uint64_t workbench_hash(uint64_t h, const char *text); /* h: of what stands before it */
+/* Whether an answer's numbers belong to something else: that question was cancelled, or is asked. */
+bool workbench_is_past(const struct workbench *wb, const struct answer *a);
 /* Draws text wrapped at words; returns the lines it takes. c NULL: only counts. */
 int screen_wrapped(struct canvas *c, struct rect in, struct style style, const char *text);
 void search_set(struct workbench *wb, const char *pattern);

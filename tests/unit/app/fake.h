@@ -110,6 +110,7 @@ static void fake_ask(struct engine *g, const struct question *q)
     struct answer *a = calloc(1, sizeof *a);
     a->ask = q->ask;
     a->serial = q->serial;
+    a->under = q->under;
     a->pos = q->pos;
     a->target = q->target >= 0 ? q->target : 21;
     a->versus = 11;

@@ -272,6 +272,44 @@ static void cancelled_questions_are_asked_again(void **state)
     bench_close(&b);
 }
 
+/* What the title says of edits is true of the numbers below it, or it says that it is not. */
+static void titles_and_numbers_agree(void **state)
+{
+    (void)state;
+    static const char *const steps[] = {": 'edit~L0H0=zero Enter", ": 'edit~L1H1=zero Enter", "u",
+        "Ctrl-R", "B", "i 'q Enter", "i Enter", "Esc", ": 'clear Enter"};
+    struct bench b;
+    bench_open(&b, 100, 30);
+    keys(&b, ": 'edit~L0H0=zero Enter");
+    shows(&b, "under 1 edit");
+    lacks(&b, "not computed");
+    b.fake.is_dropping = true; /* Esc came before the answer */
+    keys(&b, ": 'edit~L1H1=zero Enter");
+    shows(&b, "under 2 edits: not computed, i and Enter ask again");
+    shows(&b, "of before: lens");
+    b.fake.is_dropping = false;
+    keys(&b, "i Enter");
+    shows(&b, "under 2 edits");
+    lacks(&b, "not computed");
+    lacks(&b, "of before");
+    unsigned seed = 1;
+    for (int i = 0; i < 400; i++) {
+        seed = seed * 1103515245u + 12345u;
+        b.fake.is_dropping = seed >> 16 & 1;
+        keys(&b, steps[(seed >> 20) % (sizeof steps / sizeof *steps)]);
+        char want[32], *text = screen(&b);
+        const int n = workbench_edits_on(&b.wb);
+        const bool is_current = !strstr(text, "not computed");
+        snprintf(want, sizeof want, "under %d edit", n);
+        assert_true(!n == !strstr(text, want));
+        assert_true(is_current == (b.wb.lens->under == workbench_under(&b.wb)));
+        assert_true(!is_current || b.wb.lens->is_edited == (n > 0));
+        assert_true(is_current || strstr(text, "of before: "));
+        free(text);
+    }
+    bench_close(&b);
+}
+
 static void every_key_has_its_action_and_help(void **state)
 {
     (void)state;
@@ -327,6 +365,7 @@ int main(void)
         cmocka_unit_test(search_walks_and_inverts),
         cmocka_unit_test(errors_stand_in_their_pane),
         cmocka_unit_test(cancelled_questions_are_asked_again),
+        cmocka_unit_test(titles_and_numbers_agree),
         cmocka_unit_test(every_key_has_its_action_and_help),
         cmocka_unit_test(small_screens_say_so),
     };
