@@ -6,6 +6,7 @@
 #include "analysis/pairs.h"
 #include "analysis/patch_menu.h"
 #include "analysis/token.h"
+#include "model/core/text.h"
 #include "model/fold.h"
 #include "model/patch.h"
 
@@ -454,9 +455,10 @@ static int run_one(struct ctx *ctx, int i, struct err *e)
             (long long)s->pos, in->index, (long long)in->n - 1);
     if (s->mode == MODE_RESAMPLE && (!other || other->n != in->n))
         return err_set(e, ERR_USAGE,
-            "--mode resample: input %d (%lld tokens) has no other of its length; give more inputs, "
+            "--mode resample: input %d (%lld token%s) has no other of its length; give more "
+            "inputs, "
             "or --mode mean",
-            in->index, (long long)in->n);
+            in->index, (long long)in->n, text_s(in->n));
     if (ctx->pairs) {
         at.answer = ctx->pairs[i].answer;
         at.wrong = ctx->pairs[i].wrong;
@@ -501,8 +503,9 @@ const struct analysis analysis_ablate = {
     .id = "ablate",
     .title = "what the metric loses without each part",
     .help = "One part at a time is replaced by zeros, its mean over the inputs, or its values on "
-            "another input; the effect is the metric's change. Works on prompts (loss) and on "
-            "pairs with answers (logit difference of the clean prompt).",
+            "another input; the effect is the metric's change. On prompts that is the mean loss "
+            "over their tokens, in nats: above 0 the model is worse off without the part. On pairs "
+            "it is the clean prompt's logit difference: below 0 it is worse off.",
     .source = "Wang et al. 2022 (arXiv 2211.00593), mean ablation",
     .params = params,
     .n_params = sizeof params / sizeof *params,

@@ -1,5 +1,6 @@
 #include "analysis/pairs.h"
 #include "analysis/token.h"
+#include "model/core/text.h"
 
 /* Positions of one prompt on those of the other. Spans are anchors: what lies between two of them,
  * before the first and behind the last must be equally long and stands one for one. */
@@ -29,10 +30,11 @@ static int refuse_lengths(const struct pair *p, const struct model *m, struct er
     struct err quiet = {0};
     const int64_t t = parting(p->clean, p->corrupt);
     int rc = err_set(e, ERR_USAGE,
-        "%s: clean has %lld tokens and corrupt %lld; they part at token %lld, \"%s\" against "
+        "%s: clean has %lld token%s and corrupt %lld; they part at token %lld, \"%s\" against "
         "\"%s\": say which tokens correspond, as in \"align\": [[%lld, %lld, %lld, %lld]]",
-        p->where, (long long)p->clean->n, (long long)p->corrupt->n, (long long)t,
-        shown(p->clean, t, m, &a, &quiet), shown(p->corrupt, t, m, &a, &quiet), (long long)t,
+        p->where, (long long)p->clean->n, text_s(p->clean->n), (long long)p->corrupt->n,
+        (long long)t, shown(p->clean, t, m, &a, &quiet), shown(p->corrupt, t, m, &a, &quiet),
+        (long long)t,
         (long long)(p->clean->n > p->corrupt->n ? t + 1 + p->clean->n - p->corrupt->n : t + 1),
         (long long)t,
         (long long)(p->corrupt->n > p->clean->n ? t + 1 + p->corrupt->n - p->clean->n : t + 1));

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "analysis/acts.h"
+#include "model/core/text.h"
 #include "model/edit_from.h"
 
 /* One forward pass serves every analysis of a job. Inputs pass through in groups, so that memory
@@ -236,9 +237,11 @@ static int group_size(
             if (*out)
                 break;
             return err_set(e, ERR_LIMIT,
-                "input %d (%lld tokens) needs %.4g MB of activations and scratch, %.4g MB are left "
+                "input %d (%lld token%s) needs %.4g MB of activations and scratch, %.4g MB are "
+                "left "
                 "of --max-mem; raise it, shorten the input or ask for fewer analyses at once",
-                job->inputs[first].index, (long long)job->inputs[first].n, (double)bytes / 1e6,
+                job->inputs[first].index, (long long)job->inputs[first].n,
+                text_s(job->inputs[first].n), (double)bytes / 1e6,
                 (double)budget_left(&pl->budget) / 1e6);
         }
         *est = next;

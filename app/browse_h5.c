@@ -8,6 +8,7 @@
 #include "app/browse_source.h"
 #include "model/cache.h"
 #include "model/core/h5.h"
+#include "model/core/text.h"
 
 /* HDF5 files as documents: groups are listed as they are come to, values are read box by box. */
 
@@ -86,8 +87,8 @@ static void set_storage(struct node *n, const struct h5_info *info, struct arena
             snprintf(text + at, sizeof text - at, ", filtered");
         n->storage = arena_strdup(a, text, NULL);
     } else if (info->layout == H5_VIRTUAL) {
-        n->storage = arena_printf(
-            a, NULL, "joined from %d file%s", info->sources, info->sources == 1 ? "" : "s");
+        n->storage =
+            arena_printf(a, NULL, "joined from %d file%s", info->sources, text_s(info->sources));
         if (info->missing)
             n->why = arena_printf(a, NULL,
                 "%d of its parts lie in files that are missing: those values are the fill value",

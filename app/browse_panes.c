@@ -145,8 +145,8 @@ static int draw_details(struct workbench *wb, struct canvas *c, struct rect r, b
             return 0;
         if (v.e.code)
             return screen_wrapped(counts ? NULL : c, r, STYLE(ERROR), v.e.msg);
-        snprintf(text, sizeof text, "%s, %d object%s%s", v.kind, v.n_nodes,
-            v.n_nodes == 1 ? "" : "s", v.is_walking ? ", reading on" : "");
+        snprintf(text, sizeof text, "%s, %d object%s%s", v.kind, v.n_nodes, text_s(v.n_nodes),
+            v.is_walking ? ", reading on" : "");
         y += screen_wrapped(counts ? NULL : c, r, STYLE(TEXT), text);
     } else if (n->why) {
         snprintf(text, sizeof text, n->kind == NODE_STRANGE ? "cannot be shown: %s" : "%s", n->why);

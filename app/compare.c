@@ -125,7 +125,7 @@ static bool lens_difference(struct pane *p, const struct sides *s, struct arena 
     p->field = s->a->logprob;
     p->field.name = "lens_difference";
     p->field.long_name = "probability of the target here less that in the other prompt";
-    p->field.unit = "probability";
+    p->field.unit = "probability difference";
     p->values = (struct field_values){va, s->a->serial * 31 + s->b->serial};
     return true;
 }
@@ -152,6 +152,7 @@ static bool attention_difference(
     p->field.axes[0] = s->a->pattern.axes[2];
     p->field.axes[1] = s->a->pattern.axes[3];
     p->field.name = "attention_difference";
+    p->field.unit = "probability difference";
     p->field.long_name = "attention here less that in the other prompt";
     p->values = (struct field_values){
         va, (s->a->serial * 31 + s->b->serial) * 4096 + (uint64_t)(sel->layer * 64 + sel->head)};
@@ -326,7 +327,7 @@ static void say_readout(struct workbench *wb, struct pane *p, const struct sides
         double here = exp(cell_of(&s->a->logprob, wb->sel.row, t));
         double there = exp(cell_of(&s->b->logprob, wb->sel.row, u));
         snprintf(p->readout, sizeof p->readout,
-            "%s, %s: %.1f %% at %lld, %.1f %% at %lld of B, difference %s %%",
+            "%s, %s: %.1f %% at %lld, %.1f %% at %lld of B, difference %s pp",
             axis_label(&s->a->logprob.axes[0], wb->sel.row, layer, sizeof layer), token, 100 * here,
             (long long)t, 100 * there, (long long)u, signed_text(number, 100 * (here - there), 1));
     }

@@ -8,6 +8,7 @@
 #include "app/list.h"
 #include "model/core/outfile.h"
 #include "model/core/stream.h"
+#include "model/core/text.h"
 
 /* The list of edits: switch on and off, reorder, delete, copy, save, load. What is done to it is one
  * step of undo and one line of the session log. */
@@ -230,7 +231,7 @@ void colon_save_edits(struct workbench *wb, const char *arg)
     if (rc)
         workbench_say(wb, true, "%s", e.msg);
     else
-        workbench_say(wb, false, "%d edit%s in %s", wb->n_edits, wb->n_edits == 1 ? "" : "s", arg);
+        workbench_say(wb, false, "%d edit%s in %s", wb->n_edits, text_s(wb->n_edits), arg);
 }
 
 /* One edit a line; blank lines and lines that begin with # are passed over. Nothing is taken unless the
@@ -277,8 +278,8 @@ void colon_load_edits(struct workbench *wb, const char *arg)
         workbench_say(wb, true, "%s", e.msg);
     } else {
         edits_replace(wb, list, n);
-        workbench_say(wb, false, "%d edit%s from %s; u brings back what was there", n,
-            n == 1 ? "" : "s", arg);
+        workbench_say(
+            wb, false, "%d edit%s from %s; u brings back what was there", n, text_s(n), arg);
     }
     arena_release(&a);
 }

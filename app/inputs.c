@@ -333,10 +333,10 @@ int inputs_load(struct inputs *out, struct session *s, const struct command *c,
     if (o.bos && model->bos_id < 0 && model->tokenizer)
         session_note(s, "%s has no BOS token, so none is put before the text", model->name);
     if (out->n_cut)
-        session_note(s, "%d of %d inputs were cut at the context of %d tokens", out->n_cut, out->n,
-            model->cfg.n_ctx);
+        session_note(s, "%d of %d input%s cut at the context of %d tokens", out->n_cut, out->n,
+            text_s(out->n), model->cfg.n_ctx);
     if (out->invalid)
-        session_note(s, "%lld invalid byte sequences in %d of %d inputs became U+FFFD",
-            (long long)out->invalid, out->n_invalid, out->n);
+        session_note(s, "%lld invalid byte sequence%s in %d of %d input%s became U+FFFD",
+            (long long)out->invalid, text_s(out->invalid), out->n_invalid, out->n, text_s(out->n));
     return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "app/workbench.h"
 #include "model/core/text.h"
+#include "views/draw.h"
 #include "views/number.h"
 
 /* What each kind of pane shows: its field, its heading, the sum in its readout, and how its cursor and
@@ -135,6 +136,8 @@ static void show_change(const struct workbench *wb, struct pane *p, const struct
     p->field.generation = change_generation;
     p->field.source_data = &p->change;
     p->field.is_signed = true;
+    if (is_probability(&p->field))
+        p->field.unit = "probability difference"; /* percentage points */
 }
 
 bool pane_shows_change(const struct workbench *wb, const struct pane *p)

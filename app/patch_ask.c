@@ -8,6 +8,7 @@
 #include "analysis/pairs.h"
 #include "analysis/token.h"
 #include "app/words.h"
+#include "model/core/text.h"
 #include "model/edit_from.h"
 
 /* Two prompts as the model sees them: tokens, answers, and the metric of each. */
@@ -39,7 +40,7 @@ static int nth_pair(struct pairs *p, const char *text, const struct pairs_opts *
     const bool is_file = strchr(name, '.') || strchr(name, '/') || !access(name, R_OK);
     int rc = is_file ? pairs_file(p, name, o, e) : pairs_dataset(p, text, o, e);
     if (!rc && nth > p->n)
-        rc = err_set(e, ERR_USAGE, "%s has %d pairs, not %ld", name, p->n, nth);
+        rc = err_set(e, ERR_USAGE, "%s has %d pair%s, not %ld", name, p->n, text_s(p->n), nth);
     if (rc)
         return rc;
     p->list[0] = p->list[nth - 1];

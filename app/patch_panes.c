@@ -472,10 +472,10 @@ static void sum(const struct workbench *wb, const struct pane *p, char *buf, siz
     const int64_t T = t->pair->pair->n[patching_receiver(t)];
     const int64_t above = wb->facts.cfg.n_layer - layer - ends_layer(t->site);
     size_t used = (size_t)snprintf(
-        work, sizeof work, "; recomputed %lld layer%s", (long long)above, above == 1 ? "" : "s");
+        work, sizeof work, "; recomputed %lld layer%s", (long long)above, text_s(above));
     if (pos >= 0)
         snprintf(work + used, sizeof work - used, " x %lld position%s", (long long)(T - pos),
-            T - pos == 1 ? "" : "s");
+            text_s(T - pos));
     if (p->rect.w < 40) {
         snprintf(buf, n, "%s: %s", cell, value[kind_of(p)]);
         return;

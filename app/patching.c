@@ -9,6 +9,7 @@
 #include "app/prompts.h"
 #include "app/words.h"
 #include "model/core/json.h"
+#include "model/core/text.h"
 #include "model/metric.h"
 
 void patching_release(struct patching **p)
@@ -225,10 +226,10 @@ void patching_parting(const struct workbench *wb, char *buf, size_t n)
     if (t < q->n[1])
         token_show(other, sizeof other, q->tokens[1][t]);
     snprintf(buf, n,
-        "clean has %lld tokens, corrupt %lld; they part at token %lld, %s against %s: align them "
+        "clean has %lld token%s, corrupt %lld; they part at token %lld, %s against %s: align them "
         "(= by "
         "itself, < and > insert gaps)",
-        (long long)q->n[0], (long long)q->n[1], (long long)t, mine, other);
+        (long long)q->n[0], text_s(q->n[0]), (long long)q->n[1], (long long)t, mine, other);
 }
 
 /* --- Sweeps ------------------------------------------------------------------------------------ */

@@ -270,7 +270,7 @@ static void draw_prompt(struct workbench *wb, struct canvas *c, struct rect r)
         used = (size_t)snprintf(title, sizeof title, "prompt");
     if (n_on)
         used += (size_t)snprintf(
-            title + used, sizeof title - used, ", under %d edit%s", n_on, n_on > 1 ? "s" : "");
+            title + used, sizeof title - used, ", under %d edit%s", n_on, text_s(n_on));
     wb->engine->state(wb->engine, &s);
     if (workbench_is_past(wb, wb->lens) && !editing)
         snprintf(title + used, sizeof title - used,

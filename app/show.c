@@ -355,10 +355,9 @@ static void rest_print(struct rest *r, const char *run)
     if (r->names.n)
         fprintf(out, "\nalso in %s:\n%s\n", run, r->names.data);
     if (more)
-        fprintf(out, "\nblocks of %d more input%s are not drawn\n", more, more == 1 ? "" : "s");
+        fprintf(out, "\nblocks of %d more input%s are not drawn\n", more, text_s(more));
     if (longer)
-        fprintf(
-            out, "\nblocks of %d more length%s are not drawn\n", longer, longer == 1 ? "" : "s");
+        fprintf(out, "\nblocks of %d more length%s are not drawn\n", longer, text_s(longer));
     if (r->names.n || more || longer)
         fputs(
             "a report (-o FILE.h5) keeps all of it, and sonde show FILE.h5 PATH draws one\n", out);
@@ -399,12 +398,12 @@ static int show_inputs(const struct show *how, const struct report *r, struct er
         char text[256];
         if (in.text)
             text_escape(text, sizeof text, in.text, strlen(in.text), 0);
-        fprintf(how->out, "input %d, %lld tokens%s%s\n", i, (long long)in.n,
+        fprintf(how->out, "input %d, %lld token%s%s%s\n", i, (long long)in.n, text_s(in.n),
             in.text && *in.text ? ": " : "", in.text ? text : "");
     }
     if (how->max_inputs && n > how->max_inputs)
-        fprintf(how->out, "and %d more input%s\n", n - how->max_inputs,
-            n - how->max_inputs == 1 ? "" : "s");
+        fprintf(
+            how->out, "and %d more input%s\n", n - how->max_inputs, text_s(n - how->max_inputs));
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "app/signals.h"
 #include "model/cache.h"
 #include "model/cache_make.h"
+#include "model/core/text.h"
 
 /* sonde cache: activations of a corpus to disk; cache verify, cache join. */
 
@@ -47,21 +48,23 @@ static void tell(void *arg, const struct cache_estimate *x)
     struct cache_run *r = arg;
     char bytes[32], need[32], free_bytes[32], time[32];
     session_note(r->s,
-        "%" PRId64 " tokens in %" PRId64 " documents, %" PRId64 " windows, %" PRId64
-        " rows; %d hooks: %s in %" PRId64 " shard%s",
-        x->tokens, x->documents, x->windows, x->rows, x->hooks,
-        size_text(bytes, sizeof bytes, (double)x->bytes), x->shards, x->shards == 1 ? "" : "s");
-    session_note(r->s, "to do: %" PRId64 " rows, about %s; %s to take, %s free in %s", x->todo,
-        time_text(time, sizeof time, x->seconds), size_text(need, sizeof need, (double)x->need),
+        "%" PRId64 " token%s in %" PRId64 " document%s, %" PRId64 " window%s, %" PRId64
+        " row%s; %d hook%s: %s in %" PRId64 " shard%s",
+        x->tokens, text_s(x->tokens), x->documents, text_s(x->documents), x->windows,
+        text_s(x->windows), x->rows, text_s(x->rows), x->hooks, text_s(x->hooks),
+        size_text(bytes, sizeof bytes, (double)x->bytes), x->shards, text_s(x->shards));
+    session_note(r->s, "to do: %" PRId64 " row%s, about %s; %s to take, %s free in %s", x->todo,
+        text_s(x->todo), time_text(time, sizeof time, x->seconds),
+        size_text(need, sizeof need, (double)x->need),
         size_text(free_bytes, sizeof free_bytes, (double)x->free), x->folder);
     if (x->invalid)
-        session_note(
-            r->s, "%" PRId64 " invalid byte sequences of the corpus became U+FFFD", x->invalid);
+        session_note(r->s, "%" PRId64 " invalid byte sequence%s of the corpus became U+FFFD",
+            x->invalid, text_s(x->invalid));
     if (x->no_text)
         session_note(r->s,
-            "the text of %" PRId64 " documents is longer than %zu MB and is not kept; positions "
+            "the text of %" PRId64 " document%s is longer than %zu MB and is not kept; positions "
             "in it are",
-            x->no_text, CACHE_TEXT_MAX >> 20);
+            x->no_text, text_s(x->no_text), CACHE_TEXT_MAX >> 20);
     if (x->cut)
         session_note(r->s, "the corpus was cut at --max-tokens");
     progress_begin(&r->s->progress, "cache");
@@ -73,18 +76,17 @@ static void tell_made(struct cache_run *r, const char *path, const struct cache_
     double beside = made->seconds > 0 ? made->seconds - made->forward : 0;
     if (made->rows)
         session_note(r->s,
-            "%" PRId64 " rows in %s, %s written; forward pass %.3g s, waiting for the disk %.3g "
+            "%" PRId64 " row%s in %s, %s written; forward pass %.3g s, waiting for the disk %.3g "
             "s, the rest %.3g s",
-            made->rows, time_text(time, sizeof time, made->seconds),
+            made->rows, text_s(made->rows), time_text(time, sizeof time, made->seconds),
             size_text(bytes, sizeof bytes, (double)made->bytes), made->forward, made->stalled,
             fmax(beside - made->stalled, 0));
     else
         session_note(r->s, "all rows of %s were there already", path);
     if (made->infinite)
         session_note(r->s,
-            "%" PRId64 " values are beyond F16's 65504 and became infinite; --dtype f32 keeps "
-            "them",
-            made->infinite);
+            "%" PRId64 " value%s beyond F16's 65504 became infinite; --dtype f32 keeps such",
+            made->infinite, text_s(made->infinite));
     if (made->missing)
         session_note(r->s,
             "%" PRId64 " shards of other tasks are not there yet; the task that ends last joins "
@@ -278,10 +280,11 @@ static int verify(struct session *s, const struct command *c, struct err *e)
     progress_end(&s->progress);
     if (rc)
         return rc;
-    fprintf(s->out, "%s: %d shard%s, %" PRId64 " blocks, %s: ", c->operands[1], v.shards,
-        v.shards == 1 ? "" : "s", v.blocks, size_text(bytes, sizeof bytes, (double)v.bytes));
+    fprintf(s->out, "%s: %d shard%s, %" PRId64 " block%s, %s: ", c->operands[1], v.shards,
+        text_s(v.shards), v.blocks, text_s(v.blocks),
+        size_text(bytes, sizeof bytes, (double)v.bytes));
     if (v.faults)
-        fprintf(s->out, "%" PRId64 " fault%s\n", v.faults, v.faults == 1 ? "" : "s");
+        fprintf(s->out, "%" PRId64 " fault%s\n", v.faults, text_s(v.faults));
     else
         fputs("all good\n", s->out);
     return v.faults > 0;

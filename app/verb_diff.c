@@ -2,6 +2,7 @@
 
 #include "analysis/report/diff.h"
 #include "app/session.h"
+#include "model/core/text.h"
 
 static void print_rows(struct session *s, const struct diff *d, int64_t max)
 {
@@ -25,12 +26,13 @@ static int compare(struct session *s, const struct command *c, const struct repo
         return rc;
     print_rows(s, &d, args_int(&c->args, "max"));
     if (d.n)
-        fprintf(s->out, "different: %d in %lld blocks, largest %.3g%s%s\n", d.n,
-            (long long)d.blocks, d.max_abs, d.worst ? " at " : "", d.worst ? d.worst : "");
+        fprintf(s->out, "different: %d in %lld block%s, largest %.3g%s%s\n", d.n,
+            (long long)d.blocks, text_s(d.blocks), d.max_abs, d.worst ? " at " : "",
+            d.worst ? d.worst : "");
     else
-        fprintf(s->out, "%s: %lld blocks, %lld values, largest difference %.3g\n",
+        fprintf(s->out, "%s: %lld block%s, %lld value%s, largest difference %.3g\n",
             o.atol > 0 || o.rtol > 0 ? "equal within the tolerance" : "equal", (long long)d.blocks,
-            (long long)d.values, d.max_abs);
+            text_s(d.blocks), (long long)d.values, text_s(d.values), d.max_abs);
     int answer = d.n > 0;
     diff_release(&d);
     return answer;

@@ -9,6 +9,7 @@
 #include "model/core/linalg.h"
 #include "model/core/machine.h"
 #include "model/core/rng.h"
+#include "model/core/text.h"
 #include "model/ref64.h"
 
 #define LOGIT_TOLERANCE 5e-5 /* of max |logit|, against fp64 */
@@ -80,8 +81,10 @@ static void print_model(struct doctor *d)
     struct err e = {0};
     int64_t count = 0;
     fact(d, "model", "%s%s%s", m->name, *m->path ? " at " : "", m->path);
-    fact(d, "shape", "%d layers, %d heads of %d, d_model %d, d_mlp %d, context %d, vocabulary %lld",
-        c->n_layer, c->n_head, c->d_head, c->d_model, c->d_mlp, c->n_ctx, (long long)c->vocab);
+    fact(d, "shape",
+        "%d layer%s, %d head%s of %d, d_model %d, d_mlp %d, context %d, vocabulary %lld",
+        c->n_layer, text_s(c->n_layer), c->n_head, text_s(c->n_head), c->d_head, c->d_model,
+        c->d_mlp, c->n_ctx, (long long)c->vocab);
     for (int i = 0; i < weights_count(m->weights); i++)
         count += dims_count(weights_at(m->weights, i)->dim, weights_at(m->weights, i)->rank);
     fact(d, "tensors", "%d, %.2f million values, %.1f MB, the first is %s",
@@ -307,8 +310,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (rc)
         return rc;
     fact(&d, "peak memory", "%.1f MB", (double)machine_peak_rss() / 1e6);
-    fprintf(
-        s->out, "%s: %d of %d checks\n", d.failed ? "FAIL" : "pass", d.checks - d.failed, d.checks);
+    fprintf(s->out, "%s: %d of %d check%s\n", d.failed ? "FAIL" : "pass", d.checks - d.failed,
+        d.checks, text_s(d.checks));
     return d.failed > 0;
 }
 

@@ -8,6 +8,7 @@
 #include "app/show.h"
 #include "app/signals.h"
 #include "model/core/machine.h"
+#include "model/core/text.h"
 
 /* Adds the inputs to the document; their numbers there name the groups of their blocks. */
 static int add_inputs(
@@ -52,7 +53,7 @@ static void on_expect(void *arg, const struct estimate *est)
         x->s->watch->cost(x->s->watch->arg, &x->cost);
     else if (x->cost.seconds >= LONG_RUN)
         session_note(x->s, "%d input%s: %.4g MB beside the model, %.4g GFLOP, about %.0f s",
-            x->in->n, x->in->n == 1 ? "" : "s", bytes / 1e6, est->flops / 1e9, x->cost.seconds);
+            x->in->n, text_s(x->in->n), bytes / 1e6, est->flops / 1e9, x->cost.seconds);
 }
 
 /* What a run works on. */

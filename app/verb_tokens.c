@@ -1,5 +1,6 @@
 #include "app/inputs.h"
 #include "model/core/json.h"
+#include "model/core/text.h"
 #include "model/tokenizer.h"
 
 /* Bytes of output kept before they are written. */
@@ -117,8 +118,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (rc == 0 && fflush(s->out))
         rc = err_set(e, ERR_OUTPUT, "tokens: standard output cannot be written");
     if (invalid)
-        session_note(s, "%lld invalid byte sequences in %lld of %d inputs became U+FFFD",
-            (long long)invalid, (long long)inputs, from.n);
+        session_note(s, "%lld invalid byte sequence%s in %lld of %d input%s became U+FFFD",
+            (long long)invalid, text_s(invalid), (long long)inputs, from.n, text_s(from.n));
     return rc;
 }
 

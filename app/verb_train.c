@@ -8,6 +8,7 @@
 #include "app/output.h"
 #include "app/train_setup.h"
 #include "app/train_watch.h"
+#include "model/core/text.h"
 
 static struct train_opts options(const struct args *a)
 {
@@ -199,18 +200,20 @@ static void tell(const struct training *j, uint64_t bytes)
     struct param_slot last;
     param_slot(&last, cfg, param_slots(cfg) - 1);
     session_note(j->s,
-        "%d layers, %d heads, d_model %d, d_mlp %d, context %d, vocabulary %" PRId64 ": %.2f M "
+        "%d layer%s, %d head%s, d_model %d, d_mlp %d, context %d, vocabulary %" PRId64 ": %.2f M "
         "parameters",
-        cfg->n_layer, cfg->n_head, cfg->d_model, cfg->d_mlp, cfg->n_ctx, cfg->vocab,
-        (double)(last.at + last.count) / 1e6);
+        cfg->n_layer, text_s(cfg->n_layer), cfg->n_head, text_s(cfg->n_head), cfg->d_model,
+        cfg->d_mlp, cfg->n_ctx, cfg->vocab, (double)(last.at + last.count) / 1e6);
     session_note(j->s,
-        "%" PRId64 " documents, %" PRId64 " tokens; %" PRId64 " sequences to train on, %" PRId64
+        "%" PRId64 " document%s, %" PRId64 " token%s; %" PRId64 " sequence%s to train on, %" PRId64
         " held out",
-        c->documents, c->n_tokens, c->n_train, c->n_held);
+        c->documents, text_s(c->documents), c->n_tokens, text_s(c->n_tokens), c->n_train,
+        text_s(c->n_train), c->n_held);
     session_note(j->s, "needs about %.0f MB; a step reads %" PRId64 " tokens in passes of %" PRId64,
         (double)bytes / 1e6, j->o.batch_tokens, j->o.micro_tokens);
     if (c->invalid)
-        session_note(j->s, "%" PRId64 " invalid byte sequences were read as U+FFFD", c->invalid);
+        session_note(j->s, "%" PRId64 " invalid byte sequence%s read as U+FFFD", c->invalid,
+            text_s(c->invalid));
 }
 
 static int start(struct training *j, struct err *e)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/core/text.h"
 #include "model/pass.h"
 
 #define RESERVE_FROM (4u << 20) /* bytes; smaller runs take what they need piece by piece */
@@ -399,11 +400,11 @@ static int reserve(struct pass *f, const struct batch *b)
     left = left > SIZE_MAX - f->scratch.used ? left : left + f->scratch.used;
     if (est.keep_bytes > left || est.scratch_bytes > left - est.keep_bytes)
         return err_set(f->e, ERR_LIMIT,
-            "a pass over %lld tokens needs %.4g MB for what it keeps and %.4g MB beside it, %.4g "
+            "a pass over %lld token%s needs %.4g MB for what it keeps and %.4g MB beside it, %.4g "
             "MB "
             "are left of the limit; raise --max-mem, or run fewer tokens or analyses at once",
-            (long long)f->rows, (double)est.keep_bytes / 1e6, (double)est.scratch_bytes / 1e6,
-            (double)left / 1e6);
+            (long long)f->rows, text_s(f->rows), (double)est.keep_bytes / 1e6,
+            (double)est.scratch_bytes / 1e6, (double)left / 1e6);
     if (est.keep_bytes > RESERVE_FROM && arena_reserve(&f->t->arena, est.keep_bytes, f->e))
         return ERR_LIMIT;
     if (est.scratch_bytes > RESERVE_FROM && arena_reserve(&f->scratch, est.scratch_bytes, f->e))

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/core/text.h"
 #include "views/draw.h"
 #include "views/paper.h"
 
@@ -234,7 +235,8 @@ static int graph_draw(const struct screen *s, const struct view_data *d, struct 
         if (st->scroll[0] > last)
             st->scroll[0] = last;
     }
-    snprintf(readout, VIEW_READOUT, "%d nodes, %d edges", g.n_nodes, g.n_edges);
+    snprintf(readout, VIEW_READOUT, "%d node%s, %d edge%s", g.n_nodes, text_s(g.n_nodes), g.n_edges,
+        text_s(g.n_edges));
     return 0;
 }
 
@@ -346,8 +348,9 @@ static int graph_svg(struct buf *out, const struct view_data *d, struct view_sta
         svg_text(out, x, y + 4, SVG_MIDDLE, 12, PAPER_INK, g.names[i]);
     }
     char text[160];
-    snprintf(text, sizeof text, "%d nodes, %d edges%s; as thick as their score, at most %.3g",
-        g.n_nodes, g.n_edges, drawn < g.n_edges ? " (some not drawn)" : "", g.most);
+    snprintf(text, sizeof text, "%d node%s, %d edge%s%s; as thick as their score, at most %.3g",
+        g.n_nodes, text_s(g.n_nodes), g.n_edges, text_s(g.n_edges),
+        drawn < g.n_edges ? " (some not drawn)" : "", g.most);
     svg_text(out, s.x, s.y + s.h + 20, SVG_START, 11, PAPER_GREY, text);
     svg_text(out, s.x, s.y + s.h + 36, SVG_START, 11, PAPER_GREY,
         "dashed: negative; q, k and v enter left, in the middle and right");

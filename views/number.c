@@ -13,6 +13,7 @@ struct number_form number_form(const char *unit, bool is_integer, bool is_signed
     } known[] = {
         {"probability", {.decimals = 1, .factor = 100, .suffix = " %"}},
         {"prob", {.decimals = 1, .factor = 100, .suffix = " %"}},
+        {"probability difference", {.decimals = 1, .factor = 100, .suffix = " pp"}},
         {"percent", {.decimals = 1, .factor = 1, .suffix = " %"}},
         {"%", {.decimals = 1, .factor = 1, .suffix = " %"}},
         {"logits", {.decimals = 2, .factor = 1, .suffix = ""}},

@@ -48,9 +48,9 @@ void paper_open(struct paper *p, const struct view_data *d, const struct view_st
     if (second > p->width)
         label_fit(sub, sizeof sub, (int)((p->width - 2 * PAPER_LEFT) / 6.9));
     tally_text(odd, sizeof odd, t);
-    snprintf(desc, sizeof desc, "%s of %s%s%s%s%s%s%s. %lld values drawn%s%s.", kind, name,
+    snprintf(desc, sizeof desc, "%s of %s%s%s%s%s%s%s. %lld value%s drawn%s%s.", kind, name,
         *shape ? ", " : "", shape, *unit ? ", in " : "", unit, f->source ? ". Source: " : "",
-        f->source ? f->source : "", (long long)t->n, *odd ? ", of them " : "", odd);
+        f->source ? f->source : "", (long long)t->n, text_s(t->n), *odd ? ", of them " : "", odd);
     svg_open(p->out, p->width, p->y + p->h + below, 0xffffff, title, desc);
     svg_heading(p->out, PAPER_LEFT, 24, 15, PAPER_INK, true, title);
     svg_heading(p->out, PAPER_LEFT, 42, 12, PAPER_GREY, false, sub);

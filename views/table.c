@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/core/text.h"
 #include "views/order.h"
 #include "views/paper.h"
 
@@ -473,8 +474,9 @@ static int table_svg(struct buf *out, const struct view_data *d, struct view_sta
     }
     svg_line(out, PAPER_LEFT, PAPER_TOP + 19, p.x + p.w, PAPER_TOP + 19, PAPER_LINE);
     if (rows.shown < g.rows || n < g.cols) {
-        snprintf(text, sizeof text, "%lld of %lld rows, %lld of %lld columns",
-            (long long)rows.shown, (long long)g.rows, (long long)n, (long long)g.cols);
+        snprintf(text, sizeof text, "%lld of %lld row%s, %lld of %lld column%s",
+            (long long)rows.shown, (long long)g.rows, text_s(g.rows), (long long)n,
+            (long long)g.cols, text_s(g.cols));
         svg_heading(out, PAPER_LEFT, p.y + p.h + 16, 11, PAPER_GREY, false, text);
     }
     paper_close(&p);

@@ -346,3 +346,8 @@ char *text_escaped(const char *s, size_t n, unsigned flags, struct arena *a, str
         text_escape(out, need + 1, s, n, flags);
     return out;
 }
+
+const char *text_s(int64_t n)
+{
+    return n == 1 ? "" : "s";
+}

@@ -41,6 +41,7 @@ enum text_flags {
  * combining mark with nothing before it) as \u200b or \U0001f3fb. Writes at most cap - 1 bytes and
  * a NUL, never half an escape; returns the bytes the whole form needs, as snprintf does. */
 size_t text_escape(char *out, size_t cap, const char *s, size_t n, unsigned flags);
+const char *text_s(int64_t n); /* "" behind one thing, else "s": "%d job%s" */
 char *text_escaped(const char *s, size_t n, unsigned flags, struct arena *a, struct err *e);
 
 #endif

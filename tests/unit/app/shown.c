@@ -329,7 +329,7 @@ static void comparison(void **state)
         b.wb.sel.pos = T - 1;
         double here = 100 * exp(at(logprob[0], l, T - 1, 0, 0));
         double there = 100 * exp(at(logprob[1], l, T - 1, 0, 0));
-        shows("%.1f %% at %lld, %.1f %% at %lld of B, difference %s%.1f %%", here, (long long)T - 1,
+        shows("%.1f %% at %lld, %.1f %% at %lld of B, difference %s%.1f pp", here, (long long)T - 1,
             there, (long long)T - 1, sign_of(here - there, 0.05), fabs(here - there));
     }
     press("m");
