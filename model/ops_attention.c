@@ -1,6 +1,6 @@
-#include <stdlib.h>
 #include <string.h>
 
+#include "model/core/arena.h"
 #include "model/kernels/kernels.h"
 #include "model/ops.h"
 #include "model/ops_tiles.h"
@@ -170,12 +170,13 @@ static int run(const struct attention *a, bool mix_only, struct pool *pool, stru
     j.lds = j.keys + 16;
     j.ldz = round_up(a->d_head, w);
     j.floats = round_up(j.keys * (a->d_head + j.ldz) + QB * (j.lds + j.ldz), 16);
-    j.scratch = aligned_alloc(64, (size_t)(j.floats * threads) * sizeof *j.scratch);
+    struct arena tmp = {0};
+    j.scratch = arena_array(&tmp, (size_t)(j.floats * threads), sizeof *j.scratch, e);
     if (!j.scratch)
         return err_set(
             e, ERR_LIMIT, "out of memory for the attention of %lld keys", (long long)j.keys);
     pool_for(pool, tasks * j.chunks, attention_task, &j);
-    free(j.scratch);
+    arena_release(&tmp);
     return 0;
 }
 

@@ -1,6 +1,6 @@
-#include <stdlib.h>
 #include <string.h>
 
+#include "model/core/arena.h"
 #include "model/kernels/kernels.h"
 #include "model/ops.h"
 #include "model/ops_tiles.h"
@@ -154,11 +154,12 @@ int ops_attention_grad(
     j.ldd = round_up(a->d_head, w);
     j.ldt = QB + 16;
     j.floats = room_floats(&j);
-    j.scratch = aligned_alloc(64, (size_t)(j.floats * threads) * sizeof *j.scratch);
+    struct arena tmp = {0};
+    j.scratch = arena_array(&tmp, (size_t)(j.floats * threads), sizeof *j.scratch, e);
     if (!j.scratch)
         return err_set(e, ERR_LIMIT, "out of memory for the attention gradient of %lld keys",
             (long long)j.keys);
     pool_for(pool, tasks, grad_task, &j);
-    free(j.scratch);
+    arena_release(&tmp);
     return 0;
 }

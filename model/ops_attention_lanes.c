@@ -1,6 +1,6 @@
-#include <stdlib.h>
 #include <string.h>
 
+#include "model/core/arena.h"
 #include "model/kernels/kernels.h"
 #include "model/ops.h"
 #include "model/ops_tiles.h"
@@ -138,7 +138,9 @@ int ops_attention_lanes(const struct attention_lanes *a, struct pool *pool, stru
     j.floats = round_up(j.own * (j.direct ? 1 : 2) + QB * (2 * j.lds + j.ldz), 16);
     j.parts = (a->n_lanes + TASK - 1) / TASK;
     const int64_t shared = round_up(a->heads * (j.k_floats + j.v_floats), 16);
-    float *all = aligned_alloc(64, (size_t)(shared + j.floats * pool_threads(pool)) * sizeof *all);
+    struct arena tmp = {0};
+    float *all =
+        arena_array(&tmp, (size_t)(shared + j.floats * pool_threads(pool)), sizeof *all, e);
     if (!all)
         return err_set(
             e, ERR_LIMIT, "out of memory for the attention of %lld keys", (long long)a->n);
@@ -147,6 +149,6 @@ int ops_attention_lanes(const struct attention_lanes *a, struct pool *pool, stru
     j.scratch = all + shared;
     pool_for(pool, a->heads, pack_head, &j);
     pool_for(pool, a->heads * j.parts, lanes_task, &j);
-    free(all);
+    arena_release(&tmp);
     return 0;
 }

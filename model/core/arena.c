@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #define ALIGN 64
+#define SMALL_ALIGN 8
 #define CHUNK (256 * 1024)
 #define HUGE ((size_t)2 << 20)
 
@@ -23,6 +24,14 @@ struct arena_chunk {
 static char *chunk_data(struct arena_chunk *c)
 {
     return (char *)c + ALIGN;
+}
+
+static void chunk_give_back(struct arena_chunk *c)
+{
+    if (c->mapped)
+        munmap(c, c->mapped);
+    else
+        free(c);
 }
 
 /* Fresh memory that begins on a huge page, so that all but its tail is backed by huge pages. Pages
@@ -41,57 +50,86 @@ static void *map_huge(size_t bytes)
     return p + skip;
 }
 
-/* Large mappings that were given back wait here for the next run of the same size: a fresh page costs
- * a fault and a pass of zeros, which for a big trace is as long as the forward pass itself. */
-static struct {
-    pthread_mutex_t lock;
+/* What was given back waits here for the next run of its size. Of large mappings, because a fresh page
+ * costs a fault and a pass of zeros, which for a big trace is as long as the forward pass itself. Of
+ * small chunks, because holes in the heap are filled with what lives longer, and a run of a thousand
+ * prompts would grow by every hole. */
+struct spares {
     struct arena_chunk *head;
-    size_t bytes;
-} spare = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    size_t bytes, max;
+};
+static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct spares large = {.max = (size_t)4 << 30};
+#if defined(__SANITIZE_ADDRESS__)
+static struct spares small; /* everything goes back, so that what is used afterwards is seen */
+#else
+static struct spares small = {.max = (size_t)16 << 20};
+#endif
 
-#define SPARE_MAX ((size_t)4 << 30)
-
-/* The smallest spare that fits without wasting more than a quarter, NULL: none. */
-static struct arena_chunk *spare_take(size_t bytes)
+static size_t chunk_bytes(const struct arena_chunk *c)
 {
-    struct arena_chunk **best = NULL;
-    pthread_mutex_lock(&spare.lock);
-    for (struct arena_chunk **c = &spare.head; *c; c = &(*c)->prev)
-        if ((*c)->mapped >= bytes && (*c)->mapped - bytes <= bytes / 4 &&
-            (!best || (*c)->mapped < (*best)->mapped))
+    return c->mapped ? c->mapped : c->size + ALIGN;
+}
+
+static struct arena_chunk *unlink_spare(struct spares *s, struct arena_chunk **at)
+{
+    struct arena_chunk *c = *at;
+    *at = c->prev;
+    s->bytes -= chunk_bytes(c);
+    return c;
+}
+
+/* The smallest spare that fits in less than twice its bytes, NULL: none. A spare that is just too small
+ * is of a run that has grown: it leaves, or every length of prompt would keep one of its own. */
+static struct arena_chunk *spare_take(struct spares *s, size_t bytes)
+{
+    struct arena_chunk **best = NULL, **under = NULL, *found = NULL, *old = NULL;
+    pthread_mutex_lock(&spare_lock);
+    for (struct arena_chunk **c = &s->head; *c; c = &(*c)->prev) {
+        const size_t has = chunk_bytes(*c);
+        if (has >= bytes && has / 2 < bytes && (!best || has < chunk_bytes(*best)))
             best = c;
-    struct arena_chunk *found = best ? *best : NULL;
-    if (found) {
-        *best = found->prev;
-        spare.bytes -= found->mapped;
+        else if (has < bytes && has >= bytes / 2 && (!under || has > chunk_bytes(*under)))
+            under = c;
     }
-    pthread_mutex_unlock(&spare.lock);
+    if (best)
+        found = unlink_spare(s, best);
+    else if (under)
+        old = unlink_spare(s, under);
+    pthread_mutex_unlock(&spare_lock);
+    if (old)
+        chunk_give_back(old);
     return found;
 }
 
-static bool spare_put(struct arena_chunk *c)
+static bool spare_put(struct spares *s, struct arena_chunk *c)
 {
-    pthread_mutex_lock(&spare.lock);
-    bool fits = c->mapped <= SPARE_MAX && spare.bytes <= SPARE_MAX - c->mapped;
+    pthread_mutex_lock(&spare_lock);
+    bool fits = chunk_bytes(c) <= s->max && s->bytes <= s->max - chunk_bytes(c);
     if (fits) {
-        c->prev = spare.head;
-        spare.head = c;
-        spare.bytes += c->mapped;
+        c->prev = s->head;
+        s->head = c;
+        s->bytes += chunk_bytes(c);
     }
-    pthread_mutex_unlock(&spare.lock);
+    pthread_mutex_unlock(&spare_lock);
     return fits;
 }
 
 void arena_trim(void)
 {
-    pthread_mutex_lock(&spare.lock);
-    while (spare.head) {
-        struct arena_chunk *c = spare.head;
-        spare.head = c->prev;
-        munmap(c, c->mapped);
+    struct spares *const both[] = {&large, &small};
+    for (int i = 0; i < 2; i++) {
+        pthread_mutex_lock(&spare_lock);
+        struct arena_chunk *c = both[i]->head;
+        both[i]->head = NULL;
+        both[i]->bytes = 0;
+        pthread_mutex_unlock(&spare_lock);
+        while (c) {
+            struct arena_chunk *next = c->prev;
+            chunk_give_back(c);
+            c = next;
+        }
     }
-    spare.bytes = 0;
-    pthread_mutex_unlock(&spare.lock);
 }
 
 size_t budget_left(const struct budget *b)
@@ -116,60 +154,60 @@ static int over(struct err *e, size_t bytes, size_t limit)
 /* Spares are resident: they go when they and what is asked for do not fit together. */
 static void spare_make_room(const struct budget *b, size_t bytes)
 {
-    pthread_mutex_lock(&spare.lock);
-    bool is_tight = b && b->limit && spare.bytes > budget_left(b) - bytes;
-    pthread_mutex_unlock(&spare.lock);
+    pthread_mutex_lock(&spare_lock);
+    bool is_tight = b && b->limit && large.bytes > budget_left(b) - bytes;
+    pthread_mutex_unlock(&spare_lock);
     if (is_tight)
         arena_trim();
 }
 
+/* Of a small chunk with its header: few sizes, so that spares fit. */
+static size_t small_class(size_t bytes)
+{
+    size_t size = CHUNK;
+    while (size < bytes)
+        size += size / 2;
+    return size;
+}
+
 static struct arena_chunk *chunk_create(size_t size, const struct budget *b)
 {
-    struct arena_chunk *c;
-    if (size + ALIGN >= HUGE) {
-        size_t bytes = (size + ALIGN + 4095) & ~(size_t)4095;
-        c = spare_take(bytes);
-        if (c) {
-            c->used = 0;
-            c->is_zero = false;
-            return c;
-        }
-        spare_make_room(b, size);
-        c = map_huge(bytes);
-        if (!c)
-            return NULL;
-        c->is_zero = true;
-        c->mapped = bytes;
-        c->size = bytes - ALIGN;
-    } else {
-        c = aligned_alloc(ALIGN, size + ALIGN);
-        if (!c)
-            return NULL;
-        c->mapped = 0;
+    const bool is_large = size + ALIGN >= HUGE;
+    const size_t bytes =
+        is_large ? (size + ALIGN + 4095) & ~(size_t)4095 : small_class(size + ALIGN);
+    struct arena_chunk *c = spare_take(is_large ? &large : &small, bytes);
+    if (c) {
+        c->used = 0;
         c->is_zero = false;
-        c->size = size;
+        return c;
     }
-    c->used = 0;
+    if (is_large)
+        spare_make_room(b, size);
+    c = is_large ? map_huge(bytes) : aligned_alloc(ALIGN, bytes);
+    if (!c)
+        return NULL;
+    *c = (struct arena_chunk){
+        .size = bytes - ALIGN, .mapped = is_large ? bytes : 0, .is_zero = is_large};
     return c;
 }
 
 static void chunk_free(struct arena_chunk *c)
 {
-    if (!c->mapped)
-        free(c);
-    else if (!spare_put(c))
-        munmap(c, c->mapped);
+    if (!spare_put(c->mapped ? &large : &small, c))
+        chunk_give_back(c);
 }
 
-void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
+static void *take(struct arena *a, size_t bytes, size_t align, struct err *e)
 {
-    size_t need = bytes > SIZE_MAX - 2 * HUGE ? 0 : (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (bytes && !need) {
+    const size_t size = bytes ? bytes : 1;
+    if (size > SIZE_MAX - 2 * HUGE) {
         err_set(e, ERR_LIMIT, "a size overflows the address space");
         return NULL;
     }
-    if (!need)
-        need = ALIGN;
+    const size_t gap = a->head ? -a->head->used & (align - 1) : 0;
+    const bool fits = a->head && a->head->size - a->head->used >= gap &&
+                      a->head->size - a->head->used - gap >= size;
+    const size_t need = size + (fits ? gap : 0);
     a->count++;
     if (a->fail_after && a->count > a->fail_after) {
         err_set(e, ERR_LIMIT, "out of memory (%zu bytes)", bytes);
@@ -183,21 +221,33 @@ void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
         over(e, need, a->budget->limit);
         return NULL;
     }
-    if (!a->head || a->head->size - a->head->used < need) {
-        struct arena_chunk *c = chunk_create(need > CHUNK / 2 ? need : CHUNK, a->budget);
+    if (!fits) {
+        struct arena_chunk *c = chunk_create(size > CHUNK / 2 ? size : CHUNK - ALIGN, a->budget);
         if (!c) {
-            err_set(e, ERR_LIMIT, "out of memory (%.1f MB)", (double)need / 1e6);
+            err_set(e, ERR_LIMIT, "out of memory (%.1f MB)", (double)size / 1e6);
             return NULL;
         }
         c->prev = a->head;
         a->head = c;
     }
-    void *p = chunk_data(a->head) + a->head->used;
+    void *p = chunk_data(a->head) + a->head->used + need - size;
     a->head->used += need;
     a->used += need;
     a->peak = a->peak > a->used ? a->peak : a->used;
     budget_add(a->budget, need);
     return p;
+}
+
+/* Whole lines, so that what is taken in one order takes the same in every other. */
+void *arena_alloc(struct arena *a, size_t bytes, struct err *e)
+{
+    return take(
+        a, bytes > SIZE_MAX - ALIGN ? bytes : (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1), ALIGN, e);
+}
+
+void *arena_small(struct arena *a, size_t bytes, struct err *e)
+{
+    return take(a, bytes, SMALL_ALIGN, e);
 }
 
 int arena_reserve(struct arena *a, size_t bytes, struct err *e)
@@ -234,7 +284,7 @@ void *arena_array(struct arena *a, size_t count, size_t size, struct err *e)
 
 char *arena_strndup(struct arena *a, const char *s, size_t n, struct err *e)
 {
-    char *p = arena_alloc(a, n + 1, e);
+    char *p = n < SIZE_MAX ? arena_small(a, n + 1, e) : NULL;
     if (p) {
         memcpy(p, s, n);
         p[n] = '\0';
@@ -254,7 +304,7 @@ char *arena_printf(struct arena *a, struct err *e, const char *fmt, ...)
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1, e);
+    char *p = n < 0 ? NULL : arena_small(a, (size_t)n + 1, e);
     if (p)
         vsnprintf(p, (size_t)n + 1, fmt, again);
     va_end(again);
