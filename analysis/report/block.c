@@ -110,10 +110,12 @@ static int copy_axes(struct report *r, struct block_spec *s, struct err *e)
         if (!(a->name = report_word(r, a->name, e)))
             return ERR_LIMIT;
         const struct report_input *in = s->input >= 0 ? &r->inputs[s->input] : NULL;
-        if (a->labels)
+        if (a->labels) {
             rc = report_labels(&a->labels, r, a->labels, a->size, e);
-        else if (in && a->kind == AXIS_POS && a->size == in->n && !r->readonly)
+        } else if (in && a->kind == AXIS_POS && a->size == in->n && !r->readonly) {
+            rc = r->file ? file_load_input(r, s->input, true, e) : 0;
             a->labels = in->token_str;
+        }
         if (rc)
             return rc;
     }

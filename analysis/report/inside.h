@@ -86,6 +86,7 @@ int report_new(struct report **out, const char *path, struct err *e);
 void report_free(struct report *r);
 int report_put_info(struct report *r, const struct report_info *info, struct err *e);
 int report_put_input(struct report *r, const struct report_input *in, struct err *e);
+const char *report_text(struct arena *a, const char *s, struct err *e); /* a copy in valid UTF-8 */
 int report_new_run(
     struct run **out, struct report *r, const char *name, const char *analysis, struct err *e);
 int run_put_attr(struct run *run, const struct attr *a, struct err *e);
@@ -105,7 +106,10 @@ void file_set(struct report *r, int64_t file);   /* hands an open file over */
 int file_close(struct report *r, struct err *e); /* renames .part */
 void file_abandon(struct report *r);
 int file_describe(struct report *r, struct err *e);
-int file_add_input(struct report *r, int index, struct err *e);
+/* An input goes to the file as it is and stays there; what is asked for later is read back into
+ * r->inputs, labels (token_str) apart from the rest. */
+int file_add_input(struct report *r, const struct report_input *in, struct err *e);
+int file_load_input(struct report *r, int index, bool labels, struct err *e);
 int file_begin_run(struct run *run, struct err *e);
 int file_put_attr(struct run *run, const struct attr *a, struct err *e);
 int file_end_run(struct run *run, struct err *e);

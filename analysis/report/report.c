@@ -75,14 +75,14 @@ static int words_grow(struct report *r, struct err *e)
 }
 
 /* A copy that is valid UTF-8 whatever came in: a stray byte becomes \xNN. */
-static const char *copy_text(struct report *r, const char *s, struct err *e)
+const char *report_text(struct arena *a, const char *s, struct err *e)
 {
     if (!s)
         s = "";
     size_t n = strlen(s);
     if (utf8_valid_prefix(s, n) == n)
-        return arena_strndup(&r->arena, s, n, e);
-    char *out = arena_array(&r->arena, n + 1, 4, e), *o = out;
+        return arena_strndup(a, s, n, e);
+    char *out = arena_array(a, n + 1, 4, e), *o = out;
     for (size_t i = 0; out && i < n;) {
         uint32_t cp;
         int step = utf8_next(&cp, s + i, n - i);
@@ -95,6 +95,11 @@ static const char *copy_text(struct report *r, const char *s, struct err *e)
     if (out)
         *o = '\0';
     return out;
+}
+
+static const char *copy_text(struct report *r, const char *s, struct err *e)
+{
+    return report_text(&r->arena, s, e);
 }
 
 const char *report_word(struct report *r, const char *s, struct err *e)
@@ -340,11 +345,9 @@ int report_add_input(int *index, struct report *r, const struct report_input *in
     if (rc)
         return rc;
     report_lock(r, true);
-    if (!(rc = report_put_input(r, in, e))) {
+    rc = r->file ? file_add_input(r, in, e) : report_put_input(r, in, e);
+    if (!rc)
         *index = r->n_inputs - 1;
-        if (r->file)
-            rc = file_add_input(r, *index, e);
-    }
     return report_unlock(r, rc);
 }
 
@@ -357,10 +360,14 @@ int report_inputs(const struct report *r)
 int report_input(struct report_input *out, const struct report *r, int index, struct err *e)
 {
     int rc = 0;
-    report_lock(r, false);
+    struct report *own = (struct report *)r;
+    const bool is_written = r->file && !r->readonly; /* and may have to be read back */
+    report_lock(r, is_written);
     if (index < 0 || index >= r->n_inputs)
         rc = err_set(e, ERR_USAGE, "no input %d: the report has %d", index, r->n_inputs);
-    else
+    else if (is_written && !(rc = file_load_input(own, index, true, e)))
+        rc = file_load_input(own, index, false, e);
+    if (!rc)
         *out = r->inputs[index];
     return report_unlock(r, rc);
 }

@@ -14,6 +14,7 @@
 #define ROWS 256       /* of a table, written at once */
 #define FLUSH_WRITES 8 /* counted and not timed: equal runs give equal bytes */
 #define FLUSH_BYTES ((int64_t)4 << 20)
+#define FLUSH_INPUTS 32
 
 /* A list of labels in the file, and the blocks that use it. */
 struct scale {
@@ -56,6 +57,11 @@ struct report_file {
     int64_t file, runs;
     int64_t text, tokens, offsets, token_str;
     int64_t n_tokens;
+    struct kept_input {
+        int64_t first; /* in tokens */
+        bool labelled;
+    } * kept;
+    int cap_kept, n_flushed;      /* inputs that are in the file for certain */
     struct block *open[MAX_OPEN]; /* the one used last first */
     int n_open;
     int writes;
@@ -183,7 +189,9 @@ static int use(struct block *b, struct err *e)
     memmove(&f->open[1], &f->open[0], (size_t)at * sizeof *f->open);
     f->open[0] = b;
     if (b->file->data < 0)
-        b->file->data = h5_open_data(r->file->file, b->path);
+        b->file->data = r->readonly || !(b->spec.by_slice || b->spec.n_columns)
+                            ? h5_open_data(r->file->file, b->path)
+                            : h5_open_slices(r->file->file, b->path);
     if (b->file->data < 0 && !rc)
         rc = h5_fail(e, ERR_INPUT, "%s: %s cannot be opened", r->path, b->path);
     return rc;
@@ -205,6 +213,7 @@ int file_flush(struct report *r, struct err *e)
         rc = h5_forget_metadata(f->file, e);
     f->writes = 0;
     f->bytes = 0;
+    f->n_flushed = rc ? f->n_flushed : r->n_inputs;
     return rc;
 }
 
@@ -295,27 +304,84 @@ int file_create(struct report *r, struct err *e)
     return rc;
 }
 
-int file_add_input(struct report *r, int index, struct err *e)
+/* The texts of an input, in valid UTF-8. */
+static int input_texts(const char **text, const char ***strs, const struct report_input *in,
+    struct arena *a, struct err *e)
+{
+    *text = report_text(a, in->text, e);
+    *strs = arena_array(a, (size_t)in->n, sizeof **strs, e);
+    if (!*text || !*strs)
+        return ERR_LIMIT;
+    for (int64_t i = 0; i < in->n; i++)
+        if (!((*strs)[i] = report_text(a, in->token_str ? in->token_str[i] : "", e)))
+            return ERR_LIMIT;
+    return 0;
+}
+
+int file_add_input(struct report *r, const struct report_input *in, struct err *e)
 {
     H5_SCOPE;
     struct report_file *f = r->file;
-    const struct report_input *in = &r->inputs[index];
-    H5_AUTO hid_t text = h5_text_type();
-    int64_t end = f->n_tokens += in->n;
-    int rc = h5_append(f->text, text, 1, &in->text, e);
+    struct arena tmp = {0};
+    H5_AUTO hid_t type = h5_text_type();
+    const char *text, **strs;
+    int64_t end = f->n_tokens + in->n;
+    int rc = report_grow(&r->inputs, r->n_inputs, &r->cap_inputs, sizeof *r->inputs, e);
+    if (!rc)
+        rc = report_grow(&f->kept, r->n_inputs, &f->cap_kept, sizeof *f->kept, e);
+    if (!rc)
+        rc = input_texts(&text, &strs, in, &tmp, e);
+    if (!rc)
+        rc = h5_append(f->text, type, 1, &text, e);
     if (!rc)
         rc = h5_append(f->tokens, H5T_STD_I32LE, in->n, in->tokens, e);
-    if (!rc && in->token_str)
-        rc = h5_append(f->token_str, text, in->n, in->token_str, e);
-    if (!rc && !in->token_str && in->n) {
-        const char **none = calloc((size_t)in->n, sizeof *none);
-        for (int64_t i = 0; none && i < in->n; i++)
-            none[i] = "";
-        rc = none ? h5_append(f->token_str, text, in->n, none, e)
-                  : err_set(e, ERR_LIMIT, "out of memory");
-        free(none);
-    }
-    return rc ? rc : h5_append(f->offsets, H5T_STD_I64LE, 1, &end, e);
+    if (!rc)
+        rc = h5_append(f->token_str, type, in->n, strs, e);
+    if (!rc)
+        rc = h5_append(f->offsets, H5T_STD_I64LE, 1, &end, e);
+    arena_release(&tmp);
+    if (rc)
+        return rc;
+    f->kept[r->n_inputs] = (struct kept_input){f->n_tokens, in->token_str != NULL};
+    f->n_tokens = end;
+    r->inputs[r->n_inputs++] = (struct report_input){.n = in->n};
+    /* Texts lie in heaps, which are metadata: a thousand inputs are megabytes of them. */
+    return r->n_inputs % FLUSH_INPUTS == 0 ? file_flush(r, e) : 0;
+}
+
+static int load_labels(struct report *r, int index, struct err *e)
+{
+    struct report_input *in = &r->inputs[index];
+    struct arena tmp = {0};
+    const size_t most = ((size_t)in->n << 16) + 1;
+    const char **strs = arena_array(&tmp, (size_t)in->n, sizeof *strs, e);
+    int rc =
+        strs ? h5_texts(strs, r->file->token_str, r->file->kept[index].first, in->n, most, &tmp, e)
+             : ERR_LIMIT;
+    if (!rc)
+        rc = report_labels(&in->token_str, r, strs, in->n, e);
+    arena_release(&tmp);
+    return rc;
+}
+
+int file_load_input(struct report *r, int index, bool labels, struct err *e)
+{
+    H5_SCOPE;
+    struct report_file *f = r->file;
+    struct report_input *in = &r->inputs[index];
+    int64_t first = f->kept[index].first;
+    if (labels ? in->token_str || !in->n || !f->kept[index].labelled : in->text != NULL)
+        return 0;
+    /* Strings are read from the file itself. */
+    int rc = f->n_flushed < r->n_inputs ? file_flush(r, e) : 0;
+    if (rc || labels)
+        return rc ? rc : load_labels(r, index, e);
+    int32_t *tokens = arena_array(&r->arena, (size_t)in->n, sizeof *tokens, e);
+    if (!tokens || h5_texts(&in->text, f->text, index, 1, SIZE_MAX, &r->arena, e))
+        return e->code;
+    in->tokens = tokens;
+    return in->n ? h5_box(f->tokens, H5T_NATIVE_INT32, 1, &first, &in->n, NULL, tokens, false, e)
+                 : 0;
 }
 
 /* ---- writing: runs, groups and axes ---- */
@@ -823,6 +889,7 @@ static int close_file(struct report *r, struct err *e)
     }
     int closed = close_all(f, rc ? NULL : e);
     rc = rc ? rc : closed;
+    free(f->kept);
     int64_t *const ids[] = {&f->text, &f->tokens, &f->offsets, &f->token_str, &f->runs};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
         h5_release(ids[i]);

@@ -9,7 +9,7 @@
 
 #define SLICE_BYTES ((int64_t)16 << 10)
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the default chunk cache: larger ones would thrash it */
-#define FORGET_BYTES ((size_t)512 << 10)
+#define FORGET_BYTES ((size_t)128 << 10)
 #define FIELD_RANK 32 /* the most axes of a dataset: HDF5's own limit */
 
 _Static_assert(sizeof(hid_t) == sizeof(int64_t), "handles are passed as int64_t");
@@ -34,6 +34,8 @@ static void start(void)
     h5_after_fork();
     /* A file that could not be flushed (a full disk) would be tried again at exit. */
     H5dont_atexit();
+    /* What it frees it keeps for itself, up to 40 MB; malloc does that as well and for all. */
+    H5set_free_list_limits(65536, 16384, 65536, 16384, 65536, 16384);
     h5_read_start();
 }
 
@@ -333,13 +335,22 @@ int h5_dataset(int64_t *out, int64_t where, const char *name, int64_t type,
         shape->rank ? H5Screate_simple(shape->rank, dim, most) : H5Screate(H5S_SCALAR);
     H5_AUTO hid_t create = data_props(shape, type, total);
     H5_AUTO hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
-    /* Room for two chunks; whole ones leave first. */
-    if (shape->by_slice) /* few bytes a dataset, however long it grows */
-        H5Pset_chunk_cache(access, 17, 2 * SLICE_BYTES, 1.0);
+    /* Room for the chunk that slices or rows go to one after the other, however long it grows; else
+     * for two, and whole ones leave first. */
+    if (shape->by_slice || shape->grow)
+        H5Pset_chunk_cache(access, 17, SLICE_BYTES, 1.0);
     else if (total > CHUNK_BYTES / 8)
         H5Pset_chunk_cache(access, 521, 2 * (size_t)CHUNK_BYTES, 1.0);
     *out = H5Dcreate2(where, name, type, space, H5P_DEFAULT, create, access);
     return *out < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write dataset %s", name) : 0;
+}
+
+int64_t h5_open_slices(int64_t where, const char *path)
+{
+    H5_SCOPE;
+    H5_AUTO hid_t access = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_chunk_cache(access, 17, SLICE_BYTES, 1.0);
+    return H5Dopen2(where, path, access);
 }
 
 int64_t h5_transfer(size_t value_bytes)

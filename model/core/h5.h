@@ -52,6 +52,8 @@ int h5_dataset(int64_t *out, int64_t where, const char *name, int64_t type,
 int64_t h5_chunk(int64_t *chunk, const int64_t *dim, int rank, int64_t value_bytes); /* bytes */
 /* Opens for reading: with room for two chunks, whatever their size; refuses chunks above 256 MiB. */
 int64_t h5_open_data(int64_t where, const char *path);
+/* To be written on, slice by slice: with room for one chunk. */
+int64_t h5_open_slices(int64_t where, const char *path);
 int64_t h5_open_group(int64_t where, const char *name);
 /* Reads (write: writes) the box; stride may be NULL. mem: the type in memory. */
 int h5_box(int64_t data, int64_t mem, int rank, const int64_t *start, const int64_t *count,
