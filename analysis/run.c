@@ -23,6 +23,7 @@ struct pipeline {
     struct edits edits;
     struct batch all;     /* every input */
     struct budget budget; /* of everything the run takes, the report in memory included */
+    uint64_t pass;        /* bytes a pass of several inputs may take */
     bool in_memory;       /* the report */
     size_t results;       /* its bytes when it was last looked at */
     struct arena arena;
@@ -31,6 +32,9 @@ struct pipeline {
 };
 
 #define GROUP_ROWS 4096
+/* A pass of several inputs takes less than this part of the weights: a thousand prompts take no more
+ * memory than ten. Larger passes are hardly faster. */
+#define PASS_PART 16
 
 static bool is_folded(const struct job *job, const struct analysis *a)
 {
@@ -103,8 +107,10 @@ static int describe(struct pipeline *pl, struct task *t, struct err *e)
     return run_inputs(t->run, first, first + job->n_inputs, e);
 }
 
-/* All inputs as one batch, for edits that take means and values from them. */
-static int whole_batch(struct batch *b, const struct job *job, struct arena *a, struct err *e)
+/* All inputs as one batch. Their tokens are copied for who asks for them: a pass, and edits that take
+ * means and values from other inputs. */
+static int whole_batch(
+    struct batch *b, const struct job *job, bool with_tokens, struct arena *a, struct err *e)
 {
     int64_t *offset = arena_array(a, (size_t)job->n_inputs + 1, sizeof *offset, e);
     if (!offset)
@@ -112,13 +118,16 @@ static int whole_batch(struct batch *b, const struct job *job, struct arena *a, 
     offset[0] = 0;
     for (int i = 0; i < job->n_inputs; i++)
         offset[i + 1] = offset[i] + job->inputs[i].n;
+    *b = (struct batch){NULL, offset, job->n_inputs};
+    if (!with_tokens)
+        return 0;
     int32_t *tokens = arena_array(a, (size_t)offset[job->n_inputs], sizeof *tokens, e);
     if (!tokens)
         return ERR_LIMIT;
     for (int i = 0; i < job->n_inputs; i++)
         memcpy(
             tokens + offset[i], job->inputs[i].tokens, (size_t)job->inputs[i].n * sizeof *tokens);
-    *b = (struct batch){tokens, offset, job->n_inputs};
+    b->tokens = tokens;
     return 0;
 }
 
@@ -157,7 +166,7 @@ static int prepare(struct pipeline *pl, struct err *e)
 {
     const struct job *job = pl->job;
     if (plan_init(&pl->plan, &job->model->cfg, &pl->arena, e) ||
-        whole_batch(&pl->all, job, &pl->arena, e))
+        whole_batch(&pl->all, job, job->edits && job->edits->n, &pl->arena, e))
         return e->code;
     pl->total = (double)pl->all.offset[pl->all.n] * (job->n + 1);
     pl->tasks = arena_zalloc(&pl->arena, (size_t)job->n * sizeof *pl->tasks, e);
@@ -233,6 +242,8 @@ static int group_size(
         if (group_estimate(&next, pl, first, *out + 1, e))
             return e->code;
         uint64_t bytes = next.keep_bytes + next.scratch_bytes;
+        if (*out && bytes > pl->pass)
+            break;
         if (bytes > budget_left(&pl->budget)) {
             if (*out)
                 break;
@@ -345,7 +356,7 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
     some.n_inputs = n;
     struct batch b;
     struct trace t = {0};
-    int rc = whole_batch(&b, &some, &arena, e);
+    int rc = whole_batch(&b, &some, true, &arena, e);
     if (!rc && !plan_is_empty(&pl->plan)) {
         pl->span = (double)b.offset[n];
         struct forward_opts o = {.plan = &pl->plan,
@@ -410,6 +421,7 @@ int job_run(struct report *out, const struct job *job, struct err *e)
         .results = report_memory(out)};
     struct err last = {0};
     e->code = 0;
+    pl.pass = params_full_bytes(job->model->params) / PASS_PART;
     pl.arena.budget = &pl.budget;
     report_set_limit(out, job->max_bytes ? pl.results + job->max_bytes : 0);
     int rc = run_all(&pl, e);
