@@ -28,6 +28,12 @@ static int check_prompt(const struct input *in, const char *where, const char *w
     return 0;
 }
 
+/* A thousand pairs are many small lists: they lie close together. */
+static int32_t *ids_of(struct arena *a, int64_t n, struct err *e)
+{
+    return arena_small(a, (size_t)n * sizeof(int32_t), e);
+}
+
 static int encode(struct input *out, const char *text, size_t n, const char *where,
     const struct pairs_opts *o, struct err *e)
 {
@@ -40,7 +46,7 @@ static int encode(struct input *out, const char *text, size_t n, const char *whe
             m->name);
     int rc = tokenizer_encode(&enc, m->tokenizer, text, n, ENCODE_SPECIAL, &tmp, e);
     const int64_t bos = o->bos && m->bos_id >= 0;
-    int32_t *ids = rc ? NULL : arena_array(o->arena, (size_t)(enc.n + bos), sizeof *ids, e);
+    int32_t *ids = rc ? NULL : ids_of(o->arena, enc.n + bos, e);
     if (ids) {
         if (bos)
             ids[0] = (int32_t)m->bos_id;
@@ -58,7 +64,7 @@ static int32_t *json_ids(const struct js *list, const char *where, const char *w
     const struct pairs_opts *o, struct err *e)
 {
     size_t n = js_count(list);
-    int32_t *ids = arena_array(o->arena, n + 1, sizeof *ids, e);
+    int32_t *ids = ids_of(o->arena, (int64_t)n, e);
     for (size_t i = 0; ids && i < n; i++) {
         int64_t id;
         if (!js_int(&id, js_at(list, i)) || id < 0 || id > INT32_MAX) {
@@ -119,7 +125,7 @@ static int one_token(int32_t *out, const char *text, const char *where, const ch
 static int texts_tokens(const int32_t **out, const char *const *texts, int n, const char *where,
     const char *what, const struct pairs_opts *o, struct err *e)
 {
-    int32_t *ids = arena_array(o->arena, (size_t)n + 1, sizeof *ids, e);
+    int32_t *ids = ids_of(o->arena, n, e);
     if (!ids)
         return ERR_LIMIT;
     for (int i = 0; i < n; i++)
@@ -135,7 +141,7 @@ static int json_answers(const int32_t **out, int *n_out, const struct js *v, con
 {
     const bool is_list = js_kind(v) == JS_ARRAY;
     size_t n = is_list ? js_count(v) : js_kind(v) != JS_ABSENT && js_kind(v) != JS_NULL;
-    int32_t *ids = arena_array(o->arena, n + 1, sizeof *ids, e);
+    int32_t *ids = ids_of(o->arena, (int64_t)n, e);
     if (!ids)
         return ERR_LIMIT;
     for (size_t i = 0; i < n; i++) {
@@ -159,13 +165,10 @@ static int json_answers(const int32_t **out, int *n_out, const struct js *v, con
 
 /* ---- the list ---- */
 
-static int grow(struct pairs *p, struct arena *arena, struct err *e)
+static int grow(struct pairs *p, int room, struct arena *arena, struct err *e)
 {
-    if (p->n < p->room)
-        return 0;
     if (p->n >= PAIRS_MAX)
         return err_set(e, ERR_LIMIT, "more than %d pairs; split the file", PAIRS_MAX);
-    const int room = p->room ? 2 * p->room : 16;
     struct pair *list = arena_array(arena, (size_t)room, sizeof *list, e);
     struct input *inputs = arena_array(arena, 2 * (size_t)room, sizeof *inputs, e);
     if (!list || !inputs)
@@ -183,7 +186,7 @@ static int grow(struct pairs *p, struct arena *arena, struct err *e)
 static int add(struct pair **out, struct input **in, struct pairs *p, const char *where,
     const struct pairs_opts *o, struct err *e)
 {
-    if (grow(p, o->arena, e))
+    if (p->n == p->room && grow(p, p->room ? 2 * p->room : 16, o->arena, e))
         return e->code;
     *out = &p->list[p->n];
     *in = &p->inputs[2 * p->n];
@@ -287,7 +290,7 @@ static int item_prompt(struct input *out, const struct prompt *from, const char 
         if (encode(out, from->text, strlen(from->text), where, o, e))
             return e->code;
     } else if (from->tokens) {
-        int32_t *ids = arena_array(o->arena, (size_t)from->n_tokens, sizeof *ids, e);
+        int32_t *ids = ids_of(o->arena, from->n_tokens, e);
         if (!ids)
             return ERR_LIMIT;
         memcpy(ids, from->tokens, (size_t)from->n_tokens * sizeof *ids);
@@ -308,8 +311,7 @@ static int add_item(struct pairs *p, const struct item *it, const char *where,
     one->n_answer = it->n_answer;
     one->n_wrong = it->n_wrong;
     if (it->answer_ids) {
-        int32_t *ids =
-            arena_array(o->arena, (size_t)(it->n_answer + it->n_wrong) + 1, sizeof *ids, e);
+        int32_t *ids = ids_of(o->arena, it->n_answer + it->n_wrong, e);
         if (!ids)
             return ERR_LIMIT;
         memcpy(ids, it->answer_ids, (size_t)it->n_answer * sizeof *ids);
@@ -332,6 +334,9 @@ int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o,
         return e->code;
     if (!opts.n)
         opts.n = d->default_n;
+    if (p->n + opts.n > p->room && p->n + opts.n <= PAIRS_MAX &&
+        grow(p, p->n + (int)opts.n, o->arena, e))
+        return e->code;
     for (int64_t k = 0; k < opts.n; k++) {
         struct arena tmp = {0};
         struct item it = {0};
