@@ -38,28 +38,14 @@ struct eap {
 int eap_score(const struct eap *x, struct eap_item *items, int n, struct err *e);
 /* The metrics alone. */
 int eap_metrics(const struct eap *x, struct eap_item *items, int n, struct err *e);
-/* What cut edges carry, [T, writers, C] for each item. */
-int eap_others(float **other, const struct eap *x, struct eap_item *items, int n, struct err *e);
+/* What cut edges of a pair carry, [T, writers, C]. */
+int eap_others(float **other, const struct eap *x, struct eap_item *item, struct err *e);
 /* sum [2 L + 1][T, C] += embeddings, z and MLP outputs of one prompt: ABLATE_MEAN's reference. */
 int eap_add_sites(double *sum, const struct eap *x, const struct input *in, struct err *e);
-/* Bytes that a pair of T tokens takes in a group. */
-uint64_t eap_bytes(const struct eap *x, int64_t T);
+/* Whether n pairs make a group that takes no more than that. */
+bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_bytes);
 
 /* ---- Parts ---- */
-
-/* Differences of writers' outputs, d [n, writers, C]: row a[i] of one trace minus row b[i] of the
- * other; a NULL trace counts as zero, and a negative a[i] leaves zeros. Both keep EMBED, Z and
- * MLP_OUT. */
-struct writer_rows {
-    int64_t n;
-    const struct trace *from, *minus;
-    const int64_t *a, *b;
-};
-int writers_diff(float *d, const struct graph *g, const struct params *p,
-    const struct writer_rows *w, struct pool *pool, struct arena *arena, struct err *e);
-void writers_plan(struct plan *p);
-/* W [K, N] of a panel, dense. */
-int panel_dense(float *out, const struct panel *w, struct pool *pool);
 
 /* The metric of clean prompts in which edges outside `kept` carry the ablation (all of them exact:
  * what a writer passes on is its output in this run). One value a job. */

@@ -266,16 +266,7 @@ static size_t room(const struct ctx *ctx)
 /* Whether pairs [first, i] fit a group. */
 static bool fits(const struct edges *s, const struct ctx *ctx, int i)
 {
-    int64_t rows = 0;
-    uint64_t bytes = 0;
-    for (int k = s->first; k <= i; k++) {
-        int64_t T = ctx->pairs[k].clean->n;
-        rows += T;
-        bytes += eap_bytes(&s->x, T);
-        if (s->x.kind == METRIC_LOSS && T != ctx->pairs[s->first].clean->n)
-            return false; /* its mean is over the tokens of all */
-    }
-    return rows <= GROUP_ROWS && bytes <= room(ctx);
+    return eap_fits(&s->x, ctx->pairs + s->first, i + 1 - s->first, room(ctx));
 }
 
 static int open_items(
@@ -493,9 +484,11 @@ static int run_batch(struct edges *s, struct ctx *ctx, struct curves *c, int fir
     float **other = arena_array(ctx->arena, (size_t)n, sizeof *other, e);
     struct wired *jobs = arena_array(ctx->arena, (size_t)(2 * n * m), sizeof *jobs, e);
     float *row = arena_array(ctx->arena, (size_t)m, sizeof *row, e);
-    if (!other || !jobs || !row || open_items(&items, s, ctx, first, n, e) ||
-        eap_others(other, &s->x, items, n, e))
+    if (!other || !jobs || !row || open_items(&items, s, ctx, first, n, e))
         return e->code;
+    for (int i = 0; i < n; i++)
+        if (eap_others(&other[i], &s->x, &items[i], e))
+            return e->code;
     for (int i = 0; i < n; i++)
         for (int k = 0; k < 2 * m; k++)
             jobs[i * 2 * m + k] = (struct wired){

@@ -127,10 +127,12 @@ void ops_softmax_causal(float *pattern, const float *scores, int64_t rows, int64
     int64_t past, struct pool *pool);
 /* dq, dk, dv (added to) from dz; patterns are recomputed block by block unless given. dpattern and
  * dscores [H, Tq, Tk] of sequence i are written where not NULL; extra_dpattern and extra_dscores
- * (may be NULL) are added to the gradients on the way. past must be NULL. */
+ * (may be NULL) are added to the gradients on the way. */
 struct attention_grad {
     const float *dz;
     float *dq, *const *dk, *const *dv; /* strides as q, k, v */
+    const int64_t *skip; /* keys, at most past[i], that get no gradient: dk[i] and dv[i] stand at
+                            the first that does; NULL: 0 */
     float *const *dpattern, *const *dscores;
     const float *const *extra_dpattern, *const *extra_dscores;
 };

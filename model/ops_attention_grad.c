@@ -71,7 +71,7 @@ static void block_pattern(const struct job *j, const struct head *h, const struc
         (nk + w - 1) / w, false);
     for (int64_t x = 0; x < rows; x++) {
         float *row = r->p + x * j->lds;
-        j->kern->softmax(row, row, j->a->scale, i0 + x + 1, nk, NULL, 0);
+        j->kern->softmax(row, row, j->a->scale, h->past + i0 + x + 1, nk, NULL, 0);
     }
 }
 
@@ -94,13 +94,14 @@ static void grad_block(const struct job *j, const struct head *h, const struct r
         g->extra_dpattern && g->extra_dpattern[seq] ? g->extra_dpattern[seq] + square : NULL;
     const float *es =
         g->extra_dscores && g->extra_dscores[seq] ? g->extra_dscores[seq] + square : NULL;
-    const int64_t nk = h->pattern || dpattern ? h->tk : i0 + rows;
+    const int64_t nk = h->pattern || dpattern ? h->tk : h->past + i0 + rows;
+    const int64_t skip = g->skip ? g->skip[seq] : 0;
     const float *dz = g->dz + (a->offset[seq] + i0) * a->ldz + head * d;
     block_pattern(j, h, r, i0, rows, nk);
     tiles_run(r->dp, j->lds, dz, a->ldz, rows, d, r->vt, w, d * w, (nk + w - 1) / w, false);
-    add_turned(j, r, r->dv, r->p, dz, a->ldz, rows, nk);
+    add_turned(j, r, r->dv, r->p + skip, dz, a->ldz, rows, nk - skip);
     for (int64_t x = 0; x < rows; x++) {
-        int64_t i = i0 + x, n = i + 1;
+        int64_t i = i0 + x, n = h->past + i + 1;
         float *dp = r->dp + x * j->lds, *p = r->p + x * j->lds;
         if (ep)
             j->kern->axpy(dp, ep + i * h->tk, 1.0f, nk);
@@ -118,7 +119,7 @@ static void grad_block(const struct job *j, const struct head *h, const struct r
     tiles_run(r->dq, j->ldd, r->dp, j->lds, rows, nk, r->kp, w, h->tk * w, j->ldd / w, false);
     add_to(g->dq + (a->offset[seq] + i0) * a->ldq + head * d, a->ldq, r->dq, j->ldd, rows, d,
         a->scale, j->kern);
-    add_turned(j, r, r->dk, r->dp, h->q + i0 * a->ldq, a->ldq, rows, nk);
+    add_turned(j, r, r->dk, r->dp + skip, h->q + i0 * a->ldq, a->ldq, rows, nk - skip);
 }
 
 static void grad_task(void *arg, int64_t i, int worker)
@@ -128,17 +129,18 @@ static void grad_task(void *arg, int64_t i, int worker)
     const int64_t seq = i / a->heads, head = i % a->heads, d = a->d_head;
     const struct head h = head_at(a, seq, head);
     const struct room r = room_at(j, worker);
+    const int64_t own = h.tk - (j->g->skip ? j->g->skip[seq] : 0);
     if (!h.tq)
         return;
     panels_of_rows(r.kt, h.k, a->ldk, h.tk, d);
     panels_of_rows(r.vt, h.v, a->ldv, h.tk, d);
     panels_of_columns(r.kp, h.k, a->ldk, h.tk, d);
-    memset(r.dk, 0, (size_t)(h.tk * j->ldd) * sizeof *r.dk);
-    memset(r.dv, 0, (size_t)(h.tk * j->ldd) * sizeof *r.dv);
+    memset(r.dk, 0, (size_t)(own * j->ldd) * sizeof *r.dk);
+    memset(r.dv, 0, (size_t)(own * j->ldd) * sizeof *r.dv);
     for (int64_t i0 = 0; i0 < h.tq; i0 += QB)
         grad_block(j, &h, &r, seq, head, i0, h.tq - i0 < QB ? h.tq - i0 : QB);
-    add_to(j->g->dk[seq] + head * d, a->ldk, r.dk, j->ldd, h.tk, d, a->scale, j->kern);
-    add_to(j->g->dv[seq] + head * d, a->ldv, r.dv, j->ldd, h.tk, d, 1.0f, j->kern);
+    add_to(j->g->dk[seq] + head * d, a->ldk, r.dk, j->ldd, own, d, a->scale, j->kern);
+    add_to(j->g->dv[seq] + head * d, a->ldv, r.dv, j->ldd, own, d, 1.0f, j->kern);
 }
 
 int ops_attention_grad(

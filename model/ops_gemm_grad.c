@@ -20,7 +20,7 @@ static void fetch_outputs(const float *c, int64_t ldc, int rows, int64_t width)
 /* dA = dC W^T. A block is MC rows by GROUP_T panels of dA's columns; for each piece of N, W's part
  * is transposed into small panels while the part after it is on its way from memory. */
 
-#define MC 132
+#define MC 264
 #define GROUP_T 8
 
 struct gemm_t {

@@ -285,6 +285,48 @@ static void gradients_are_right(void **state)
     }
 }
 
+/* Queries behind a past, gradients of the keys behind the skipped ones: part of the whole gradient, in
+ * which the queries before have none. */
+static void gradients_of_a_tail_are_right(void **state)
+{
+    (void)state;
+    static const int64_t forms[][3] = {{1, 0, 0}, {9, 3, 3}, {9, 3, 0}, {17, 16, 4}, {70, 50, 31}};
+    struct err e;
+    EACH_KERNEL_SET(set)
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        for (int d = 5; d <= 64; d += 59) {
+            int64_t n = forms[i][0], past = forms[i][1], skip = forms[i][2], tail[] = {0, n - past};
+            struct packed p;
+            packed_make(&p, 3, d, &n, 1);
+            const int64_t c = 3 * d, ld = p.ld, ldz = p.a.ldz;
+            float *dz = randoms(n * ldz), *whole = floats(n * ld), *part = floats(n * ld);
+            memset(dz, 0, (size_t)(past * ldz) * sizeof *dz);
+            memset(whole, 0, (size_t)(n * ld) * sizeof *whole);
+            memset(part, 0, (size_t)(n * ld) * sizeof *part);
+            float *dk = whole + ldz, *dv = dk + ldz;
+            struct attention_grad g = {.dz = dz, .dq = whole, .dk = &dk, .dv = &dv};
+            assert_int_equal(ops_attention_grad(&p.a, &g, NULL, &e), 0);
+            struct attention a = p.a;
+            a.offset = tail;
+            a.past = &past;
+            a.q += past * ld;
+            dk = part + skip * ld + ldz;
+            dv = dk + ldz;
+            g = (struct attention_grad){
+                .dz = dz + past * ldz, .dq = part + past * ld, .dk = &dk, .dv = &dv, .skip = &skip};
+            assert_int_equal(ops_attention_grad(&a, &g, NULL, &e), 0);
+            for (int64_t r = 0; r < n; r++)
+                for (int64_t x = 0; x < ld; x++) {
+                    const int64_t side = x / ldz; /* q, k, v */
+                    const bool is_given = x % ldz < c && side < 3 && r >= (side ? skip : past);
+                    const float want = is_given ? whole[r * ld + x] : 0;
+                    assert_true(fabsf(part[r * ld + x] - want) <= 2e-5f);
+                }
+            free(dz), free(whole), free(part);
+            packed_free(&p);
+        }
+}
+
 /* The twin's gradients are derivatives: central differences of sum z dz. */
 static double objective(const double *x, const double *dz, int64_t t, int64_t d)
 {
@@ -367,6 +409,7 @@ int main(void)
         cmocka_unit_test(batching_changes_no_bit),
         cmocka_unit_test(decoding_changes_no_bit),
         cmocka_unit_test(gradients_are_right),
+        cmocka_unit_test(gradients_of_a_tail_are_right),
         cmocka_unit_test(twin_gradients_are_derivatives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
