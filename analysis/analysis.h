@@ -89,6 +89,7 @@ struct job {
     const struct edits *edits; /* as typed; resolved here */
     const char *weights;       /* NULL: each analysis' default; "raw" or "folded" */
     bool prepend_bos;
+    bool no_hash; /* nobody keeps the report: the weights need not be read to name them */
     uint64_t seed;
     struct pool *pool;
     size_t max_bytes;   /* activations, scratch and a report in memory together; 0: no limit */

@@ -80,8 +80,8 @@ static int write_edits(struct run *run, const struct edits *eds, struct arena *a
 static int describe(struct pipeline *pl, struct task *t, struct err *e)
 {
     const struct job *job = pl->job;
-    char hash[33], tok_hash[33] = "";
-    if (model_hash(hash, job->model, e))
+    char hash[33] = "", tok_hash[33] = "";
+    if (!job->no_hash && model_hash(hash, job->model, e))
         return e->code;
     if (job->model->tokenizer)
         model_tokenizer_hash(tok_hash, job->model);

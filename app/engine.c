@@ -220,6 +220,8 @@ static int run(struct answer *a, struct worker *w, const struct analysis *const 
         .n_inputs = 1,
         .edits = edits,
         .prepend_bos = bos,
+        /* Half a gigabyte is not read to draw a screen; a log's document names its weights. */
+        .no_hash = !log_keeps(w->base.log),
         .pool = w->session->pool,
         .seed = (uint64_t)args_int(&w->command->args, "seed"),
         .max_bytes = max_bytes,

@@ -90,6 +90,11 @@ void log_keep(struct log *l, struct report *report)
     l->report = report;
 }
 
+bool log_keeps(const struct log *l)
+{
+    return l && l->report;
+}
+
 /* The line and its end in one write: a crash leaves whole lines. */
 static void put(struct log *l, const char *line)
 {

@@ -13,6 +13,7 @@ void log_release(struct log **l);
 const char *log_path(const struct log *l);
 /* From now on the runs go to this document too, which stays the caller's. */
 void log_keep(struct log *l, struct report *report);
+bool log_keeps(const struct log *l); /* NULL: no log */
 void log_line(struct log *l, const char *line);
 /* A computation that is complete: its line, and its runs (report may be NULL). A document that could
  * not take them is told once, by log_error. */
