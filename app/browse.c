@@ -319,10 +319,15 @@ static void grant_wish(struct workbench *wb, struct browse *b)
     int doc = b->wish_doc;
     if (doc < 0)
         return;
-    if (!io_doc(&v, b->io, doc) || v.e.code) {
+    bool is_open = io_doc(&v, b->io, doc);
+    if (!is_open || v.e.code) {
         b->wish_doc = -1;
+        if (is_open)
+            workbench_say(wb, true, "%s", v.e.msg);
         return;
     }
+    if (*v.e.msg && !v.is_opening)
+        workbench_say(wb, false, "%s", v.e.msg);
     if (v.n_nodes > b->docs[doc].n)
         browse_list(b); /* the walk may have ended since the rows were made */
     bool is_any = !*b->wish || !strcmp(b->wish, "*");

@@ -570,7 +570,18 @@ static void look_at(const char *path)
 int tree_open(struct tree **out, const char *path, struct err *e)
 {
     struct stat st;
+    struct cache_left left;
+    struct err why = {0};
     int rc = 0;
+    /* What is finished of a cache can be looked into; the note says that it is not all. */
+    if (cache_left(&left, path)) {
+        if (!*left.first)
+            return cache_left_error(path, &left, e);
+        rc = tree_open(out, left.first, e);
+        if (!rc && cache_left_error(path, &left, &why))
+            (*out)->note = arena_strdup(&(*out)->arena, why.msg, e);
+        return rc;
+    }
     /* A directory or a file that is not there needs no child to say so. */
     if (!stat(path, &st) && S_ISREG(st.st_mode))
         rc = report_probe(path, look_at, e);
@@ -578,7 +589,6 @@ int tree_open(struct tree **out, const char *path, struct err *e)
         rc = open_unprobed(out, path, e);
     /* A cache that cannot be read as one still is a file to look into. */
     if (!rc && cache_is(path)) {
-        struct err why = {0};
         (void)tree_of_cache(out, path, &why);
     }
     return rc;

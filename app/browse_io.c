@@ -86,6 +86,8 @@ static void open_doc(struct io *io, struct doc *d)
     d->kind = t ? tree_kind(t) : "";
     d->e = e;
     d->e.code = rc;
+    if (!rc)
+        snprintf(d->e.msg, sizeof d->e.msg, "%s", tree_note(t));
     d->is_opening = false;
     d->is_walking = walks;
     d->seconds = machine_seconds() - d->asked;

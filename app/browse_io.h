@@ -30,7 +30,7 @@ void io_close(struct io *io, int id);   /* and what was computed from it */
 struct doc_view {
     char title[256], path[1024], kind[24];
     bool is_opening, is_walking;
-    struct err e; /* code 0: fine */
+    struct err e; /* code 0: fine, with a message where it is not all there */
     int n_nodes;
     double seconds; /* until its first node was there */
 };

@@ -92,6 +92,7 @@ static void draw_row(struct workbench *wb, struct canvas *c, struct rect r, int 
         snprintf(right, sizeof right, "%s",
             v.is_opening ? "opening"
             : v.e.code   ? "failed"
+            : *v.e.msg   ? "unfinished"
                          : v.kind);
         if (v.e.code)
             style = STYLE(ERROR);
@@ -148,6 +149,9 @@ static int draw_details(struct workbench *wb, struct canvas *c, struct rect r, b
         snprintf(text, sizeof text, "%s, %d object%s%s", v.kind, v.n_nodes, text_s(v.n_nodes),
             v.is_walking ? ", reading on" : "");
         y += screen_wrapped(counts ? NULL : c, r, STYLE(TEXT), text);
+        struct rect to = {r.x, r.y + y, r.w, r.h - y};
+        if (*v.e.msg)
+            y += screen_wrapped(counts ? NULL : c, to, STYLE(WARN), v.e.msg);
     } else if (n->why) {
         snprintf(text, sizeof text, n->kind == NODE_STRANGE ? "cannot be shown: %s" : "%s", n->why);
         y += screen_wrapped(

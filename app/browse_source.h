@@ -23,6 +23,7 @@ struct tree_ops {
 struct tree {
     const struct tree_ops *ops;
     struct arena arena;
+    const char *note; /* what a reader has to know of the whole; NULL: nothing */
     const struct node **nodes;
     int n, cap;
 };

@@ -60,6 +60,11 @@ const struct node *tree_at(const struct tree *t, int index)
     return t->nodes[index];
 }
 
+const char *tree_note(const struct tree *t)
+{
+    return t->note ? t->note : "";
+}
+
 const char *tree_kind(const struct tree *t)
 {
     return t->ops->kind;

@@ -49,6 +49,7 @@ int tree_count(const struct tree *t);
 const struct node *tree_at(const struct tree *t, int index);
 int64_t node_values(const struct node *n);   /* negative: more than can be counted */
 const char *tree_kind(const struct tree *t); /* "cache", "report", "HDF5 file", "difference" */
+const char *tree_note(const struct tree *t); /* that it is not all there; "": nothing */
 
 /* NODE_NUMBERS: a box of dense values, widened to double, and for 64-bit integers as they are (raw
  * may be NULL). All have the node's rank. */

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/cache.h"
 #include "model/ops.h"
 
 int output_check(const char *path, struct err *e)
@@ -32,6 +33,12 @@ int output_check(const char *path, struct err *e)
         return err_set(e, ERR_OUTPUT, "%s: the folder %s cannot be written (%s)", path, folder,
             strerror(errno));
     return 0;
+}
+
+int output_open(struct report **out, const char *path, struct err *e)
+{
+    struct cache_left left;
+    return cache_left(&left, path) ? cache_left_error(path, &left, e) : report_open(out, path, e);
 }
 
 int output_report(struct report **out, const char *path, const struct session *s,

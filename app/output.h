@@ -7,6 +7,8 @@
 /* Refuses an output that cannot be written before anything is computed: its folder must exist and be
  * writable, and the path must not be a folder. NULL is fine: there is no file. */
 int output_check(const char *path, struct err *e);
+/* Opens a report to read. */
+int output_open(struct report **out, const char *path, struct err *e);
 /* A report at `path` (NULL: in memory) that says which command made it. */
 int output_report(struct report **out, const char *path, const struct session *s,
     const char *command, struct err *e);

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "analysis/report/diff.h"
+#include "app/output.h"
 #include "app/session.h"
 #include "model/core/text.h"
 
@@ -42,9 +43,9 @@ static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct report *a = NULL, *b = NULL;
     struct err ignored = {0};
-    int rc = report_open(&a, c->operands[0], e);
+    int rc = output_open(&a, c->operands[0], e);
     if (!rc)
-        rc = report_open(&b, c->operands[1], e);
+        rc = output_open(&b, c->operands[1], e);
     if (!rc)
         rc = compare(s, c, a, b, e);
     if (b)

@@ -110,7 +110,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!rc)
         rc = output_check(path, e);
     if (!rc)
-        rc = report_open(&r, c->operands[0], e);
+        rc = output_open(&r, c->operands[0], e);
     if (rc)
         return rc;
     const struct block *b = report_find(r, c->operands[1]);

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "app/output.h"
 #include "app/part.h"
 #include "app/session.h"
 #include "app/show.h"
@@ -24,7 +25,7 @@ static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct report *r;
     struct model *m = NULL;
-    int rc = report_open(&r, c->operands[0], e);
+    int rc = output_open(&r, c->operands[0], e);
     if (rc)
         return rc;
     if (args_get(&c->args, "model")->is_set)

@@ -47,6 +47,16 @@ void cache_release(struct cache **c);
 /* Whether the file says it is one; nothing else is looked at. */
 bool cache_is(const char *path);
 
+/* What the run that makes X.h5 has left so far, where X.h5 itself is not there yet. */
+struct cache_left {
+    char folder[4096],
+        first[4160];       /* X.acts; its first finished shard, a cache of its own; "": none */
+    int64_t shards, whole; /* to be, 0: not known; finished */
+};
+bool cache_left(struct cache_left *out, const char *path); /* false: no such thing */
+void cache_left_text(char *buf, size_t n, const char *path, const struct cache_left *l);
+int cache_left_error(const char *path, const struct cache_left *l, struct err *e); /* ERR_INPUT */
+
 const struct cache_info *cache_about(const struct cache *c);
 const struct cache_hook *cache_hook_at(const struct cache *c, int i); /* in order of execution */
 int cache_find(const struct cache *c, enum site s, int layer);        /* -1: not kept */

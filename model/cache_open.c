@@ -379,16 +379,6 @@ static int open_parts_of(struct cache_h5 *f, struct err *e)
     return rc;
 }
 
-/* X.h5 is written last: until then there is X.acts/ alone. */
-static bool is_unfinished(char folder[4096], const char *path)
-{
-    struct stat st;
-    size_t n = strlen(path);
-    return n > 3 && n < 4000 && !strcmp(path + n - 3, ".h5") && stat(path, &st) &&
-           snprintf(folder, 4096, "%.*s.acts", (int)(n - 3), path) > 0 && !stat(folder, &st) &&
-           S_ISDIR(st.st_mode);
-}
-
 int cache_h5_open(struct cache_h5 *f, const char *path, struct err *e)
 {
     H5_SCOPE;
@@ -397,12 +387,9 @@ int cache_h5_open(struct cache_h5 *f, const char *path, struct err *e)
     /* What we write has checksums over its metadata; libhdf5 trusts the older form too much. */
     if (!h5_is_checked(path))
         return err_set(e, ERR_INPUT, "%s: it is no activation cache (an older HDF5 form)", path);
-    char folder[4096];
-    if (is_unfinished(folder, path))
-        return err_set(e, ERR_INPUT,
-            "%s is not there yet: %s holds what an unfinished run left; repeat its sonde cache "
-            "command with --resume",
-            path, folder);
+    struct cache_left left;
+    if (cache_left(&left, path))
+        return cache_left_error(path, &left, e);
     int rc = h5_open(&f->file, path, e);
     if (rc)
         return rc;
