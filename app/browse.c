@@ -45,8 +45,10 @@ void browse_release(struct browse **ptr)
     if (!b)
         return;
     *ptr = NULL;
-    for (int i = 0; i < OPENED; i++)
+    for (int i = 0; i < OPENED; i++) {
         spec_release(&b->opened[i].spec);
+        spec_release(&b->opened[i].error);
+    }
     io_release(&b->io);
     for (int i = 0; i < b->n_docs; i++)
         forget_doc(&b->docs[i]);
@@ -476,6 +478,7 @@ void act_close_document(struct workbench *wb, const struct key *k)
             if (b->now == &b->opened[i])
                 b->now = NULL;
             spec_release(&b->opened[i].spec);
+            spec_release(&b->opened[i].error);
             b->opened[i] = (struct opened){0};
         }
     if (b->mark_doc == doc)

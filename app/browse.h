@@ -11,6 +11,8 @@
 struct opened {
     int doc, node;
     struct spec *spec;
+    struct spec *error; /* the same plane of its standard errors; NULL: none */
+    uint64_t error_of;  /* the plane that was made for */
     struct view_state st;
     const struct view *view;
     enum look look;
@@ -66,8 +68,12 @@ struct browse {
     struct field fields[TREE_COLUMNS];
     struct plane_column {
         struct browse *b;
-        int column; /* -1: a plane */
-    } columns[TREE_COLUMNS];
+        int column;        /* -1: a plane */
+        struct spec *spec; /* NULL: the one on screen */
+    } columns[TREE_COLUMNS], error_column;
+    struct field error;               /* standard errors of what is on screen */
+    struct field_values error_values; /* the same on paper */
+    bool has_paper_error;
     struct plane_axis {
         struct browse *b;
         bool is_row;

@@ -576,6 +576,19 @@ static void put_record(struct browse *b, struct pane *p)
     snprintf(p->readout, sizeof p->readout, "%s", text);
 }
 
+/* " ± 0.013": the standard error of the cell under the cursor. */
+static void put_error(char *buf, size_t n, const struct pane *p)
+{
+    const struct field *f = p->error;
+    struct window w = {.count = {1, 1}, .stride = {1, 1}};
+    struct err e;
+    double v = NAN;
+    for (int i = 0; f && i < f->rank; i++)
+        w.start[i] = p->st.at[i];
+    if (f && !f->fetch(f, &v, &w, FIELD_POINT, &e) && isfinite(v))
+        snprintf(buf, n, " ± %.3g", v);
+}
+
 static void put_readout(struct workbench *wb, struct pane *p)
 {
     struct browse *b = wb->browse;
@@ -613,7 +626,10 @@ static void put_readout(struct workbench *wb, struct pane *p)
         snprintf(cell.value, sizeof cell.value, isnan(v) ? "no value" : "%.9g", v);
         known = true;
     }
-    snprintf(text + at, n - at, "%s%s %s", at ? ": " : "", known ? cell.value : "...", s->n->unit);
+    char error[32] = "";
+    put_error(error, sizeof error, p);
+    snprintf(text + at, n - at, "%s%s%s %s", at ? ": " : "", known ? cell.value : "...", error,
+        s->n->unit);
     snprintf(p->readout, sizeof p->readout, "%s", text);
 }
 
@@ -696,8 +712,10 @@ static void block_draw(struct workbench *wb, struct pane *p, struct canvas *c, s
 static bool block_data(struct workbench *wb, struct pane *p, struct arena *frame)
 {
     (void)frame;
-    if (p->id == PANE_BLOCK && wb->browse && wb->browse->is_paper)
+    if (p->id == PANE_BLOCK && wb->browse && wb->browse->is_paper) {
+        p->error = wb->browse->has_paper_error ? &wb->browse->error : NULL;
         return p->field.rank > 0 || p->many;
+    }
     return browse_field(wb->browse, p);
 }
 
@@ -824,6 +842,25 @@ static void block_search(struct workbench *wb, struct pane *p, const char *patte
 }
 
 /* For a file the field is the window on screen: values at hand, labels with the dataset's indices. */
+/* The errors of the window on screen; p->field has its axes already. */
+static bool paper_error(struct workbench *wb, const struct pane *p)
+{
+    struct browse *b = wb->browse;
+    const struct io_window *w = &b->seen;
+    struct window at = {.start = {w->r0, w->c0}, .count = {w->nr, w->nc}, .stride = {1, 1}};
+    struct err e;
+    double *v = p->error && w->rs == 1 && w->cs == 1
+                    ? arena_array(&wb->frame, (size_t)(w->nr * w->nc), sizeof *v, &e)
+                    : NULL;
+    if (!v || p->error->fetch(p->error, v, &at, FIELD_POINT, &e))
+        return false;
+    memcpy(b->error.axes, p->field.axes, sizeof b->error.axes);
+    b->error.generation = NULL;
+    b->error_values = (struct field_values){v, 1};
+    field_from_values(&b->error, &b->error_values);
+    return true;
+}
+
 static void block_paper(struct workbench *wb, struct pane *p, bool begins)
 {
     struct browse *b = wb->browse;
@@ -860,6 +897,7 @@ static void block_paper(struct workbench *wb, struct pane *p, bool begins)
         a->label = NULL;
         a->labels = labels;
     }
+    b->has_paper_error = paper_error(wb, p);
     *values = (struct field_values){copy, 1};
     p->field.generation = NULL;
     field_from_values(&p->field, values);

@@ -77,6 +77,7 @@ void browse_enter(struct workbench *wb, int doc, int node)
     }
     if (!to->spec || to->doc != doc || to->node != node) {
         spec_release(&to->spec);
+        spec_release(&to->error);
         *to = (struct opened){.doc = doc, .node = node, .look = n->look};
         to->spec = first_plane(doc, node, n);
         if (!to->spec) {
@@ -208,7 +209,7 @@ static int fetch_plane(const struct field *f, double *out, const struct window *
 {
     const struct plane_column *p = f->source_data;
     struct browse *b = p->b;
-    struct spec *s = b->now->spec;
+    struct spec *s = p->spec ? p->spec : b->now->spec;
     bool has_row = s->row >= 0, has_col = f->rank > 1;
     struct io_window win = {.r0 = has_row ? w->start[0] : 0,
         .nr = has_row ? w->count[0] : 1,
@@ -233,7 +234,7 @@ static int fetch_plane(const struct field *f, double *out, const struct window *
     int rc = io_fetch(out, b->io, s, &win, e);
     if (rc > 0)
         b->is_missing = true;
-    if (rc >= 0 && !b->is_paper)
+    if (rc >= 0 && !b->is_paper && !p->spec)
         remember_window(b, &win, out);
     return rc < 0 ? rc : 0;
 }
@@ -241,7 +242,7 @@ static int fetch_plane(const struct field *f, double *out, const struct window *
 static uint64_t plane_generation(const struct field *f)
 {
     const struct plane_column *p = f->source_data;
-    return io_generation(p->b->io, p->b->now->spec);
+    return io_generation(p->b->io, p->spec ? p->spec : p->b->now->spec);
 }
 
 static const char *plane_label(const struct axis *a, int64_t i, char *buf, size_t n)
@@ -286,7 +287,7 @@ static void table_fields(struct browse *b)
     for (int c = 0; c < s->n->n_columns; c++) {
         const struct column *col = &s->n->columns[c];
         struct field *f = &b->fields[c];
-        b->columns[c] = (struct plane_column){b, c};
+        b->columns[c] = (struct plane_column){b, c, NULL};
         *f = (struct field){.name = col->name,
             .unit = col->unit ? col->unit : "",
             .long_name = s->n->long_name,
@@ -304,6 +305,38 @@ static void table_fields(struct browse *b)
     }
 }
 
+static bool is_error_of(const struct node *x, const struct node *n)
+{
+    bool is_it = x->kind == NODE_NUMBERS && x->rank == n->rank;
+    for (int i = 0; is_it && i < n->rank; i++)
+        is_it = x->axes[i].size == n->axes[i].size;
+    return is_it && report_is_error_of(x->path, n->path);
+}
+
+/* The same plane of the dataset that holds the standard errors; what is aggregated has none. */
+static const struct field *error_field(struct browse *b, const struct field *of)
+{
+    struct opened *o = b->now;
+    const struct browse_doc *d = &b->docs[o->doc];
+    if (o->error_of != o->spec->id) {
+        spec_release(&o->error);
+        o->error_of = o->spec->id;
+        for (int i = 0; i < d->n && !o->error && !o->spec->sheet && !spec_has_agg(o->spec); i++)
+            if (is_error_of(d->nodes[i], o->spec->n) && (o->error = spec_copy(o->spec))) {
+                o->error->node = i;
+                o->error->n = d->nodes[i];
+            }
+    }
+    if (!o->error)
+        return NULL;
+    b->error_column = (struct plane_column){b, -1, o->error};
+    b->error = *of;
+    b->error.dtype = o->error->n->dtype;
+    b->error.is_signed = false;
+    b->error.source_data = &b->error_column;
+    return &b->error;
+}
+
 bool browse_field(struct browse *b, struct pane *p)
 {
     if (!b || !b->now)
@@ -317,7 +350,7 @@ bool browse_field(struct browse *b, struct pane *p)
         p->field = b->fields[0];
         return true;
     }
-    b->columns[0] = (struct plane_column){b, -1};
+    b->columns[0] = (struct plane_column){b, -1, NULL};
     p->field = (struct field){.name = s->n->name,
         .unit = s->n->unit,
         .long_name = *s->n->long_name ? s->n->long_name : s->n->path,
@@ -334,6 +367,7 @@ bool browse_field(struct browse *b, struct pane *p)
         p->field.axes[0] = plane_axis(b, true);
     if (s->col >= 0)
         p->field.axes[1] = plane_axis(b, false);
+    p->error = error_field(b, &p->field);
     return true;
 }
 

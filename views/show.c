@@ -58,7 +58,7 @@ int block_data(struct view_data *out, const struct block *b, struct arena *a, st
             fields[i].look = LOOK_GRAPH;
     }
     *out = (struct view_data){.fields = fields, .n = n, .is_static = true};
-    const struct block *error = n == 1 ? block_beside(b, "_se") : NULL;
+    const struct block *error = n == 1 ? block_error(b) : NULL;
     if (!error || !same_shape(spec, block_spec(error)))
         return 0;
     struct field *of_error = arena_array(a, 1, sizeof *of_error, e);

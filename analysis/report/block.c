@@ -449,12 +449,21 @@ int block_input(const struct block *b)
     return b->spec.input;
 }
 
-const struct block *block_beside(const struct block *b, const char *suffix)
+bool report_is_error_of(const char *error_path, const char *path)
 {
-    size_t n = strlen(b->path);
+    static const char mean[] = "_mean";
+    size_t n = strlen(path), k = sizeof mean - 1;
+    if (!strncmp(error_path, path, n) && !strcmp(error_path + n, "_se"))
+        return true;
+    return n > k && !strcmp(path + n - k, mean) && !strncmp(error_path, path, n - k) &&
+           !strcmp(error_path + n - k, "_se");
+}
+
+const struct block *block_error(const struct block *b)
+{
     for (int i = 0; i < run_blocks(b->run); i++) {
         const struct block *other = run_block_at(b->run, i);
-        if (!strncmp(other->path, b->path, n) && !strcmp(other->path + n, suffix))
+        if (report_is_error_of(other->path, b->path))
             return other;
     }
     return NULL;

@@ -115,8 +115,9 @@ int run_blocks(const struct run *run);
 struct block *run_block_at(const struct run *run, int index);
 /* "runs/000-lens/input_0/entropy", with or without the leading runs/; NULL: no such block. */
 struct block *report_find(const struct report *r, const char *path);
-/* The block of that name with `suffix` added, in the same group; NULL: none. */
-const struct block *block_beside(const struct block *b, const char *suffix);
+/* Whether a dataset holds the standard errors of another: NAME_se beside NAME or NAME_mean. */
+bool report_is_error_of(const char *error_path, const char *path);
+const struct block *block_error(const struct block *b); /* such a block of its run; NULL: none */
 const struct block_spec *block_spec(const struct block *b);
 const char *block_path(const struct block *b);
 int block_input(const struct block *b); /* of its spec, without reading its labels */

@@ -713,6 +713,45 @@ static void windows_go_to_files(void **state)
     bench_close(&b);
 }
 
+/* NAME_se beside NAME_mean: whiskers, the readout, and what goes to a file. */
+static void standard_errors_come_along(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err e = {0};
+    char file[96], svg[112], command[140], want[48], line[65536] = "";
+    const int64_t six = 6, four = 4;
+    snprintf(file, sizeof file, "%s.se.h5", path);
+    snprintf(svg, sizeof svg, "%s.svg", file);
+    {
+        H5_AUTO int64_t h = -1;
+        assert_int_equal(h5_create(&h, file, false, &e), 0);
+        put(h, "gain_mean", 1, &six, 0);
+        put(h, "gain_se", 1, &six, 10);
+        put(h, "other", 1, &six, 0);
+        put(h, "other_se", 1, &four, 0); /* of another shape */
+    }
+    bench_open(&b, 100, 30, file, "gain_mean");
+    keys(&b, ": 'view~bars Enter j");
+    shows(&b, "± standard error");
+    snprintf(want, sizeof want, " ± %.3g", value(1) + 10);
+    assert_non_null(strstr(b.wb.panes[PANE_BLOCK].readout, want));
+    snprintf(command, sizeof command, ": 'write~%s Enter", svg);
+    keys(&b, command);
+    FILE *f = fopen(svg, "r");
+    assert_non_null(f);
+    assert_true(fread(line, 1, sizeof line - 1, f) > 0);
+    fclose(f);
+    assert_non_null(strstr(line, "whiskers: ± standard error"));
+    unlink(svg);
+    browse_open(&b.wb, file, "other");
+    settle(&b);
+    keys(&b, ": 'view~bars Enter");
+    assert_null(strstr(b.wb.panes[PANE_BLOCK].readout, "±"));
+    bench_close(&b);
+    unlink(file);
+}
+
 static void every_key_on_every_dataset(void **state)
 {
     (void)state;
@@ -754,6 +793,7 @@ int main(void)
         cmocka_unit_test(differences_and_large_ones),
         cmocka_unit_test(a_file_cut_short_under_us),
         cmocka_unit_test(windows_go_to_files),
+        cmocka_unit_test(standard_errors_come_along),
         cmocka_unit_test(every_key_on_every_dataset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
