@@ -99,6 +99,7 @@ struct job {
     /* Told before anything is computed what the run will take; may be NULL. */
     void (*expect)(void *arg, const struct estimate *est);
     void *expect_arg;
+    bool only_expects; /* and then nothing is computed */
 };
 /* Adds one run per analysis to the report. Inputs pass through in groups that fit max_bytes; one
  * forward pass serves every analysis. After ERR_CANCEL what is finished is valid. */

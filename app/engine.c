@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "app/expect.h"
 #include "app/inputs.h"
 #include "app/log.h"
 #include "app/patch_ask.h"
@@ -545,6 +546,21 @@ static void serve(struct worker *w, int kind)
 
 /* --- Jobs -------------------------------------------------------------------------------------- */
 
+/* What a job that waits will take, where that is known without work. */
+static void expect_next(struct worker *w)
+{
+    struct job_cost cost;
+    struct err e;
+    uint64_t id;
+    char *line;
+    if (w->opened != w->session->opened || !jobs_unknown(w->base.jobs, &id, &line))
+        return;
+    if (!expect_line(&cost, w->session, line, &e))
+        jobs_cost(w->base.jobs, id, &cost);
+    free(line);
+    notify(w);
+}
+
 /* Between two slices of a job: the screen's questions first, each kind once, then the job goes on.
  * They need the model that is open; where the job has put another in its place they wait. */
 static int on_job_progress(void *arg, const char *what, double done, double total)
@@ -561,6 +577,8 @@ static int on_job_progress(void *arg, const char *what, double done, double tota
             serve(w, k);
     stop = stop || w->is_ending;
     pthread_mutex_unlock(&w->lock);
+    if (!stop)
+        expect_next(w);
     if (tell)
         notify(w);
     return stop;

@@ -21,7 +21,7 @@ struct job_row {
     struct job_view view;
     char *line, *text;
     struct held_report *report;
-    bool wants_stop;
+    bool wants_stop, is_asked; /* is_asked: what it will take */
     struct job_row *next;
 };
 
@@ -293,6 +293,21 @@ void jobs_cost(struct jobs *q, uint64_t id, const struct job_cost *cost)
     if (r)
         r->view.cost = *cost;
     pthread_mutex_unlock(&q->lock);
+}
+
+bool jobs_unknown(struct jobs *q, uint64_t *id, char **line)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = q->first;
+    while (r && (r->view.state != JOB_WAITING || r->is_asked))
+        r = r->next;
+    *line = r ? strdup(r->line) : NULL;
+    if (r) {
+        r->is_asked = true;
+        *id = r->view.id;
+    }
+    pthread_mutex_unlock(&q->lock);
+    return *line;
 }
 
 void jobs_hold(struct jobs *q, uint64_t id, struct held_report *h)

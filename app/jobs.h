@@ -60,6 +60,8 @@ bool jobs_take(struct jobs *q, struct job_view *out, char **line);
 /* Notes how far it is; true: it is to stop. */
 bool jobs_step(struct jobs *q, uint64_t id, const char *stage, double done, double total);
 void jobs_cost(struct jobs *q, uint64_t id, const struct job_cost *cost);
+/* A waiting job whose cost nobody has asked for yet; its line malloc'd. Each comes once. */
+bool jobs_unknown(struct jobs *q, uint64_t *id, char **line);
 void jobs_hold(
     struct jobs *q, uint64_t id, struct held_report *h); /* takes a reference of its own */
 void jobs_end(

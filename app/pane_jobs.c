@@ -36,6 +36,17 @@ double job_seconds_left(const struct job_view *j)
     return j->cost.seconds > gone ? j->cost.seconds - gone : NAN;
 }
 
+/* "12 MB, 3.4 s, ": what a job is expected to take; "": not known. */
+static void cost_text(char *buf, size_t n, const struct job_cost *c)
+{
+    char time[32] = "";
+    *buf = '\0';
+    if (c->seconds >= 0.05)
+        duration(time, sizeof time, c->seconds);
+    if (c->flops > 0)
+        snprintf(buf, n, "%.3g MB, %s, ", c->bytes / 1e6, *time ? time : "a moment");
+}
+
 static void row(struct workbench *wb, int i, struct list_row *out)
 {
     struct job_view list[SHOWN];
@@ -56,8 +67,9 @@ static void row(struct workbench *wb, int i, struct list_row *out)
             j->total > 0 ? 100 * j->done / j->total : 0, isnan(left) ? "" : "  ",
             isnan(left) ? "" : time, isnan(left) ? "" : " left");
     } else if (j->state == JOB_WAITING) {
-        snprintf(
-            out->right, sizeof out->right, "%d before it", before + (list[0].state == JOB_RUNNING));
+        cost_text(time, sizeof time, &j->cost);
+        snprintf(out->right, sizeof out->right, "%s%d before it", time,
+            before + (list[0].state == JOB_RUNNING));
     } else {
         duration(time, sizeof time, j->began > 0 ? j->ended - j->began : 0);
         snprintf(out->right, sizeof out->right, "%s%s", j->began > 0 ? time : "",

@@ -1,4 +1,7 @@
+#include "app/expect.h"
+
 #include <string.h>
+#include <sys/stat.h>
 
 #include "app/cache_inputs.h"
 #include "app/edits.h"
@@ -7,6 +10,7 @@
 #include "app/pairs_in.h"
 #include "app/show.h"
 #include "app/signals.h"
+#include "app/words.h"
 #include "model/core/machine.h"
 #include "model/core/text.h"
 
@@ -65,20 +69,10 @@ struct subject {
     struct cache *cache; /* NULL: forward passes */
 };
 
-static int run_job(struct report *r, struct session *s, const struct command *c,
-    struct subject *sub, struct arena *arena, struct err *e)
+/* What job_run takes, but for who looks on. */
+static struct job job_of(struct session *s, const struct command *c, const struct subject *sub)
 {
-    size_t max_bytes = 0;
-    struct expected expected = {.s = s, .in = &sub->in};
-    int rc = session_budget(&max_bytes, c, sub->model, e);
-    if (!rc)
-        rc = add_inputs(r, &sub->in, sub->model, arena, e);
-    if (rc)
-        return rc;
-    char what[64];
-    snprintf(what, sizeof what, "%.60s", c->operands[0]);
-    progress_begin(&s->progress, what);
-    struct job job = {.model = sub->model,
+    return (struct job){.model = sub->model,
         .list = c->analyses,
         .args = c->analysis_args,
         .n = c->n_analyses,
@@ -92,12 +86,28 @@ static int run_job(struct report *r, struct session *s, const struct command *c,
             sub->cache ? cache_about(sub->cache)->prepend_bos : args_bool(&c->args, "prepend-bos"),
         .seed = (uint64_t)args_int(&c->args, "seed"),
         .pool = s->pool,
-        .max_bytes = max_bytes,
-        .group_rows = s->watch ? SLICE_ROWS : 0,
-        .progress = progress_step,
-        .progress_arg = &s->progress,
-        .expect = on_expect,
-        .expect_arg = &expected};
+        .group_rows = s->watch ? SLICE_ROWS : 0};
+}
+
+static int run_job(struct report *r, struct session *s, const struct command *c,
+    struct subject *sub, struct arena *arena, struct err *e)
+{
+    size_t max_bytes = 0;
+    struct expected expected = {.s = s, .in = &sub->in};
+    int rc = session_budget(&max_bytes, c, sub->model, e);
+    if (!rc)
+        rc = add_inputs(r, &sub->in, sub->model, arena, e);
+    if (rc)
+        return rc;
+    char what[64];
+    snprintf(what, sizeof what, "%.60s", c->operands[0]);
+    progress_begin(&s->progress, what);
+    struct job job = job_of(s, c, sub);
+    job.max_bytes = max_bytes;
+    job.progress = progress_step;
+    job.progress_arg = &s->progress;
+    job.expect = on_expect;
+    job.expect_arg = &expected;
     double began = machine_seconds();
     rc = job_run(r, &job, e);
     progress_end(&s->progress);
@@ -118,6 +128,76 @@ static int load(struct subject *sub, struct session *s, const struct command *c,
         rc = pairs_wanted(c) ? pairs_load(&sub->pairs, &sub->in, s, c, sub->model, arena, e)
                              : inputs_load(&sub->in, s, c, sub->model, arena, e);
     return rc ? rc : edits_load(&sub->edits, c, sub->model, arena, e);
+}
+
+/* --- Before its turn --------------------------------------------------------------------------- */
+
+#define TEXT_MOST ((off_t)1 << 20) /* bytes of text that are read for an estimate alone */
+
+static void note_estimate(void *arg, const struct estimate *est)
+{
+    *(struct estimate *)arg = *est;
+}
+
+/* Whether inputs, model and threads are at hand. */
+static bool is_cheap(const struct session *s, const struct command *c)
+{
+    if (strcmp(c->verb->name, "run") != 0 || c->wants_help || c->wants_version ||
+        args_text(&c->args, "cache") || !s->model ||
+        strcmp(args_text(&c->args, "model"), s->model_name) != 0)
+        return false;
+    const int64_t threads = args_int(&c->args, "threads");
+    struct stat st;
+    const struct param_value *file = args_get(&c->args, "file");
+    for (int i = 0; i < file->n_texts; i++)
+        if (stat(file->texts[i], &st) || !S_ISREG(st.st_mode) || st.st_size > TEXT_MOST)
+            return false;
+    return s->pool && (threads ? threads : machine_cpus()) == s->threads;
+}
+
+static int estimate(struct estimate *out, struct session *s, const struct command *c, struct err *e)
+{
+    struct subject sub = {0};
+    struct report *r = NULL;
+    size_t max_bytes = 0;
+    int rc = load(&sub, s, c, c->args.arena, e);
+    if (!rc)
+        rc = session_budget(&max_bytes, c, sub.model, e);
+    if (!rc)
+        rc = report_create(&r, NULL, e);
+    struct job job = job_of(s, c, &sub);
+    job.max_bytes = max_bytes;
+    job.no_hash = job.only_expects = true;
+    job.expect = note_estimate;
+    job.expect_arg = out;
+    if (!rc)
+        rc = job_run(r, &job, e);
+    report_abandon(&r);
+    cache_release(&sub.cache);
+    return rc;
+}
+
+int expect_line(struct job_cost *out, struct session *s, const char *line, struct err *e)
+{
+    struct arena arena = {0};
+    struct command c;
+    struct estimate est = {0};
+    char **words;
+    int n, rc = words_split(&words, &n, line, &arena, e);
+    const bool was_quiet = s->is_quiet;
+    s->is_quiet = true; /* its notes come with its turn */
+    if (!rc)
+        rc = session_parse(&c, s, words, n, &arena, e);
+    if (!rc && !is_cheap(s, &c))
+        rc = 1;
+    if (!rc)
+        rc = estimate(&est, s, &c, e);
+    if (!rc)
+        *out = (struct job_cost){(double)(est.keep_bytes + est.scratch_bytes + est.result_bytes),
+            est.flops, session_seconds(s, est.flops)};
+    s->is_quiet = was_quiet;
+    arena_release(&arena);
+    return rc;
 }
 
 /* The report that is being made is shown meanwhile. */

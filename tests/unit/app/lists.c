@@ -266,6 +266,41 @@ static void alignment_is_the_longest(void **state)
     assert_int_equal(map[2], -1);
 }
 
+/* What waits says what it will take, and that is what it says when its turn comes. */
+static void waiting_jobs_know_their_cost(void **state)
+{
+    (void)state;
+    struct buf line = {0};
+    struct job_view v[24] = {0};
+    buf_puts(&line, "run lens");
+    for (int i = 0; i < 600; i++)
+        buf_puts(&line, " -p '" TEXT "'");
+    colon_run(&b.wb, line.data);
+    colon_run(&b.wb, "run patch --dataset ioi_tiny:3 --site head_z");
+    double until = machine_seconds() + 60;
+    for (int n = 0; machine_seconds() < until; poll(NULL, 0, 1))
+        if ((n = jobs_list(b.g->jobs, v, 24)) > 1 && v[1].cost.flops > 0)
+            break;
+    assert_int_equal(v[1].state, JOB_WAITING);
+    const struct job_cost before = v[1].cost;
+    const uint64_t id = v[1].id;
+    assert_true(before.flops > 0 && before.bytes > 0);
+    b.wb.zoomed = PANE_JOBS;
+    workbench_focus(&b.wb, PANE_JOBS);
+    shows(" before it");
+    shows(" MB, ");
+    jobs_cancel(b.g->jobs, v[0].id);
+    settle();
+    assert_true(jobs_find(b.g->jobs, &v[0], id));
+    assert_int_equal(v[0].state, JOB_DONE);
+    assert_true(v[0].cost.flops == before.flops && v[0].cost.bytes == before.bytes);
+    jobs_forget(b.g->jobs, id);
+    jobs_forget(b.g->jobs, id - 1);
+    b.wb.zoomed = SLOT_NONE;
+    keys("Esc");
+    buf_release(&line);
+}
+
 static void jobs_are_a_list(void **state)
 {
     (void)state;
@@ -364,6 +399,7 @@ int main(void)
         cmocka_unit_test(what_is_selected_is_edited),
         cmocka_unit_test(prompts_stand_side_by_side),
         cmocka_unit_test(alignment_is_the_longest),
+        cmocka_unit_test(waiting_jobs_know_their_cost),
         cmocka_unit_test(jobs_are_a_list),
         cmocka_unit_test(a_monkey_breaks_nothing),
     };
