@@ -65,9 +65,24 @@ static void tell(void *arg, const struct cache_estimate *x)
             "the text of %" PRId64 " document%s is longer than %zu MB and is not kept; positions "
             "in it are",
             x->no_text, text_s(x->no_text), CACHE_TEXT_MAX >> 20);
+    if (x->spare > x->bytes / 50)
+        session_note(r->s,
+            "the longest sequence has %" PRId64 " tokens: --window %" PRId64
+            " saves %s of %s, which attention keeps for places that no sequence reaches",
+            x->longest, x->longest, size_text(need, sizeof need, (double)x->spare),
+            size_text(bytes, sizeof bytes, (double)x->bytes));
     if (x->cut)
         session_note(r->s, "the corpus was cut at --max-tokens");
     progress_begin(&r->s->progress, "cache");
+}
+
+static void correct(void *arg, double seconds)
+{
+    struct cache_run *r = arg;
+    char time[32];
+    progress_end(&r->s->progress);
+    session_note(r->s, "by the first rows it takes %s in all, not what was estimated",
+        time_text(time, sizeof time, seconds));
 }
 
 static void tell_made(struct cache_run *r, const char *path, const struct cache_made *made)
@@ -228,6 +243,7 @@ static int make(struct session *s, const struct command *c, struct err *e)
         .progress = step,
         .feed = feed,
         .tell = tell,
+        .correct = correct,
         .arg = &r};
     if (!m.command)
         return ERR_LIMIT;
@@ -353,7 +369,10 @@ static const struct param params[] = {
         .help = "read special tokens such as <|endoftext|> in the text; they are plain text "
                 "otherwise"},
     {.name = "resume", .type = PARAM_BOOL, .help = "go on with what an earlier run left"},
-    {.name = "overwrite", .type = PARAM_BOOL, .help = "remove another cache of that name first"},
+    {.name = "overwrite",
+        .type = PARAM_BOOL,
+        .help = "remove the cache of that name first; without it a cache that is there is never "
+                "replaced, since it may be days of work"},
     {.name = "shard",
         .type = PARAM_STRING,
         .metavar = "I/N",

@@ -21,6 +21,9 @@
 #define PROBE_ROWS 64
 #define SHARDS_OPEN 4 /* more than the writer can hold back */
 
+#define CORRECT_SECONDS 3.0 /* of the first rows, before the estimate is held against them */
+#define CORRECT_FACTOR 1.3
+
 struct work {
     const struct cache_make *m;
     char folder[4096];
@@ -33,6 +36,8 @@ struct work {
     struct cache_made *out;
     struct arena arena;
     double done_rows, span_rows; /* for progress */
+    double began;
+    bool is_corrected;
     int log;
 };
 
@@ -186,6 +191,16 @@ static uint64_t row_bytes(const struct work *w)
     return n;
 }
 
+/* What a window of the longest sequence would save: only attention's rows are as wide as a window. */
+static uint64_t spare_bytes(const struct work *w, int64_t longest)
+{
+    uint64_t n = 0, window = (uint64_t)w->m->window;
+    for (int k = 0; k < w->head.info.hooks; k++)
+        if (site_is_square(w->head.hook[k].site))
+            n += cache_row_bytes(&w->head, k) / window * (window - (uint64_t)longest);
+    return n;
+}
+
 /* Rows that an earlier run left, about, and what its files take. */
 static int64_t look_at_shard(uint64_t *taken, const struct work *w, int64_t i, int64_t rows)
 {
@@ -227,6 +242,8 @@ static int estimate(struct work *w, struct err *e)
         .cut = t->cut,
         .hooks = w->head.info.hooks,
         .shards = t->shards,
+        .longest = t->longest,
+        .spare = (uint64_t)t->rows * spare_bytes(w, t->longest),
         .folder = w->folder};
     /* A row's token, position and span; a head for every shard. */
     uint64_t each = row_bytes(w) + 24, text = t->text_bytes;
@@ -456,6 +473,18 @@ static int64_t new_rows(const struct cache_group *g)
     return n;
 }
 
+/* A short pass knows nothing of a slow disk, nor of what else the machine does meanwhile. */
+static void correct(struct work *w)
+{
+    double passed = machine_seconds() - w->began;
+    if (w->is_corrected || passed < CORRECT_SECONDS || !w->out->rows || !w->m->correct)
+        return;
+    double all = passed * (double)w->x.todo / (double)w->out->rows;
+    w->is_corrected = true;
+    if (all > CORRECT_FACTOR * w->x.seconds)
+        w->m->correct(w->m->arg, all);
+}
+
 static int run_shard(struct work *w, struct cache_shard *s, struct batching *b, struct err *e)
 {
     struct cache_group g;
@@ -484,6 +513,7 @@ static int run_shard(struct work *w, struct cache_shard *s, struct batching *b, 
         w->out->rows += rows;
         w->done_rows += w->span_rows;
         w->span_rows = 0;
+        correct(w);
     }
     arena_release(&g.arena);
     return rc;
@@ -548,7 +578,7 @@ static int work_on(struct work *w, struct err *e)
         rc = cache_writer_create(&w->writer, &w->head, e);
     if (rc)
         return rc;
-    double t0 = machine_seconds();
+    w->began = machine_seconds();
     rc = run_shards(w, e);
     struct err late = {0};
     /* What was computed is written, whatever stopped the rest. */
@@ -563,7 +593,7 @@ static int work_on(struct work *w, struct err *e)
     w->out->stalled = stats.stalled;
     w->out->infinite = stats.infinite;
     w->out->kept += w->out->rows;
-    w->out->seconds = machine_seconds() - t0;
+    w->out->seconds = machine_seconds() - w->began;
     cache_writer_release(&w->writer);
     return rc ? rc : join_all(w, e);
 }

@@ -16,7 +16,11 @@ struct cache_estimate {
     uint64_t bytes;      /* of the cache */
     uint64_t need, free; /* bytes still to be taken, and what the disk has */
     double seconds;      /* of the rows to do, from a short pass */
-    const char *folder;  /* where the shards lie */
+    /* Attention has a value for each place of the window: `spare` bytes of the cache are places that no
+     * sequence reaches, and are not taken with a window of `longest`. */
+    int64_t longest;
+    uint64_t spare;
+    const char *folder; /* where the shards lie */
 };
 
 struct cache_make {
@@ -36,7 +40,9 @@ struct cache_make {
     /* Adds the documents of the corpus (spool_file, spool_text, spool_ids). */
     int (*feed)(void *arg, struct spool *s, struct err *e);
     void (*tell)(void *arg, const struct cache_estimate *x); /* before anything is written */
-    void *arg;                                               /* of all four */
+    /* Once, where the first rows say that the time was far too short; may be NULL. */
+    void (*correct)(void *arg, double seconds);
+    void *arg; /* of all */
 };
 
 struct cache_made {

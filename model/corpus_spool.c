@@ -190,6 +190,7 @@ static int place(struct spool *s, const struct document *d, struct err *e)
             return e->code;
         row += stored;
         s->totals.computed += c.n + d->bos;
+        s->totals.longest = c.n + d->bos > s->totals.longest ? c.n + d->bos : s->totals.longest;
         s->totals.squares += (double)(c.n + d->bos) * (double)(c.n + d->bos);
     }
     s->totals.rows = row;

@@ -37,6 +37,7 @@ struct spool_totals {
     bool cut;        /* max_tokens ended it */
     uint64_t text_bytes;
     int64_t computed; /* rows that pass through the model: with a stride more than are stored */
+    int64_t longest;  /* window, BOS included */
     double squares;   /* of the windows' lengths, summed */
     char hash[HASH_HEX];
 };
