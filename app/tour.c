@@ -72,15 +72,27 @@ void tour_after(struct workbench *wb, const struct key *k)
         }
 }
 
+static struct rect tour_rect(const struct workbench *wb, int w, int h)
+{
+    const struct step *s = &steps[wb->tour - 1];
+    int wide = w - 4 < 84 ? w - 4 : 84;
+    int lines = screen_wrapped(NULL, (struct rect){0, 0, wide - 2, 9}, STYLE(TEXT), s->text);
+    return (struct rect){(w - wide) / 2, h - lines - 4, wide, lines + 3};
+}
+
+int tour_rows(const struct workbench *wb, int w, int h)
+{
+    int rows = wb->tour ? tour_rect(wb, w, h).h : 0;
+    return h - rows >= SCREEN_H ? rows : 0;
+}
+
 void tour_draw(struct workbench *wb, struct canvas *c)
 {
     const struct step *s = &steps[wb->tour - 1];
-    int w = wb->w - 4 < 84 ? wb->w - 4 : 84;
-    int lines = screen_wrapped(NULL, (struct rect){0, 0, w - 2, 9}, STYLE(TEXT), s->text);
-    struct rect r = {(wb->w - w) / 2, wb->h - lines - 5, w, lines + 4};
+    struct rect r = tour_rect(wb, wb->w, wb->h);
     char title[32];
     snprintf(title, sizeof title, "tour, %d of %d", wb->tour, N_STEPS);
-    canvas_fill(c, (struct rect){r.x - 1, r.y, w + 2, r.h}, (struct style){0}, " ");
+    canvas_fill(c, (struct rect){r.x - 1, r.y, r.w + 2, r.h}, (struct style){0}, " ");
     struct rect in = canvas_frame(c, r, title, true), old = canvas_clip(c, in);
     screen_wrapped(c, in, STYLE(TEXT), s->text);
     int y = in.y + in.h - 1;
