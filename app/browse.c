@@ -105,6 +105,8 @@ void browse_open(struct workbench *wb, const char *file, const char *path)
         return;
     browse_show(wb, PANE_DOCUMENTS);
     b->wish_doc = id;
+    b->wish_at[0] = '\0';
+    memset(b->wish_order, 0, sizeof b->wish_order);
     snprintf(b->wish, sizeof b->wish, "%s", path ? path : "");
     for (int i = 0; i < b->n_rows; i++)
         if (b->rows[i].doc == id && b->rows[i].node < 0)
@@ -374,6 +376,7 @@ bool browse_poll(struct workbench *wb)
     int rows = b->n_rows, wish = b->wish_doc;
     browse_list(b);
     grant_wish(wb, b);
+    browse_sort_poll(wb);
     io_progress(&p, b->io);
     if (!p.id || p.is_running || p.id == b->seen_job)
         return b->n_rows != rows || b->wish_doc != wish;

@@ -52,7 +52,11 @@ struct browse {
     uint64_t clock;
     int axis;      /* the one that keys act on */
     bool is_visit; /* a job's report came on screen by itself: Esc leaves at once */
-    bool is_desc;  /* of the last sort */
+    /* Orders to come: of rows, of columns. One job sorts at a time, and not before all is open. */
+    struct wish_order {
+        bool is_set, is_falling;
+        int64_t by;
+    } wish_order[2];
     bool reads_all;
     /* A job's answer that was seen already. */
     uint64_t seen_job;
@@ -90,6 +94,10 @@ void browse_report(
     struct workbench *wb, struct held_report *h, const char *title, uint64_t job, bool is_live);
 /* What comes back here: the argument of :open, and the line of the plane and the cursor; NULL: none. */
 const char *browse_dataset(const struct workbench *wb, struct arena *a, struct err *e);
+/* "sort rows 12 falling", "sort rows off"; NULL: no plane */
+const char *browse_sort_line(const struct workbench *wb, bool rows, struct arena *a, struct err *e);
+void browse_sort_poll(struct workbench *wb); /* begins what is wished for when it can */
+bool browse_ready(struct workbench *wb, bool needs_axes); /* a dataset is open; false: said why */
 const char *browse_at_line(const struct workbench *wb, struct arena *a, struct err *e);
 bool browse_poll(struct workbench *wb); /* takes what was read; whether anything changed */
 

@@ -225,6 +225,10 @@ static int finish_sort(struct io_task *j)
         qsort(r, (size_t)j->total, sizeof *r, j->descending ? by_size_down : by_size);
         atomic_init(&o->refs, 1);
         o->n = j->total;
+        const struct spec *s = j->spec;
+        const struct order *across = j->now.what == IO_SORT_ROWS ? s->col_order : s->row_order;
+        o->is_falling = j->descending;
+        o->by = across && !s->sheet && j->line < across->n ? across->index[j->line] : j->line;
         for (int64_t i = 0; i < j->total; i++)
             o->index[i] = r[i].i;
     }

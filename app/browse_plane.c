@@ -380,7 +380,7 @@ int browse_zoom(const struct browse *b, const struct pane *p, bool is_row)
 
 /* --- Keys -------------------------------------------------------------------------------------- */
 
-static bool ready(struct workbench *wb, bool needs_axes)
+bool browse_ready(struct workbench *wb, bool needs_axes)
 {
     struct browse *b = wb->browse;
     if (!b || !b->now) {
@@ -397,7 +397,7 @@ static bool ready(struct workbench *wb, bool needs_axes)
 static void step_axis(struct workbench *wb, int by)
 {
     struct browse *b = wb->browse;
-    if (ready(wb, true))
+    if (browse_ready(wb, true))
         b->axis = (b->axis + by + b->now->spec->n->rank) % b->now->spec->n->rank;
 }
 
@@ -428,7 +428,7 @@ static int64_t index_at(const struct workbench *wb, const struct spec *s, int ax
 static void draw_axis(struct workbench *wb, bool as_row)
 {
     struct browse *b = wb->browse;
-    if (!ready(wb, true))
+    if (!browse_ready(wb, true))
         return;
     const struct spec *was = b->now->spec;
     int axis = b->axis, old = as_row ? was->row : was->col;
@@ -474,7 +474,7 @@ void act_turn(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct browse *b = wb->browse;
-    if (!ready(wb, true) || b->now->spec->col < 0)
+    if (!browse_ready(wb, true) || b->now->spec->col < 0)
         return;
     struct view_state *st = &wb->panes[PANE_BLOCK].st;
     int64_t row = st->at[0], col = st->at[1];
@@ -527,7 +527,7 @@ void act_aggregate(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct browse *b = wb->browse;
-    if (!ready(wb, true) || spec_is_table(b->now->spec))
+    if (!browse_ready(wb, true) || spec_is_table(b->now->spec))
         return;
     const struct spec *s = b->now->spec;
     enum agg next = !s->is_agg[b->axis] ? (spec_has_agg(s) ? s->how : AGG_MEAN)
@@ -539,7 +539,7 @@ void act_aggregate(struct workbench *wb, const struct key *k)
 static void step_index(struct workbench *wb, int64_t by)
 {
     struct browse *b = wb->browse;
-    if (!ready(wb, true))
+    if (!browse_ready(wb, true))
         return;
     const struct spec *was = b->now->spec;
     int axis = b->axis;
@@ -580,7 +580,7 @@ void act_axis_value(struct workbench *wb, const struct key *k)
     (void)k;
     struct browse *b = wb->browse;
     char text[300];
-    if (!ready(wb, true))
+    if (!browse_ready(wb, true))
         return;
     snprintf(text, sizeof text, "at %s=", b->now->spec->n->axes[b->axis].name);
     workbench_line(wb, INPUT_COMMAND, text);
@@ -723,7 +723,7 @@ void colon_at(struct workbench *wb, const char *arg)
         snprintf(wb->browse->wish_at, sizeof wb->browse->wish_at, "%s", arg);
         return;
     }
-    if (!ready(wb, true))
+    if (!browse_ready(wb, true))
         return;
     while (*arg) {
         size_t n = strcspn(arg, "=");
@@ -785,57 +785,13 @@ const char *browse_at_line(const struct workbench *wb, struct arena *a, struct e
     return line;
 }
 
-/* --- Sorting, statistics, search ----------------------------------------------------------------- */
-
-static void sort_by(struct workbench *wb, bool rows)
-{
-    struct browse *b = wb->browse;
-    if (!ready(wb, true))
-        return;
-    const struct view_state *st = &wb->panes[PANE_BLOCK].st;
-    struct spec *s = b->now->spec;
-    struct order **slot = rows ? &s->row_order : &s->col_order;
-    if (!rows && (s->col < 0 || spec_is_table(s)))
-        return;
-    /* Descending, ascending, as they lie. */
-    if (*slot && !b->is_desc) {
-        struct spec *plain = spec_copy(s);
-        if (!plain)
-            return;
-        order_release(rows ? &plain->row_order : &plain->col_order);
-        browse_plane(wb, plain);
-        workbench_say(wb, false, "as they lie");
-        return;
-    }
-    b->is_desc = !*slot;
-    bool is_text =
-        spec_is_table(s) && s->n->columns[st->at[1] < s->n->n_columns ? st->at[1] : 0].is_text;
-    bool descending = b->is_desc != is_text;
-    int64_t line = rows ? (s->col >= 0 || spec_is_table(s) ? st->at[1] : 0) : st->at[0];
-    /* An aggregate is kept as it lies. */
-    const struct order *across = rows ? s->col_order : s->row_order;
-    if (s->sheet && across && line < across->n)
-        line = across->index[line];
-    io_begin(b->io, rows ? IO_SORT_ROWS : IO_SORT_COLS, s, line, descending, NULL);
-}
-
-void act_sort_rows(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    sort_by(wb, true);
-}
-
-void act_sort_columns(struct workbench *wb, const struct key *k)
-{
-    (void)k;
-    sort_by(wb, false);
-}
+/* --- Statistics, search ----------------------------------------------------------------- */
 
 void act_statistics(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct browse *b = wb->browse;
-    if (!ready(wb, false))
+    if (!browse_ready(wb, false))
         return;
     struct spec *s = b->now->spec;
     if (b->has_stats) {
@@ -856,7 +812,7 @@ void act_read_all(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct browse *b = wb->browse;
-    if (!ready(wb, false))
+    if (!browse_ready(wb, false))
         return;
     b->reads_all = !b->reads_all;
     workbench_say(wb, false,
@@ -869,7 +825,7 @@ void act_overview(struct workbench *wb, const struct key *k)
 {
     (void)k;
     struct browse *b = wb->browse;
-    if (!ready(wb, true))
+    if (!browse_ready(wb, true))
         return;
     struct pane *p = &wb->panes[PANE_BLOCK];
     const struct spec *s = b->now->spec;
@@ -923,7 +879,7 @@ void browse_find(struct workbench *wb, const char *pattern, int direction)
 {
     struct browse *b = wb->browse;
     struct err e = {0};
-    if (!ready(wb, false))
+    if (!browse_ready(wb, false))
         return;
     const struct view_state *st = &wb->panes[PANE_BLOCK].st;
     struct spec *s = b->now->spec;

@@ -21,9 +21,11 @@ struct acc {
 void acc_add(struct acc *acc, enum agg how, const double *v, int64_t n, int64_t step);
 double acc_value(const struct acc *acc, enum agg how);
 
-/* An order of rows or columns by size. */
+/* An order of rows or columns by size: of the values on line `by` of the other axis, as that lies. */
 struct order {
     atomic_int refs;
+    bool is_falling;
+    int64_t by;
     int64_t n;
     int64_t index[];
 };

@@ -35,6 +35,8 @@ enum part {
     FOCUS,
     ZOOM,
     PLANE,
+    SORT_ROWS,
+    SORT_COLUMNS,
     SELECT,
     PARTS
 };
@@ -107,6 +109,15 @@ static const char *layout_line(struct workbench *wb, struct arena *a, struct err
                               : arena_printf(a, e, "layout %d", wb->layout);
 }
 
+/* "focus lens", and of a second pane of that kind "focus lens 2" */
+static const char *focus_line(struct workbench *wb, struct arena *a, struct err *e)
+{
+    const struct pane *p = &wb->panes[wb->focus];
+    int nth = layout_nth(workbench_layout(wb), wb->focus);
+    return nth > 1 ? arena_printf(a, e, "focus %s %d", p->class->name, nth)
+                   : arena_printf(a, e, "focus %s", p->class->name);
+}
+
 static const char *line_of(enum part part, struct workbench *wb, struct arena *a, struct err *e)
 {
     const struct selection *s = &wb->sel;
@@ -118,7 +129,9 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
     case BOS:
         return wb->bos ? "bos on" : "bos off";
     case PROMPT:
-        return quoted("prompt", wb->shown_prompt, a, e);
+        /* Files are looked into without one. */
+        return *wb->shown_prompt || wb->facts.is_open ? quoted("prompt", wb->shown_prompt, a, e)
+                                                      : NULL;
     case PROMPTS:
         return prompts_line(wb, a, e);
     case EDITS:
@@ -138,12 +151,15 @@ static const char *line_of(enum part part, struct workbench *wb, struct arena *a
     case THEME:
         return quoted("theme", wb->theme->name, a, e);
     case FOCUS:
-        return arena_printf(a, e, "focus %s", wb->panes[wb->focus].class->name);
+        return focus_line(wb, a, e);
     case DATASET:
         name = browse_dataset(wb, a, e);
         return name ? quoted("open", name, a, e) : NULL;
     case PLANE:
         return browse_at_line(wb, a, e);
+    case SORT_ROWS:
+    case SORT_COLUMNS:
+        return browse_sort_line(wb, part == SORT_ROWS, a, e);
     case ZOOM:
         return wb->zoomed == SLOT_NONE ? "zoom off" : "zoom on";
     default:
@@ -167,7 +183,9 @@ static bool goes_without(enum part part, const char *line)
         [VERSUS] = "versus auto",
         [LAYOUT] = "layout 1",
         [FOCUS] = "focus lens",
-        [ZOOM] = "zoom off"};
+        [ZOOM] = "zoom off",
+        [SORT_ROWS] = "sort rows off",
+        [SORT_COLUMNS] = "sort columns off"};
     return first[part] && !strcmp(first[part], line);
 }
 
@@ -181,14 +199,19 @@ static void say(struct journal *j, enum part part, const char *line)
     log_line(j->log, line);
     free(j->said[part]);
     j->said[part] = strdup(line);
+    /* Another dataset begins with a plane of its own, as it lies. */
+    for (int i = PLANE; i <= SORT_COLUMNS && part == DATASET; i++) {
+        free(j->said[i]);
+        j->said[i] = NULL;
+    }
 }
 
 void journal_did(struct journal *j, const char *word, const char *arg)
 {
     /* Words whose effect the comparison of states tells already. */
     static const char *const told[] = {"model", "prompt", "bos", "edit", "edits", "clear", "target",
-        "versus", "pos", "layer", "head", "select", "layout", "focus", "split", "close", "zoom",
-        "view", "theme", "pair", "align", "sweep"};
+        "versus", "pos", "layer", "head", "select", "at", "sort", "layout", "focus", "split",
+        "close", "zoom", "view", "theme", "pair", "align", "sweep"};
     struct arena scratch = {0};
     struct err e;
     for (size_t i = 0; i < sizeof told / sizeof *told; i++)

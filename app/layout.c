@@ -191,6 +191,33 @@ int layout_leaf(const struct layout *l, int slot)
     return -1;
 }
 
+/* Leaves of a kind in reading order until a slot, or the n-th, is met. */
+static int count_leaves(const struct layout *l, int at, int kind, int slot, int *n, int seen)
+{
+    const struct layout_node *x = &l->nodes[at];
+    if (!x->split) {
+        seen += x->kind == kind;
+        if (x->kind == kind && (slot >= 0 ? x->slot == slot : seen == *n)) {
+            *n = slot >= 0 ? seen : x->slot;
+            return -1;
+        }
+        return seen;
+    }
+    seen = count_leaves(l, x->a, kind, slot, n, seen);
+    return seen < 0 ? seen : count_leaves(l, x->b, kind, slot, n, seen);
+}
+
+int layout_nth(const struct layout *l, int slot)
+{
+    int at = layout_leaf(l, slot), n = 0;
+    return at >= 0 && count_leaves(l, 0, l->nodes[at].kind, slot, &n, 0) < 0 ? n : 0;
+}
+
+int layout_find_nth(const struct layout *l, int kind, int n)
+{
+    return l->n && count_leaves(l, 0, kind, -1, &n, 0) < 0 ? n : -1;
+}
+
 int layout_first(const struct layout *l)
 {
     int at = 0;

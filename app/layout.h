@@ -44,6 +44,10 @@ struct layout {
 
 const char *layout_title(int number); /* 1..LAYOUTS */
 void layout_preset(struct layout *out, int number);
+/* Which of the leaves of its kind a slot is, from the left and the top: 1, 2, ..; 0: none. The slot of
+ * the n-th leaf of a kind; -1: there is none. */
+int layout_nth(const struct layout *l, int slot);
+int layout_find_nth(const struct layout *l, int kind, int n);
 int layout_parse(struct layout *out, const char *text, struct err *e);
 void layout_print(char *buf, size_t n, const struct layout *l);
 int layout_leaf(const struct layout *l, int slot); /* the node that holds it, -1: not shown */

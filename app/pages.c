@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "app/browse.h"
@@ -423,7 +424,10 @@ static int kind_named(struct workbench *wb, const char *name)
 
 void colon_focus(struct workbench *wb, const char *arg)
 {
-    int kind = kind_named(wb, arg);
+    char name[64];
+    size_t n = strcspn(arg, " ");
+    snprintf(name, sizeof name, "%.*s", (int)(n < sizeof name ? n : sizeof name - 1), arg);
+    int kind = kind_named(wb, name), nth = atoi(arg + n), slot;
     if (kind < 0)
         return;
     bool is_document = kind == PANE_DOCUMENTS || kind == PANE_BLOCK;
@@ -431,7 +435,9 @@ void colon_focus(struct workbench *wb, const char *arg)
         browse_show(wb, kind);
     else if (!is_document && wb->in_documents)
         workbench_choose(wb, wb->layout);
-    if (workbench_shows(wb, kind))
+    if (nth > 1 && (slot = layout_find_nth(workbench_layout(wb), kind, nth)) >= 0)
+        workbench_focus(wb, slot);
+    else if (workbench_shows(wb, kind))
         workbench_focus(wb, kind);
     else
         workbench_drill(wb, kind);
