@@ -7,6 +7,7 @@
 #include "app/flags.h"
 #include "app/log.h"
 #include "app/options.h"
+#include "app/save.h"
 #include "app/workbench.h"
 #include "datasets/dataset.h"
 
@@ -96,6 +97,11 @@ static void switches(struct choices *c)
 static void copies(struct choices *c)
 {
     from_list(c, "readout|cell|row|pane");
+}
+
+static void saves(struct choices *c)
+{
+    from_list(c, save_kinds());
 }
 
 static void heads(struct choices *c)
@@ -221,10 +227,10 @@ static void dataset_names(struct choices *c)
 static const struct {
     const char *name;
     void (*list)(struct choices *c);
-} sources[] = {{"model", models}, {"switch", switches}, {"copy", copies}, {"edit", edits},
-    {"token", tokens}, {"head", heads}, {"layout", layouts}, {"pane", panes}, {"split", splits},
-    {"view", all_views}, {"theme", all_themes}, {"setting", settings}, {"file", files},
-    {"analysis", analyses_list}, {"dataset", dataset_names}, {"session", sessions},
+} sources[] = {{"model", models}, {"switch", switches}, {"copy", copies}, {"save", saves},
+    {"edit", edits}, {"token", tokens}, {"head", heads}, {"layout", layouts}, {"pane", panes},
+    {"split", splits}, {"view", all_views}, {"theme", all_themes}, {"setting", settings},
+    {"file", files}, {"analysis", analyses_list}, {"dataset", dataset_names}, {"session", sessions},
     {"subject", subjects}};
 
 static void from_source(struct choices *c, const char *name)
@@ -355,6 +361,8 @@ static void gather(struct choices *c, const char *line, const char *word)
         first_words(c);
     else if (w && w->run == colon_set && begin != line)
         setting_value(c, line);
+    else if (w && w->run == colon_save && begin != line)
+        files(c);
     else if (w)
         from_source(c, w->complete);
     else if (v)

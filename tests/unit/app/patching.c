@@ -1,8 +1,11 @@
 #include "app/patching.h"
 
 #include <poll.h>
+#include <unistd.h>
 
+#include "analysis/graph.h"
 #include "app/embedded.h"
+#include "app/journal.h"
 #include "app/session.h"
 #include "model/core/machine.h"
 #include "model/core/rng.h"
@@ -70,7 +73,7 @@ static void act(struct rig *r, const char *script)
     settle(r);
 }
 
-static void rig_open(struct rig *r, int w, int h)
+static void rig_begin(struct rig *r, int w, int h)
 {
     *r = (struct rig){.g = NULL};
     session_init(&r->s);
@@ -81,6 +84,11 @@ static void rig_open(struct rig *r, int w, int h)
     r->b.c.mode = COLOURS_NONE;
     r->b.c.glyphs = GLYPHS_BLOCK;
     workbench_draw(&r->b.wb, &r->b.c);
+}
+
+static void rig_open(struct rig *r, int w, int h)
+{
+    rig_begin(r, w, h);
     workbench_open(&r->b.wb, "tiny");
     settle(r);
 }
@@ -414,6 +422,108 @@ static void a_circuit_is_drawn(void **state)
     rig_close(&r);
 }
 
+/* A session that is reopened: the map it showed, at the position it was drilled into, and the cursor. */
+static void a_log_brings_its_map_back(void **state)
+{
+    (void)state;
+    struct rig r;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/sonde-log-%d", (int)getpid());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("prompt 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to'\n"
+          "layout 7\n"
+          "pair ioi_tiny:1\n"
+          "sweep site=head_z_by_pos direction=denoise metric=logit_diff values=normalized pos=9 "
+          "from=attn_out\n"
+          "focus patch\n"
+          "select pos=9 key=0 row=2 layer=2 head=1\n",
+        f);
+    fclose(f);
+    rig_begin(&r, 120, 40);
+    assert_int_equal(journal_replay(&r.b.wb, path, &r.e), 0);
+    workbench_open(&r.b.wb, "tiny");
+    settle(&r);
+    ends(&r, SWEEP_EXACT);
+    shows(&r.b, "exact: head_z at ,(9)");
+    shows(&r.b, "L2H1 at ,(9)");
+    double *v;
+    int64_t n;
+    assert_int_equal(read_sweep(&v, &n, &r, SWEEP_EXACT), 5 * 4);
+    free(v);
+    act(&r, "Esc");
+    ends(&r, SWEEP_EXACT);
+    shows(&r.b, "exact: attn_out");
+    assert_int_equal(r.b.wb.sel.pos, 9);
+    rig_close(&r);
+    unlink(path);
+}
+
+/* A pair, a report and a circuit as files hold what was on the screen. */
+static void what_is_saved_reads_back(void **state)
+{
+    (void)state;
+    struct rig r;
+    char path[64], line[160];
+    struct arena scratch = {0};
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~" CLEAN "~" LONGER "~" NAMES " Enter");
+    comes(&r, "they part at token 8");
+    act(&r, "= a");
+    ends(&r, SWEEP_EXACT);
+    double *before, *after;
+    int64_t n, m;
+    read_sweep(&before, &n, &r, SWEEP_EXACT);
+    keys(&r.b, ": 'focus~patch Enter");
+    snprintf(path, sizeof path, "/tmp/sonde-save-%d.h5", (int)getpid());
+    snprintf(line, sizeof line, ": 'save~report~%s Enter", path);
+    keys(&r.b, line);
+    lacks(&r.b, "no report");
+    struct report *report = NULL;
+    struct field f;
+    assert_int_equal(report_open(&report, path, &r.e), 0);
+    const struct block *b = report_find(report, "000-patch/resid_pre_normalized");
+    assert_non_null(b);
+    assert_int_equal(block_field(&f, b, -1, &r.e), 0);
+    struct window w = field_all(&f);
+    m = window_count(&w, f.rank);
+    assert_int_equal(m, n);
+    after = malloc((size_t)m * sizeof *after);
+    assert_int_equal(f.fetch(&f, after, &w, FIELD_POINT, &r.e), 0);
+    for (int64_t i = 0; i < n; i++)
+        assert_true(before[i] == after[i] || (isnan(before[i]) && isnan(after[i])));
+    report_abandon(&report);
+    unlink(path);
+    free(before);
+    free(after);
+    /* The file of the pair asks for the same sweep, alignment and all. */
+    char *sweep = strdup(patching_sweep(&r.b.wb, SWEEP_EXACT)->line);
+    snprintf(path, sizeof path, "/tmp/sonde-save-%d.jsonl", (int)getpid());
+    snprintf(line, sizeof line, ": 'save~pair~%s Enter", path);
+    keys(&r.b, line);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    snprintf(line, sizeof line, ": 'pair~%s:1 Enter", path);
+    act(&r, line);
+    ends(&r, SWEEP_EXACT);
+    assert_string_equal(patching_sweep(&r.b.wb, SWEEP_EXACT)->line, sweep);
+    free(sweep);
+    unlink(path);
+    act(&r, "c");
+    comes(&r, "nodes");
+    snprintf(path, sizeof path, "/tmp/sonde-save-%d.json", (int)getpid());
+    snprintf(line, sizeof line, ": 'save~circuit~%s Enter", path);
+    keys(&r.b, line);
+    struct graph g;
+    assert_int_equal(graph_init(&g, &r.b.wb.facts.cfg, &scratch, &r.e), 0);
+    assert_int_equal(graph_read(&g, path, &r.e), 0);
+    char edges[32];
+    snprintf(edges, sizeof edges, "%lld edges", (long long)graph_kept_edges(&g));
+    shows(&r.b, edges);
+    unlink(path);
+    arena_release(&scratch);
+    rig_close(&r);
+}
+
 static void any_key_at_any_size(void **state)
 {
     (void)state;
@@ -503,6 +613,8 @@ int main(void)
         cmocka_unit_test(lines_replay),
         cmocka_unit_test(a_stopped_sweep_is_kept),
         cmocka_unit_test(a_circuit_is_drawn),
+        cmocka_unit_test(a_log_brings_its_map_back),
+        cmocka_unit_test(what_is_saved_reads_back),
         cmocka_unit_test(any_key_at_any_size),
     };
     embedded_register();
