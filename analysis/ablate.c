@@ -487,16 +487,11 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
 static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
     struct err *e)
 {
-    (void)acts;
+    (void)acts, (void)out;
     const int i = (int)(in - ctx->inputs);
     if (ctx->pairs && i % 2)
         return 0;
-    int rc = run_one(ctx, ctx->pairs ? i / 2 : i, e);
-    if (rc != ERR_CANCEL)
-        return rc;
-    struct err later = {0};
-    end(ctx, out, &later);
-    return rc;
+    return run_one(ctx, ctx->pairs ? i / 2 : i, e);
 }
 
 const struct analysis analysis_ablate = {
@@ -513,4 +508,5 @@ const struct analysis analysis_ablate = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
 };

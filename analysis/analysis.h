@@ -65,6 +65,7 @@ struct analysis {
     int (*each)(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
         struct err *e);
     int (*end)(struct ctx *ctx, struct run *out, struct err *e);
+    bool ends_early; /* end has something to say of the inputs so far when a run is cancelled */
     /* Last, whatever happened before, where there is a state that is more than the arena's memory. */
     void (*release)(struct ctx *ctx);
     /* What each() takes for an input of n tokens beside the shared pass: keep_bytes of result,

@@ -251,15 +251,10 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 {
     static const struct patch_steps steps = {open, fill, done};
     const int64_t i = in - ctx->inputs;
-    (void)acts;
+    (void)acts, (void)out;
     if (i % 2 == 0)
         return 0;
-    int rc = patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
-    if (rc != ERR_CANCEL)
-        return rc;
-    struct err later = {0};
-    end(ctx, out, &later);
-    return rc;
+    return patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
 }
 
 const struct analysis analysis_attr = {
@@ -275,5 +270,6 @@ const struct analysis analysis_attr = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
     .release = release,
 };

@@ -383,4 +383,5 @@ const struct analysis analysis_heads = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
 };

@@ -150,15 +150,10 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 {
     static const struct patch_steps steps = {NULL, sweep, check};
     const int64_t i = in - ctx->inputs;
-    (void)acts;
+    (void)acts, (void)out;
     if (i % 2 == 0) /* a pair's work is booked on its second prompt */
         return 0;
-    int rc = patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
-    if (rc != ERR_CANCEL)
-        return rc;
-    struct err later = {0}; /* what is there is kept, its means too */
-    end(ctx, out, &later);
-    return rc;
+    return patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
 }
 
 /* A prompt's half of its pair, as if every position differed and the metric read the last. */
@@ -203,5 +198,6 @@ const struct analysis analysis_patch = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
     .cost = cost,
 };

@@ -12,7 +12,7 @@ struct task {
     const struct analysis *a;
     struct ctx ctx;
     struct run *run;
-    bool is_open;
+    bool is_open, has_begun;
 };
 
 struct pipeline {
@@ -317,6 +317,7 @@ static int open_runs(struct pipeline *pl, struct err *e)
         t->is_open = true;
         if (describe(pl, t, e) || (t->a->begin && t->a->begin(&t->ctx, t->run, e)))
             return e->code;
+        t->has_begun = true;
     }
     return 0;
 }
@@ -415,6 +416,17 @@ static int run_all(struct pipeline *pl, struct err *e)
     return 0;
 }
 
+/* Means over what was done before a run was cancelled. */
+static void end_early(struct pipeline *pl)
+{
+    for (int i = 0; pl->tasks && i < pl->job->n; i++) {
+        struct task *t = &pl->tasks[i];
+        struct err ignored = {0};
+        if (t->has_begun && t->a->ends_early)
+            t->a->end(&t->ctx, t->run, &ignored);
+    }
+}
+
 int job_run(struct report *out, const struct job *job, struct err *e)
 {
     struct pipeline pl = {.job = job,
@@ -428,6 +440,8 @@ int job_run(struct report *out, const struct job *job, struct err *e)
     pl.arena.budget = &pl.budget;
     report_set_limit(out, job->max_bytes ? pl.results + job->max_bytes : 0);
     int rc = run_all(&pl, e);
+    if (rc == ERR_CANCEL)
+        end_early(&pl);
     const char *status = rc == ERR_CANCEL ? "cancelled" : rc ? "failed" : "complete";
     for (int i = 0; pl.tasks && i < job->n; i++)
         if (pl.tasks[i].is_open && run_end(pl.tasks[i].run, status, rc ? e->msg : NULL, &last) &&

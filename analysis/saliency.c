@@ -575,4 +575,5 @@ const struct analysis analysis_saliency = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
 };

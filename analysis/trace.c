@@ -47,6 +47,7 @@ static const struct param params[] = {
         .help = "the token whose probability is traced; default: the best one without noise"},
 };
 
+static const char source[] = "Meng et al. 2022 (arXiv 2202.05262), indirect effect";
 enum { KINDS = 3 };
 static const enum site kinds[KINDS] = {SITE_RESID_POST, SITE_MLP_OUT, SITE_ATTN_OUT};
 static const char *const kind_names[KINDS] = {"resid_post", "mlp_out", "attn_out"};
@@ -55,7 +56,13 @@ struct span {
     int64_t begin, end;
 };
 
+/* Over prompts of one length. */
+struct tally {
+    struct moments effect, total;
+};
+
 struct state {
+    struct lengths lengths;
     double sd; /* of the noise */
     int samples, window;
     int64_t target; /* -1: the best */
@@ -165,6 +172,23 @@ static int measure_noise(struct ctx *ctx, struct err *e)
     return 0;
 }
 
+static int start_tallies(struct ctx *ctx, struct err *e)
+{
+    struct state *s = ctx->state;
+    const int64_t cells = (int64_t)KINDS * ctx->model->cfg.n_layer;
+    if (lengths_of(&s->lengths, ctx, e))
+        return e->code;
+    for (int i = 0; i < s->lengths.n; i++) {
+        struct length *l = &s->lengths.list[i];
+        struct tally *t = arena_zalloc(ctx->arena, sizeof *t, e);
+        if (!t || moments_init(&t->effect, cells * l->T, ctx->arena, e) ||
+            moments_init(&t->total, 1, ctx->arena, e))
+            return e->code;
+        l->own = t;
+    }
+    return 0;
+}
+
 static int begin(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct state *s = arena_zalloc(ctx->arena, sizeof *s, e);
@@ -180,7 +204,7 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
         return err_set(e, ERR_USAGE, "trace works on the unedited model; leave --edit out");
     if (target && *target && ctx_token(&s->target, ctx, target, e))
         return e->code;
-    if (find_spans(ctx, e) || measure_noise(ctx, e))
+    if (find_spans(ctx, e) || measure_noise(ctx, e) || start_tallies(ctx, e))
         return e->code;
     return run_attr_float(out, "noise_sd", s->sd, e);
 }
@@ -325,7 +349,7 @@ static int write_effects(struct run *out, const struct traced *t, struct err *e)
                         {"pos", AXIS_POS, t->in->n, NULL}},
                     .unit = "probability",
                     .long_name = what[i],
-                    .source = "Meng et al. 2022 (arXiv 2202.05262), indirect effect",
+                    .source = source,
                     .look = LOOK_HEATMAP,
                     .is_signed = true},
                 e))
@@ -380,6 +404,18 @@ static int aim(struct traced *t, struct err *e)
     return t->source ? 0 : ERR_LIMIT;
 }
 
+/* What a whole prompt adds to the means. */
+static void add_prompt(const struct traced *t)
+{
+    const struct state *s = t->ctx->state;
+    struct length *l = lengths_find(&s->lengths, t->in->n);
+    struct tally *y = l->own;
+    for (int64_t i = 0; i < t->m.n; i++)
+        moments_add(&y->effect, i, t->m.mean[i]);
+    moments_add(&y->total, 0, t->high - t->low.mean[0]);
+    l->next++;
+}
+
 static int each(struct ctx *ctx, struct run *out, const struct input *in, const struct acts *acts,
     struct err *e)
 {
@@ -395,6 +431,8 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     int rc = aim(&t, e);
     if (!rc)
         rc = run_samples(&t, e);
+    if (!rc)
+        add_prompt(&t);
     struct err later = {0};
     if (!rc || rc == ERR_CANCEL) {
         int written = write_effects(out, &t, rc ? &later : e);
@@ -404,17 +442,82 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return rc;
 }
 
+/* ---- over prompts ---- */
+
+static const struct {
+    const char *name, *what;
+    bool is_effect, is_se;
+} means[] = {
+    {"effect_mean", "probability that one clean state restores, mean over prompts", true, false},
+    {"effect_se", "standard error of the effect over prompts", true, true},
+    {"total_effect_mean", "what the noise takes, mean over prompts", false, false},
+    {"total_effect_se", "standard error of what the noise takes, over prompts", false, true},
+};
+
+static int write_mean(
+    struct ctx *ctx, struct run *out, const struct length *l, size_t k, struct err *e)
+{
+    const struct state *s = ctx->state;
+    const struct tally *y = l->own;
+    struct block_spec spec = {.name = means[k].name,
+        .input = -1,
+        .length = lengths_key(&s->lengths, l),
+        .unit = "probability",
+        .long_name = means[k].what,
+        .look = LOOK_TEXT};
+    if (means[k].is_effect) {
+        spec.rank = 3;
+        spec.axes[0] = (struct axis){"site", AXIS_SITE, KINDS, kind_names};
+        spec.axes[1] = (struct axis){"layer", AXIS_LAYER, ctx->model->cfg.n_layer, NULL};
+        spec.axes[2] = (struct axis){"pos", AXIS_POS, l->T, l->pos};
+        spec.source = source;
+        spec.look = LOOK_HEATMAP;
+        spec.is_signed = !means[k].is_se;
+    }
+    return moments_write(
+        out, &spec, means[k].is_effect ? &y->effect : &y->total, means[k].is_se, ctx->arena, e);
+}
+
+/* Positions are averaged one by one: over prompts of one length alone. */
+static int end(struct ctx *ctx, struct run *out, struct err *e)
+{
+    const struct state *s = ctx->state;
+    for (int i = 0; i < s->lengths.n; i++) {
+        const struct length *l = &s->lengths.list[i];
+        struct block *b;
+        const int32_t done = l->next;
+        for (size_t k = 0; k < sizeof means / sizeof *means && s->n > 1; k++)
+            if (write_mean(ctx, out, l, k, e))
+                return e->code;
+        if (s->n > 1 && (run_block(&b, out,
+                             &(struct block_spec){.name = "prompts",
+                                 .input = -1,
+                                 .length = lengths_key(&s->lengths, l),
+                                 .dtype = DT_I32,
+                                 .unit = "prompts",
+                                 .long_name = "prompts that the means are over",
+                                 .look = LOOK_TEXT},
+                             e) ||
+                            block_set(b, &done, e)))
+            return e->code;
+    }
+    return 0;
+}
+
 const struct analysis analysis_trace = {
     .id = "trace",
     .title = "causal tracing: which states restore an answer under noise",
     .help =
         "The embeddings of a subject are noised, and one state at a time (or ten layers of MLP or "
         "attention outputs) is put back as it was. The effect is the probability of the clean "
-        "prompt's best token that this restores.",
+        "prompt's best token that this restores, for each prompt and as a mean over those of a "
+        "length.",
     .source = "Meng et al. 2022 (arXiv 2202.05262)",
     .params = params,
     .n_params = sizeof params / sizeof *params,
     .pairs = PAIRS_WELCOME,
     .begin = begin,
     .each = each,
+    .end = end,
+    .ends_early = true,
 };
