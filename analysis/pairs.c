@@ -186,7 +186,8 @@ static int grow(struct pairs *p, int room, struct arena *arena, struct err *e)
 static int add(struct pair **out, struct input **in, struct pairs *p, const char *where,
     const struct pairs_opts *o, struct err *e)
 {
-    if (p->n == p->room && grow(p, p->room ? 2 * p->room : 16, o->arena, e))
+    /* In large steps: what is not touched costs nothing, what was outgrown stays. */
+    if (p->n == p->room && grow(p, p->room ? 8 * p->room : 16, o->arena, e))
         return e->code;
     *out = &p->list[p->n];
     *in = &p->inputs[2 * p->n];

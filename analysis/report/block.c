@@ -100,8 +100,9 @@ static int copy_words(struct report *r, const char **const *fields, int n, struc
     return 0;
 }
 
-static int copy_axes(struct report *r, struct block_spec *s, struct err *e)
+static int copy_axes(struct run *run, struct block_spec *s, struct err *e)
 {
+    struct report *r = run->report;
     for (int i = 0; i < s->rank; i++) {
         struct axis *a = &s->axes[i];
         int rc = 0;
@@ -113,8 +114,8 @@ static int copy_axes(struct report *r, struct block_spec *s, struct err *e)
         if (a->labels) {
             rc = report_labels(&a->labels, r, a->labels, a->size, e);
         } else if (in && a->kind == AXIS_POS && a->size == in->n && !r->readonly) {
-            rc = r->file ? file_load_input(r, s->input, true, e) : 0;
-            a->labels = in->token_str;
+            rc = r->file && !run->labels ? file_labels(run, s->input, e) : 0;
+            a->labels = r->file ? run->labels : in->token_str;
         }
         if (rc)
             return rc;
@@ -122,11 +123,11 @@ static int copy_axes(struct report *r, struct block_spec *s, struct err *e)
     return 0;
 }
 
-static int copy_columns(struct report *r, struct block_spec *s, struct err *e)
+static int copy_columns(struct report *r, struct arena *a, struct block_spec *s, struct err *e)
 {
     if (!s->n_columns)
         return 0;
-    struct column *own = arena_array(&r->arena, (size_t)s->n_columns, sizeof *own, e);
+    struct column *own = arena_array(a, (size_t)s->n_columns, sizeof *own, e);
     if (!own)
         return ERR_LIMIT;
     memcpy(own, s->columns, (size_t)s->n_columns * sizeof *own);
@@ -141,11 +142,20 @@ static int copy_columns(struct report *r, struct block_spec *s, struct err *e)
     return 0;
 }
 
+#define KEPT_BLOCKS 64
+
+/* A file keeps the blocks of its inputs, and who writes it those of the last few. */
+static bool is_passing(const struct run *run, const struct block_spec *s)
+{
+    return run->report->file && !run->report->readonly && s->input >= 0;
+}
+
 int run_new_block(struct block **out, struct run *run, const struct block_spec *spec,
     const char *path, struct err *e)
 {
     struct report *r = run->report;
-    struct block *b = arena_zalloc(&r->arena, sizeof *b, e);
+    struct arena *a = is_passing(run, spec) ? &run->passing : &r->arena;
+    struct block *b = arena_zalloc(a, sizeof *b, e);
     if (!b)
         return ERR_LIMIT;
     b->run = run;
@@ -161,10 +171,11 @@ int run_new_block(struct block **out, struct run *run, const struct block_spec *
         b->spec.look = LOOK_TABLE;
     else if (b->spec.look == LOOK_TEXT && spec->rank)
         b->spec.look = spec->rank == 1 ? LOOK_LINES : LOOK_HEATMAP;
-    if (copy_words(r, words, 4, e) || copy_axes(r, &b->spec, e) || copy_columns(r, &b->spec, e))
+    if (copy_words(r, words, 4, e) || copy_axes(run, &b->spec, e) ||
+        copy_columns(r, a, &b->spec, e))
         return ERR_LIMIT;
-    b->path = arena_strdup(&r->arena, path, e);
-    b->columns = arena_array(&r->arena, (size_t)b->spec.n_columns + 1, sizeof *b->columns, e);
+    b->path = arena_strdup(a, path, e);
+    b->columns = arena_array(a, (size_t)b->spec.n_columns + 1, sizeof *b->columns, e);
     if (!b->path || !b->columns ||
         report_grow(&run->blocks, run->n_blocks, &run->cap_blocks, sizeof *run->blocks, e))
         return ERR_LIMIT;
@@ -197,9 +208,19 @@ static int declare(
     else if (spec->length)
         snprintf(group, sizeof group, "length_%" PRId64 "/", spec->length);
     snprintf(path, sizeof path, "runs/%s/%s%s", run->name, group, spec->name);
+    const bool passes = is_passing(run, spec);
+    if (passes && run->passing_input != spec->input && run->n_passing >= KEPT_BLOCKS &&
+        (rc = file_pass(run, e)))
+        return rc;
+    if (passes && run->passing_input != spec->input)
+        run->labels = NULL;
+    if (passes) {
+        run->passing_input = spec->input;
+        run->n_passing++;
+    }
     /* A path seen for the first time makes a new word, which spares the search. */
     int64_t before = r->n_words;
-    if (!report_word(r, path, e))
+    if (!passes && !report_word(r, path, e))
         return ERR_LIMIT;
     if (r->n_words == before && find_block(run, path))
         return err_set(e, ERR_USAGE, "block %s exists already", path);

@@ -52,6 +52,10 @@ struct run {
     struct block **blocks;
     int n_blocks, cap_blocks;
     int first_input, last_input; /* of its blocks */
+    struct arena passing;        /* on disk: the blocks of the last few inputs, */
+    int n_passing;               /* how many these are, */
+    int passing_input;           /* and the last of them, -1: none; */
+    const char *const *labels;   /* its tokens */
     bool ranged, ended;
     struct file_run *file;
 };
@@ -110,11 +114,15 @@ int file_describe(struct report *r, struct err *e);
  * r->inputs, labels (token_str) apart from the rest. */
 int file_add_input(struct report *r, const struct report_input *in, struct err *e);
 int file_load_input(struct report *r, int index, bool labels, struct err *e);
+/* run->labels: the tokens of an input, where it has any, as long as its blocks last. */
+int file_labels(struct run *run, int index, struct err *e);
 int file_begin_run(struct run *run, struct err *e);
 int file_put_attr(struct run *run, const struct attr *a, struct err *e);
 int file_end_run(struct run *run, struct err *e);
 int file_flush(struct report *r, struct err *e);
 int file_block_create(struct block *b, struct err *e);
+/* Lets go of the blocks of inputs, which are in the file. */
+int file_pass(struct run *run, struct err *e);
 int file_write(
     struct block *b, const int64_t *start, const int64_t *count, const void *data, struct err *e);
 int file_append(struct block *b, const struct cell_value *row, struct err *e);

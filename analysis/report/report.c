@@ -174,6 +174,7 @@ static void run_free(struct run *run)
         free(b->cells);
     }
     file_run_free(run);
+    arena_release(&run->passing);
     free(run->blocks);
     free(run->attrs);
 }
@@ -382,7 +383,7 @@ int report_new_run(
         !(run->name = copy_text(r, name, e)) || !(run->analysis = copy_text(r, analysis, e)))
         return ERR_LIMIT;
     run->report = r;
-    run->first_input = -1;
+    run->first_input = run->passing_input = -1;
     r->runs[r->n_runs++] = run;
     *out = run;
     return 0;

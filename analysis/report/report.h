@@ -96,6 +96,8 @@ struct block_spec {
     int n_columns;
 };
 
+/* Blocks of an input in a report that is being written to disk last until the run declares one of another
+ * input, and may be gone then: a run of many inputs keeps those of a few, and the file has them all. */
 /* Everything in the spec is copied. An axis of positions as long as the block's input gets the tokens
  * as labels unless it has its own. Cells not yet written read as NaN, or 0 in integers. */
 int run_block(struct block **out, struct run *run, const struct block_spec *spec, struct err *e);

@@ -349,18 +349,48 @@ int file_add_input(struct report *r, const struct report_input *in, struct err *
     return r->n_inputs % FLUSH_INPUTS == 0 ? file_flush(r, e) : 0;
 }
 
+/* The tokens of an input as they are in the file. */
+static int read_labels(
+    const char **strs, const struct report *r, int index, struct arena *a, struct err *e)
+{
+    const int64_t n = r->inputs[index].n;
+    return h5_texts(
+        strs, r->file->token_str, r->file->kept[index].first, n, ((size_t)n << 16) + 1, a, e);
+}
+
+/* Strings are read from the file itself. */
+static int flush_inputs(struct report *r, struct err *e)
+{
+    return r->file->n_flushed < r->n_inputs ? file_flush(r, e) : 0;
+}
+
 static int load_labels(struct report *r, int index, struct err *e)
 {
     struct report_input *in = &r->inputs[index];
     struct arena tmp = {0};
-    const size_t most = ((size_t)in->n << 16) + 1;
     const char **strs = arena_array(&tmp, (size_t)in->n, sizeof *strs, e);
-    int rc =
-        strs ? h5_texts(strs, r->file->token_str, r->file->kept[index].first, in->n, most, &tmp, e)
-             : ERR_LIMIT;
+    int rc = strs ? read_labels(strs, r, index, &tmp, e) : ERR_LIMIT;
     if (!rc)
         rc = report_labels(&in->token_str, r, strs, in->n, e);
     arena_release(&tmp);
+    return rc;
+}
+
+int file_labels(struct run *run, int index, struct err *e)
+{
+    H5_SCOPE;
+    struct report *r = run->report;
+    const int64_t n = r->inputs[index].n;
+    if (!n || !r->file->kept[index].labelled)
+        return 0;
+    const char **strs = arena_array(&run->passing, (size_t)n, sizeof *strs, e);
+    if (!strs)
+        return ERR_LIMIT;
+    int rc = flush_inputs(r, e);
+    if (!rc)
+        rc = read_labels(strs, r, index, &run->passing, e);
+    if (!rc)
+        run->labels = strs;
     return rc;
 }
 
@@ -372,8 +402,7 @@ int file_load_input(struct report *r, int index, bool labels, struct err *e)
     int64_t first = f->kept[index].first;
     if (labels ? in->token_str || !in->n || !f->kept[index].labelled : in->text != NULL)
         return 0;
-    /* Strings are read from the file itself. */
-    int rc = f->n_flushed < r->n_inputs ? file_flush(r, e) : 0;
+    int rc = flush_inputs(r, e);
     if (rc || labels)
         return rc ? rc : load_labels(r, index, e);
     int32_t *tokens = arena_array(&r->arena, (size_t)in->n, sizeof *tokens, e);
@@ -684,6 +713,31 @@ int file_block_create(struct block *b, struct err *e)
         memmove(&f->open[0], &f->open[1], (size_t)--f->n_open * sizeof *f->open);
         file_block_free(b);
     }
+    return rc;
+}
+
+int file_pass(struct run *run, struct err *e)
+{
+    H5_SCOPE;
+    struct report_file *f = run->report->file;
+    int rc = 0, kept = 0;
+    for (int i = 0; i < f->n_open; i++) {
+        struct block *b = f->open[i];
+        if (b->run != run || b->spec.input < 0)
+            f->open[kept++] = b;
+        else if (!rc)
+            rc = close_block(b, e);
+    }
+    f->n_open = kept;
+    kept = 0;
+    for (int i = 0; i < run->n_blocks; i++)
+        if (run->blocks[i]->spec.input < 0)
+            run->blocks[kept++] = run->blocks[i];
+        else
+            file_block_free(run->blocks[i]);
+    run->n_blocks = kept;
+    run->n_passing = 0;
+    arena_release(&run->passing);
     return rc;
 }
 

@@ -9,7 +9,7 @@
 
 #define SLICE_BYTES ((int64_t)16 << 10)
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the default chunk cache: larger ones would thrash it */
-#define FORGET_BYTES ((size_t)128 << 10)
+#define FORGET_BYTES ((size_t)48 << 10)
 #define FIELD_RANK 32 /* the most axes of a dataset: HDF5's own limit */
 
 _Static_assert(sizeof(hid_t) == sizeof(int64_t), "handles are passed as int64_t");
