@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "analysis/attr.h"
+#include "analysis/correlation.h"
 #include "model/core/rng.h"
 
 /* Estimates beside exact patches: the cells that the estimate calls large, and as many drawn at random,
@@ -151,63 +152,16 @@ static int patch_chosen(struct attr_tally *t, struct chosen *c, struct err *e)
     return 0;
 }
 
-static double pearson(const double *x, const double *y, int64_t n)
-{
-    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
-    for (int64_t i = 0; i < n; i++) {
-        mx += x[i] / (double)n;
-        my += y[i] / (double)n;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        xx += (x[i] - mx) * (x[i] - mx);
-        yy += (y[i] - my) * (y[i] - my);
-        xy += (x[i] - mx) * (y[i] - my);
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : (double)NAN;
-}
-
-struct ranked {
-    double value;
-    int64_t at;
-};
-
-static int by_value(const void *a, const void *b)
-{
-    const struct ranked *x = a, *y = b;
-    return (x->value > y->value) - (x->value < y->value);
-}
-
-/* Ranks from 1, ties share their mean. */
-static void ranks(double *out, const double *x, struct ranked *r, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++)
-        r[i] = (struct ranked){x[i], i};
-    qsort(r, (size_t)n, sizeof *r, by_value);
-    for (int64_t i = 0, end; i < n; i = end) {
-        for (end = i + 1; end < n && r[end].value == r[i].value; end++)
-            ;
-        for (int64_t k = i; k < end; k++)
-            out[r[k].at] = (double)(i + end + 1) / 2;
-    }
-}
-
 static int correlate(double out[2], const struct chosen *c, struct err *e)
 {
-    struct arena *a = c->w->ctx->arena;
-    double *x = arena_array(a, 4 * (size_t)c->n + 1, sizeof *x, e);
-    struct ranked *r = arena_array(a, (size_t)c->n + 1, sizeof *r, e);
-    if (!x || !r)
+    double *x = arena_array(c->w->ctx->arena, 2 * (size_t)c->n + 1, sizeof *x, e);
+    if (!x)
         return ERR_LIMIT;
-    double *y = x + c->n, *rx = y + c->n, *ry = rx + c->n;
     for (int64_t i = 0; i < c->n; i++) {
         x[i] = c->list[i].estimate;
-        y[i] = c->list[i].exact;
+        x[c->n + i] = c->list[i].exact;
     }
-    ranks(rx, x, r, c->n);
-    ranks(ry, y, r, c->n);
-    out[0] = pearson(x, y, c->n);
-    out[1] = pearson(rx, ry, c->n);
-    return 0;
+    return correlation(out, x, x + c->n, c->n, c->w->ctx->arena, e);
 }
 
 static void tally(struct attr_tally *t, const struct chosen *c)

@@ -51,11 +51,13 @@ bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_b
  * what a writer passes on is its output in this run). One value a job. */
 struct wired {
     const struct eap_item *item;
-    const uint8_t *kept; /* [writers, readers] */
+    const uint8_t *kept; /* [writers, readers]; NULL: all but `edge`, which may be -1 */
     bool complement;     /* the edges in `kept` are cut instead */
-    const float *other;  /* [T, writers, C] what cut edges carry */
+    int64_t edge;
+    const float *other; /* [T, writers, C] what cut edges carry */
     double value;
 };
+#define WIRING_ROWS 512 /* of a batch, unless one job is longer */
 int wiring_run(struct wired *jobs, int n, const struct eap *x, struct err *e);
 uint64_t wiring_bytes(const struct eap *x, int64_t T); /* of a job */
 

@@ -2,15 +2,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analysis/eap.h"
-#include "analysis/moments.h"
+#include "analysis/edges.h"
 
 /* Edge attribution patching and the circuits it finds. Pairs pass in groups; scores are kept as means
  * and spreads of every edge, so that memory does not grow with the number of pairs. Then edges are
  * chosen, and circuits of growing size are run exactly over the same pairs. */
 
-#define GROUP_ROWS 256
-#define MAX_SIZES 64
+#define WIRING_ROWS 512          /* of a batch of circuits */
 #define ENOUGH ((size_t)1 << 30) /* bytes where there is no limit */
 
 static const struct param params[] = {
@@ -80,6 +78,14 @@ static const struct param params[] = {
         .help =
             "numbers of edges on the curve; default: .001 .002 .005 .01 .02 .05 .1 .2 .5 and 1 of "
             "all"},
+    {.name = "check",
+        .type = PARAM_INT,
+        .def = "0",
+        .metavar = "K",
+        .min = 0,
+        .max = 10000,
+        .help = "cut the K edges of largest score and K random others, one at a time, and say how "
+                "well the scores agree; 0: none"},
     {.name = "each", .type = PARAM_BOOL, .def = "false", .help = "also the scores of every pair"},
     {.name = "graph-in",
         .type = PARAM_FILE,
@@ -91,27 +97,10 @@ static const struct param params[] = {
         .help = "write the circuit as such a graph"},
 };
 
-struct edges {
-    struct eap x;
-    struct graph graph;
-    int64_t pos;
-    bool absolute, has_file;
-    int n_pairs, first; /* first pair of the group under way */
-    struct moments score;
-    double *clean; /* [n_pairs] */
-    struct block *clean_block, *corrupt_block, *by_input;
-    const char **writer, **reader; /* labels */
-    struct lengths lengths;        /* ABLATE_MEAN: own is float [2 L + 1][T, C] */
-    /* Circuits to run: [n] masks. */
-    int n_sizes;
-    int64_t wanted[MAX_SIZES], got[MAX_SIZES];
-    uint8_t *mask[MAX_SIZES];
-};
-
-static const char eap_source[] =
+const char edges_source[] =
     "Syed et al. 2023 (arXiv 2310.10348); Hanna et al. 2024 (arXiv 2403.17806)";
 
-static const char *unit_of(enum metric_kind k)
+const char *edges_unit(enum metric_kind k)
 {
     return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
            : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
@@ -183,7 +172,7 @@ static int declare_metric(struct block **b, struct run *out, const struct edges 
             .input = -1,
             .rank = 1,
             .axes = {{"input", AXIS_INPUT, s->n_pairs, NULL}},
-            .unit = unit_of(s->x.kind),
+            .unit = edges_unit(s->x.kind),
             .long_name = what,
             .look = LOOK_BARS,
             .is_signed = true,
@@ -199,9 +188,9 @@ static struct block_spec matrix_spec(const struct edges *s, const char *name, co
         .rank = 2,
         .axes = {{"source", AXIS_COMPONENT, g->writers, s->writer},
             {"target", AXIS_COMPONENT, g->readers, s->reader}},
-        .unit = unit_of(s->x.kind),
+        .unit = edges_unit(s->x.kind),
         .long_name = what,
-        .source = eap_source,
+        .source = edges_source,
         .look = LOOK_HEATMAP,
         .is_signed = true,
         .is_detail = true}; /* the table of edges tells it */
@@ -269,7 +258,7 @@ static bool fits(const struct edges *s, const struct ctx *ctx, int i)
     return eap_fits(&s->x, ctx->pairs + s->first, i + 1 - s->first, room(ctx));
 }
 
-static int open_items(
+int edges_open(
     struct eap_item **out, const struct edges *s, struct ctx *ctx, int first, int n, struct err *e)
 {
     struct eap_item *items = arena_zalloc(ctx->arena, (size_t)n * sizeof *items, e);
@@ -321,7 +310,7 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
         return 0;
     struct eap_item *items;
     int n = i + 1 - s->first;
-    if (open_items(&items, s, ctx, s->first, n, e))
+    if (edges_open(&items, s, ctx, s->first, n, e))
         return e->code;
     if (s->has_file ? eap_metrics(&s->x, items, n, e) : eap_score(&s->x, items, n, e))
         return e->code;
@@ -375,7 +364,7 @@ static int write_table(
 {
     const struct graph *g = &s->graph;
     const struct column columns[] = {{"source", "", DT_F32, true}, {"target", "", DT_F32, true},
-        {"kind", "", DT_F32, true}, {"score", unit_of(s->x.kind), DT_F32, false},
+        {"kind", "", DT_F32, true}, {"score", edges_unit(s->x.kind), DT_F32, false},
         {"kept", "", DT_I32, false}};
     struct block *b;
     if (run_block(&b, out,
@@ -385,7 +374,7 @@ static int write_table(
                 .axes = {{"edge", AXIS_OTHER, 0, NULL}},
                 .unit = "",
                 .long_name = "edges by the size of their score, and whether the circuit has them",
-                .source = eap_source,
+                .source = edges_source,
                 .look = LOOK_GRAPH,
                 .columns = columns,
                 .n_columns = 5},
@@ -418,9 +407,9 @@ static int write_nodes(const struct edges *s, struct ctx *ctx, struct run *out, 
                 .input = -1,
                 .rank = 1,
                 .axes = {{"component", AXIS_COMPONENT, g->writers, s->writer}},
-                .unit = unit_of(s->x.kind),
+                .unit = edges_unit(s->x.kind),
                 .long_name = "sum of the scores of a node's outgoing edges",
-                .source = eap_source,
+                .source = edges_source,
                 .look = LOOK_BARS,
                 .is_signed = true},
             e))
@@ -476,45 +465,43 @@ struct curves {
     double *model; /* sum over pairs */
 };
 
-static int run_batch(struct edges *s, struct ctx *ctx, struct curves *c, int first, int n,
-    struct block *const by_input[2], struct err *e)
+int edges_run(struct wired *jobs, int n, const struct edges *s, const struct ctx *ctx, int64_t T,
+    struct err *e)
 {
-    int m = s->n_sizes;
-    struct eap_item *items;
-    float **other = arena_array(ctx->arena, (size_t)n, sizeof *other, e);
-    struct wired *jobs = arena_array(ctx->arena, (size_t)(2 * n * m), sizeof *jobs, e);
-    float *row = arena_array(ctx->arena, (size_t)m, sizeof *row, e);
-    if (!other || !jobs || !row || open_items(&items, s, ctx, first, n, e))
-        return e->code;
-    for (int i = 0; i < n; i++)
-        if (eap_others(&other[i], &s->x, &items[i], e))
-            return e->code;
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < 2 * m; k++)
-            jobs[i * 2 * m + k] = (struct wired){
-                .item = &items[i], .kept = s->mask[k % m], .complement = k >= m, .other = other[i]};
-    int64_t T = 0;
-    for (int i = 0; i < n; i++)
-        T = items[i].pair->clean->n > T ? items[i].pair->clean->n : T;
-    int64_t per = (int64_t)(room(ctx) / wiring_bytes(&s->x, T)), rows = GROUP_ROWS * 2 / T;
+    int64_t per = (int64_t)(room(ctx) / wiring_bytes(&s->x, T)), rows = WIRING_ROWS / T;
     per = per < rows ? per : rows;
     per = per < 1 ? 1 : per;
-    for (int i = 0; i < 2 * n * m; i += (int)per) {
-        int some = 2 * n * m - i < per ? 2 * n * m - i : (int)per;
-        if (wiring_run(jobs + i, some, &s->x, e))
+    for (int i = 0; i < n; i += (int)per)
+        if (wiring_run(jobs + i, n - i < per ? n - i : (int)per, &s->x, e))
+            return e->code;
+    return 0;
+}
+
+static int run_pair(struct edges *s, struct ctx *ctx, struct curves *c, int pair,
+    struct block *const by_input[2], struct err *e)
+{
+    const int m = s->n_sizes;
+    struct eap_item *item;
+    float *other, *row = arena_array(ctx->arena, (size_t)m, sizeof *row, e);
+    struct wired *jobs = arena_array(ctx->arena, 2 * (size_t)m, sizeof *jobs, e);
+    if (!jobs || !row || edges_open(&item, s, ctx, pair, 1, e) ||
+        eap_others(&other, &s->x, item, e))
+        return e->code;
+    for (int k = 0; k < 2 * m; k++)
+        jobs[k] = (struct wired){
+            .item = item, .kept = s->mask[k % m], .complement = k >= m, .other = other};
+    if (edges_run(jobs, 2 * m, s, ctx, ctx->pairs[pair].clean->n, e))
+        return e->code;
+    for (int side = 0; side < 2; side++) {
+        for (int k = 0; k < m; k++) {
+            double v = jobs[side * m + k].value;
+            moments_add(side ? &c->complement : &c->circuit, k, v);
+            row[k] = (float)v;
+        }
+        int64_t at[2] = {pair, 0}, count[2] = {1, m - 2};
+        if (block_write(by_input[side], at, count, row, e))
             return e->code;
     }
-    for (int i = 0; i < n; i++)
-        for (int side = 0; side < 2; side++) {
-            for (int k = 0; k < m; k++) {
-                double v = jobs[i * 2 * m + side * m + k].value;
-                moments_add(side ? &c->complement : &c->circuit, k, v);
-                row[k] = (float)v;
-            }
-            int64_t at[2] = {first + i, 0}, count[2] = {1, m - 2};
-            if (block_write(by_input[side], at, count, row, e))
-                return e->code;
-        }
     return 0;
 }
 
@@ -556,7 +543,7 @@ static int write_curves(struct edges *s, struct ctx *ctx, struct run *out, const
     const char **labels, struct err *e)
 {
     int m = s->n_sizes, n = m - 2;
-    const char *unit = unit_of(s->x.kind);
+    const char *unit = edges_unit(s->x.kind);
     double model = 0, empty = c->circuit.mean[m - 1];
     for (int i = 0; i < s->n_pairs; i++)
         model += s->clean[i] / s->n_pairs;
@@ -644,17 +631,14 @@ static int curves(struct edges *s, struct ctx *ctx, struct run *out, const int64
             return ERR_LIMIT;
     static const char *const names[] = {"circuit_metric_by_input", "complement_metric_by_input"};
     for (int side = 0; side < 2; side++)
-        if (declare_curve(&by_input[side], out, s, labels, names[side], unit_of(s->x.kind),
+        if (declare_curve(&by_input[side], out, s, labels, names[side], edges_unit(s->x.kind),
                 side ? "metric without the kept edges, every pair"
                      : "metric of the kept edges alone, every pair",
                 true, e))
             return e->code;
-    for (int first = 0, k; first < s->n_pairs; first += k) {
+    for (int i = 0; i < s->n_pairs; i++) {
         struct arena_mark mark = arena_mark(ctx->arena);
-        s->first = first;
-        for (k = 1; first + k < s->n_pairs && fits(s, ctx, first + k);)
-            k++;
-        if (run_batch(s, ctx, &c, first, k, by_input, e))
+        if (run_pair(s, ctx, &c, i, by_input, e))
             return e->code;
         arena_rewind(ctx->arena, mark);
     }
@@ -676,6 +660,9 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
         return e->code;
     if (file && *file && graph_write(file, &s->graph, e))
         return e->code;
+    if (args_int(ctx->args, "check") &&
+        edges_check(s, ctx, out, ranked, n, args_int(ctx->args, "check"), e))
+        return e->code;
     return args_bool(ctx->args, "curve") ? curves(s, ctx, out, ranked, n, e) : 0;
 }
 
@@ -685,7 +672,7 @@ const struct analysis analysis_edges = {
     .help = "Scores every edge between heads, MLPs, input and logits by edge attribution patching, "
             "chooses a circuit, and runs circuits of growing size exactly. Graphs are read and "
             "written in the form of the EAP-IG library.",
-    .source = eap_source,
+    .source = edges_source,
     .params = params,
     .n_params = sizeof params / sizeof *params,
     .pairs = PAIRS_NEEDED,

@@ -6,6 +6,8 @@
 /* Circuits by exact ablation of edges: in a clean run each reader gets, for every cut edge, what the
  * cut edge carries minus the writer's output in this very run. Jobs are inputs of one batch. */
 
+#define RESERVE_SLACK ((size_t)1 << 16) /* alignment of the pieces, small lists */
+
 struct wiring {
     const struct eap *x;
     struct wired *jobs;
@@ -107,6 +109,15 @@ static int prepare(struct wiring *w)
     const struct graph *g = w->x->graph;
     struct arena *a = w->x->ctx->arena;
     size_t n = (size_t)w->n, cells = (size_t)(g->writers * g->readers);
+    /* In one piece of one size: the next batch takes it again, whatever the lengths of its prompts. */
+    int64_t rows = 0;
+    for (int i = 0; i < w->n; i++)
+        rows += w->jobs[i].item->pair->clean->n;
+    rows = rows > WIRING_ROWS ? rows : WIRING_ROWS;
+    if (arena_reserve(a,
+            (size_t)(rows * g->writers * g->width) * sizeof(float) + n * 5 * cells + RESERVE_SLACK,
+            w->e))
+        return ERR_LIMIT;
     w->offset = arena_array(a, n + 1, sizeof *w->offset, w->e);
     w->d = arena_array(a, n, sizeof *w->d, w->e);
     w->cut = arena_array(a, n, sizeof *w->cut, w->e);
@@ -125,8 +136,9 @@ static int prepare(struct wiring *w)
             return ERR_LIMIT;
         for (int64_t v = 0; v < g->readers; v++)
             for (int64_t u = 0; u < g->writers; u++) {
+                const int64_t at = u * g->readers + v;
                 bool cut = u < graph_parents(g, v) &&
-                           (job->kept[u * g->readers + v] != 0) == job->complement;
+                           (job->kept ? (job->kept[at] != 0) == job->complement : at == job->edge);
                 w->cut[i][v * g->writers + u] = cut;
                 w->any[i][v] |= cut;
             }

@@ -46,6 +46,7 @@ int block_data(struct view_data *out, const struct block *b, struct arena *a, st
     const struct block_spec *spec = block_spec(b);
     int n = spec->n_columns > 0 ? spec->n_columns : 1;
     struct field *fields = arena_array(a, (size_t)n, sizeof *fields, e);
+    bool has_text = false;
     if (!fields)
         return e->code;
     for (int i = 0; i < n; i++) {
@@ -54,9 +55,12 @@ int block_data(struct view_data *out, const struct block *b, struct arena *a, st
                          : block_field(&fields[i], b, spec->n_columns > 0 ? i : -1, e);
         if (rc)
             return rc;
-        if (n > 1 && !is_text && spec->look == LOOK_GRAPH)
-            fields[i].look = LOOK_GRAPH;
+        has_text = has_text || is_text;
     }
+    /* Columns of numbers alone are courses; beside words they are read. */
+    for (int i = 0; i < n && n > 1; i++)
+        if (!spec->columns[i].is_text && (spec->look == LOOK_GRAPH || has_text))
+            fields[i].look = spec->look;
     *out = (struct view_data){.fields = fields, .n = n, .is_static = true};
     const struct block *error = n == 1 ? block_error(b) : NULL;
     if (!error || !same_shape(spec, block_spec(error)))
