@@ -549,6 +549,7 @@ void patching_fresh(struct workbench *wb)
     /* Several sites stand side by side. */
     const bool is_several =
         !patch_menu_parse(menu, &n, 1, wb->patching->site, &e) && n == 1 && menu[0]->n_parts > 1;
+    wb->patching->peak_row = -1;
     for (int i = 0; i < PANE_SLOTS; i++) {
         struct pane *p = &wb->panes[i];
         if (!p->class || !is_map(p))
@@ -705,6 +706,86 @@ void act_patch_own_scale(struct workbench *wb, const struct key *k)
             wb->panes[i].st.own_scale = t->own_scale;
     workbench_say(wb, false,
         t->own_scale ? "each map has a scale of its own" : "one scale for exact and estimate");
+}
+
+static int by_effect(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    return x->v != y->v ? (x->v < y->v) - (x->v > y->v) : (x->at > y->at) - (x->at < y->at);
+}
+
+/* Cells of the drawn slice, the largest effect first; returns how many are numbers. */
+static int64_t rank_effects(struct ranked **out, struct workbench *wb, const struct pane *p)
+{
+    const struct patching *t = wb->patching;
+    const struct field *f = &p->field;
+    const int row = p->st.row_axis, col = p->st.col_axis;
+    const double none =
+        isfinite(baseline(wb)) ? baseline(wb) : t->pair->pair->metric[patching_receiver(t)];
+    struct window w = field_all(f);
+    struct err e;
+    for (int i = 0; i < f->rank; i++)
+        if (i != row && i != col) {
+            w.start[i] = p->st.at[i];
+            w.count[i] = 1;
+        }
+    const int64_t n = window_count(&w, f->rank);
+    double *v = arena_array(&wb->frame, (size_t)(n > 0 ? n : 1), sizeof *v, &e);
+    struct ranked *c = arena_array(&wb->frame, (size_t)(n > 0 ? n : 1), sizeof *c, &e);
+    int64_t k = 0;
+    if (!v || !c || f->fetch(f, v, &w, FIELD_POINT, &e))
+        return 0;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(v[i]))
+            c[k++] = (struct ranked){fabs(v[i] - none), i};
+    qsort(c, (size_t)k, sizeof *c, by_effect);
+    *out = c;
+    return k;
+}
+
+/* The cursor on the largest effect, from there to the next or back. */
+static void step_peak(struct workbench *wb, int by)
+{
+    struct patching *t = wb->patching;
+    struct pane *p = &wb->panes[wb->focus];
+    struct view_data d;
+    struct mark marks[PANE_HITS + 8];
+    struct ranked *list;
+    if (!t || !patching_pair(wb))
+        return;
+    pane_data(wb, p, &d, marks);
+    if (!d.n || p->field.rank < 2 || p->st.col_axis < 0)
+        return;
+    const int row = p->st.row_axis, col = p->st.col_axis;
+    const int64_t n = rank_effects(&list, wb, p);
+    if (!n)
+        return;
+    const bool is_on = p->st.at[row] == t->peak_row && p->st.at[col] == t->peak_col;
+    int at = is_on ? t->peak + by : 0;
+    at = at < 0 ? 0 : at >= n ? (int)n - 1 : at;
+    /* Row-major whichever of the two is drawn upwards. */
+    const int64_t inner = p->field.axes[row > col ? row : col].size;
+    const int64_t a = list[at].at / inner, b = list[at].at % inner;
+    p->st.at[row] = row < col ? a : b;
+    p->st.at[col] = row < col ? b : a;
+    t->peak = at;
+    t->peak_row = (int)p->st.at[row];
+    t->peak_col = (int)p->st.at[col];
+    lead(wb, p);
+    workbench_selected(wb);
+    workbench_say(wb, false, "number %d of %lld by the size of its effect", at + 1, (long long)n);
+}
+
+void act_patch_stronger(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    step_peak(wb, 1);
+}
+
+void act_patch_weaker(struct workbench *wb, const struct key *k)
+{
+    (void)k;
+    step_peak(wb, -1);
 }
 
 /* Another position: of the map that is drilled into, or of the cursor. */

@@ -38,7 +38,7 @@ struct patching *patching_of(struct workbench *wb)
         struct patching *p = wb->patching;
         snprintf(p->site, sizeof p->site, "resid_pre");
         snprintf(p->metric, sizeof p->metric, "logit_diff");
-        p->mark = p->seen_pos = p->at = -1;
+        p->mark = p->seen_pos = p->at = p->peak_row = -1;
     }
     if (!wb->patching)
         workbench_say(wb, true, "no memory for patching");

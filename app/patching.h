@@ -41,7 +41,8 @@ struct patching {
     struct arena table;
     uint64_t seen[SWEEP_KINDS]; /* what the correlation was computed of */
     double rho;
-    uint64_t seen_scale; /* the same of the limits of both maps */
+    int peak, peak_row, peak_col; /* which of the largest cells the cursor was put on, and where */
+    uint64_t seen_scale;          /* the same of the limits of both maps */
     double lo, hi, least;
 };
 

@@ -133,6 +133,15 @@ static int64_t read_sweep(double **out, int64_t *n, struct rig *r, enum sweep_ki
     return finite;
 }
 
+/* The exact number in the readout of the focused map. */
+static double value_of(struct rig *r)
+{
+    const char *at = strstr(r->b.wb.panes[PANE_PATCH].readout, "exact ");
+    assert_non_null(at);
+    return strncmp(at + 6, "−", strlen("−")) ? strtod(at + 6, NULL)
+                                             : -strtod(at + 6 + strlen("−"), NULL);
+}
+
 static void a_pair_fills_both_maps(void **state)
 {
     (void)state;
@@ -156,6 +165,15 @@ static void a_pair_fills_both_maps(void **state)
         assert_float_equal(exact[t], 0, 1e-4);
     free(exact);
     free(guess);
+    /* The largest effect first: the name that differs, before the first layer or the last position. */
+    keys(&r.b, ">");
+    shows(&r.b, "number 1 of 75");
+    double first = fabs(value_of(&r));
+    keys(&r.b, "> >");
+    shows(&r.b, "number 3 of 75");
+    assert_true(fabs(value_of(&r)) <= first && first > 0.9);
+    keys(&r.b, "< <");
+    assert_true(fabs(value_of(&r)) == first);
     /* One cursor: the other map and the pair follow. */
     keys(&r.b, "g 0 l l");
     assert_int_equal(r.b.wb.sel.pos, 2);
@@ -528,7 +546,7 @@ static void any_key_at_any_size(void **state)
 {
     (void)state;
     static const char *const script[] = {"Tab", "h", "l", "j", "k", "<", ">", "x", "=", "z",
-        "Space", "d", "r", "m", "s", "Enter", "Esc", "G", "g", "$", "0"};
+        "Space", "d", "r", "m", "s", "]", "[", "o", "Enter", "Esc", "G", "g", "$", "0"};
     struct rig r;
     struct rng rng;
     rng_init(&rng, 7, 0);
