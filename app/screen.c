@@ -223,7 +223,8 @@ void pane_draw(struct workbench *wb, struct pane *p, struct canvas *c)
     wb->engine->state(wb->engine, &state);
     bool busy = is_computing(wb, p, &state, &share);
     /* A cancelled question leaves the numbers of another: no title may claim them for this one. */
-    const int used = !busy && is_past(wb, p) ? snprintf(title, sizeof title, "of before: ") : 0;
+    const int used =
+        !busy && !p->e.code && is_past(wb, p) ? snprintf(title, sizeof title, "of before: ") : 0;
     snprintf(title + used, sizeof title - (size_t)used, "%s", p->class->title);
     if (p->class->heading)
         p->class->heading(wb, p, title + used, sizeof title - (size_t)used);
