@@ -6,7 +6,7 @@
 #include "model/fold.h"
 #include "model/suffix.h"
 
-#define GROUP_PAIRS 8
+#define GROUP_PAIRS 10
 #define GROUP_ROWS 512 /* of all runs of a group */
 
 int eap_item_init(struct eap_item *out, const struct pair *p, enum metric_kind kind, int64_t pos,
@@ -97,6 +97,7 @@ static int64_t runs_of(const struct eap *x)
 {
     return x->method == EAP_IG_INPUTS        ? x->steps + 1
            : x->method == EAP_IG_ACTIVATIONS ? x->steps > 2 ? x->steps : 2
+           : x->method == EAP                ? 2
                                              : 3;
 }
 

@@ -36,6 +36,21 @@ static void one_result(void *arg, int64_t h, int worker)
         &(struct epilogue){0}, NULL);
 }
 
+struct site_rows {
+    const struct writer_source *src;
+    float *out;
+    int64_t ld, r0;
+    enum site site;
+    int layer;
+};
+
+static void site_row(void *arg, int64_t i, int worker)
+{
+    (void)worker;
+    const struct site_rows *x = arg;
+    x->src->rows(x->src->arg, x->out + i * x->ld, x->ld, x->r0 + i, 1, x->site, x->layer);
+}
+
 int writers_fill(float *d, const struct eap *x, const struct writer_source *src, int64_t r0,
     int64_t n, struct err *e)
 {
@@ -50,15 +65,17 @@ int writers_fill(float *d, const struct eap *x, const struct writer_source *src,
     r.panel = arena_array(arena, (size_t)pool_threads(x->ctx->pool), r.step, e);
     if (!dz || !r.panel)
         return ERR_LIMIT;
-    src->rows(src->arg, d, ld, r0, n, SITE_EMBED, -1);
+    struct pool *pool = x->ctx->pool;
+    pool_for(pool, n, site_row, &(struct site_rows){src, d, ld, r0, SITE_EMBED, -1});
     for (int l = 0; l < g->layers; l++) {
         r.w_o = params_panel(p, MAT_O, l, e);
         if (!r.w_o)
             return e->code;
-        src->rows(src->arg, dz, C, r0, n, SITE_Z, l);
+        pool_for(pool, n, site_row, &(struct site_rows){src, dz, C, r0, SITE_Z, l});
         r.d = d + graph_head(g, l, 0) * C;
-        pool_for(x->ctx->pool, g->heads, one_result, &r);
-        src->rows(src->arg, d + graph_mlp(g, l) * C, ld, r0, n, SITE_MLP_OUT, l);
+        pool_for(pool, g->heads, one_result, &r);
+        pool_for(pool, n, site_row,
+            &(struct site_rows){src, d + graph_mlp(g, l) * C, ld, r0, SITE_MLP_OUT, l});
     }
     arena_rewind(arena, mark);
     return 0;

@@ -16,8 +16,10 @@ static const struct param params[] = {
         .type = PARAM_CHOICE,
         .def = "eap_ig_inputs",
         .choices = "eap|eap_ig_inputs|eap_ig_activations|clean_corrupted",
-        .help = "gradients of the clean run; their mean along the way from corrupt to clean "
-                "embeddings, or activations; the mean of both ends"},
+        .help =
+            "eap: gradients of the clean run; eap_ig_inputs and eap_ig_activations: their mean on "
+            "the way from corrupt to clean embeddings, or layer by layer of activations; "
+            "clean_corrupted: the mean of both ends"},
     {.name = "steps",
         .type = PARAM_INT,
         .def = "5",
@@ -230,8 +232,13 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     const char *file = args_text(ctx->args, "graph-in");
     s->has_file = file && *file;
     s->clean = arena_array(ctx->arena, (size_t)s->n_pairs, sizeof *s->clean, e);
-    if (!s->clean || metric_parse(&s->x.kind, args_text(ctx->args, "metric"), e) ||
-        graph_init(&s->graph, &ctx->model->cfg, ctx->arena, e) || label(s, ctx->arena, e))
+    if (!s->clean || metric_parse(&s->x.kind, args_text(ctx->args, "metric"), e))
+        return e->code;
+    if (s->x.kind == METRIC_KL && s->x.method == EAP && !s->has_file)
+        return err_set(e, ERR_USAGE,
+            "--method eap: kl to the clean run is least there and has no gradient; take --method "
+            "eap_ig_inputs or clean_corrupted");
+    if (graph_init(&s->graph, &ctx->model->cfg, ctx->arena, e) || label(s, ctx->arena, e))
         return e->code;
     if (s->has_file && graph_read(&s->graph, file, e))
         return e->code;

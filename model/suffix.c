@@ -118,21 +118,32 @@ static int embed(struct march *m)
     return 0;
 }
 
-/* Rows of whole texts, width floats each: [0, first) of the base's, then the run's own. */
-static void whole_text(float *out, const struct suffixes *s, int i, int layer, int64_t width)
+/* Keys and values of whole texts, rows 3C apart: those before a run's first are its base's. */
+struct gather {
+    const struct suffixes *s;
+    const float **k; /* [n], where they go */
+    int layer;
+};
+
+static void gather_text(void *arg, int64_t i, int worker)
 {
+    (void)worker;
+    const struct gather *g = arg;
+    const struct suffixes *s = g->s, *base = s->base ? s->base : s;
     const struct suffix *run = &s->run[i];
-    const struct suffixes *base = s->base ? s->base : s;
-    const float *own = s->layer[layer].qkv;
-    if (run->first)
-        memcpy(out, base->layer[layer].qkv + base->offset[run->base] * width,
-            (size_t)(run->first * width) * sizeof *out);
-    memcpy(out + run->first * width, own + s->offset[i] * width,
-        (size_t)((run->end - run->first) * width) * sizeof *out);
+    const int64_t C = s->p->cfg.d_model, width = 3 * C;
+    const float *own = s->layer[g->layer].qkv + s->offset[i] * width + C;
+    const float *shared =
+        run->first ? base->layer[g->layer].qkv + base->offset[run->base] * width + C : NULL;
+    float *out = (float *)g->k[i];
+    for (int64_t t = 0; t < run->end; t++)
+        memcpy(out + t * width,
+            t < run->first ? shared + t * width : own + (t - run->first) * width,
+            2 * (size_t)C * sizeof *out);
 }
 
 int suffix_attend(struct suffix_attention *out, const struct suffixes *s, int layer,
-    struct arena *scratch, struct err *e)
+    struct pool *pool, struct arena *scratch, struct err *e)
 {
     const struct config *cfg = &s->p->cfg;
     const int64_t C = cfg->d_model;
@@ -156,8 +167,6 @@ int suffix_attend(struct suffix_attention *out, const struct suffixes *s, int la
     for (int i = 0; i < s->n; i++) {
         const struct suffix *run = &s->run[i];
         const float *text = wide ? wide + at * 3 * C : qkv + s->offset[i] * 3 * C;
-        if (wide)
-            whole_text(wide + at * 3 * C, s, i, layer, 3 * C);
         at += run->end;
         k[i] = text + C;
         k[s->n + i] = text + 2 * C;
@@ -166,6 +175,8 @@ int suffix_attend(struct suffix_attention *out, const struct suffixes *s, int la
         skip[i] = run->first;
     }
     offset[s->n] = last ? s->n : s->rows;
+    if (wide)
+        pool_for(pool, s->n, gather_text, &(struct gather){s, k, layer});
     if (last)
         suffix_last_rows(q, s, qkv, 3 * C);
     *out = (struct suffix_attention){.a = {.heads = cfg->n_head,
@@ -229,7 +240,7 @@ static int project(struct march *m, int l)
     ops_ln(m->y, C, y->s1, y->x, C, s->rows, C, &ln, m->o->pool);
     ops_gemm(y->qkv, 3 * C, m->y, C, s->rows, w, 0, 3 * C, &ep, m->o->pool);
     struct arena_mark mark = arena_mark(&m->scratch);
-    if (suffix_attend(&at, s, l, &m->scratch, m->e))
+    if (suffix_attend(&at, s, l, m->o->pool, &m->scratch, m->e))
         return m->e->code;
     at.a.z = y->z;
     int rc = ops_attention(&at.a, m->o->pool, m->e);

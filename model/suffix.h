@@ -98,7 +98,7 @@ struct suffix_attention {
     int64_t *skip; /* [n] first */
 };
 int suffix_attend(struct suffix_attention *out, const struct suffixes *s, int layer,
-    struct arena *scratch, struct err *e);
+    struct pool *pool, struct arena *scratch, struct err *e);
 /* out [n, C]: the last row of every run. */
 void suffix_last_rows(float *out, const struct suffixes *s, const float *rows, int64_t ld);
 /* Rows above the attention of a layer. */

@@ -64,7 +64,8 @@ static int attention(struct back *b, int l)
     memset(b->dqkv, 0, (size_t)(s->rows * 3 * C) * sizeof *b->dqkv);
     if (s->site == SITE_Z && s->from == l)
         return 0;
-    if (product(b, b->dy, C, b->dx, C, R, MAT_O, l) || suffix_attend(&at, s, l, &b->scratch, b->e))
+    if (product(b, b->dy, C, b->dx, C, R, MAT_O, l) ||
+        suffix_attend(&at, s, l, b->o->pool, &b->scratch, b->e))
         return b->e->code;
     float **dk = arena_array(&b->scratch, 2 * (size_t)s->n, sizeof *dk, b->e);
     float *dq = last ? arena_zalloc(&b->scratch, (size_t)(R * C) * sizeof *dq, b->e) : b->dqkv;
