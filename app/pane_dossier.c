@@ -296,7 +296,9 @@ static void draw_readout(struct workbench *wb, struct pane *p, struct canvas *c,
         snprintf(p->readout, sizeof p->readout, "%.60s %.60s %.50s%s%.70s", name,
             *text ? text : value, unit, *source ? "; " : "", source);
     const bool is_cut = p->st.grid.h < n;
-    snprintf(mark, sizeof mark, is_cut ? " %d of %d, j k" : "", at + 1, n);
+    *mark = '\0';
+    if (is_cut)
+        snprintf(mark, sizeof mark, " %d of %d, j k", at + 1, n);
     const int room = canvas_columns(c, mark);
     canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2 - room, style, p->readout);
     canvas_right(c, in.x + in.w - 1, in.y + in.h - 1, room, STYLE(KEY), mark);
