@@ -114,9 +114,11 @@ static void settle(struct stage *st, double quiet)
 
 static void type(struct stage *st, const char *text)
 {
-    for (; *text; text++)
+    for (; *text; text++) {
         if (write(st->master, text, 1) != 1)
             return;
+        take(st, 0); /* two full queues would wait for each other */
+    }
 }
 
 /* A key a tick: the cursor along the prompt and through the layers; each changes the screen. */
@@ -233,20 +235,47 @@ static void print(FILE *out, struct stage *st, bool json, const char *model)
     }
 }
 
+/* What is typed and computed: words where there is a tokenizer, else ids. */
+#define IDS 15
+static int choose_work(struct stage *st, const char **prompt, struct session *s,
+    const struct command *c, struct arena *a, struct err *e)
+{
+    struct model *m;
+    int rc = session_model(&m, s, c, e);
+    const char *ids = rc ? NULL : "";
+    if (rc)
+        return rc;
+    *prompt = "When Mara and Tobin went to the harbour, Mara gave the lantern to";
+    st->job = "run attention,lens,dla --dataset world:400";
+    if (m->tokenizer)
+        return 0;
+    for (int i = 0; i < IDS && ids; i++)
+        ids = arena_printf(a, e, "%s%s%lld", ids, i ? "," : "", (long long)(i * 37 % m->cfg.vocab));
+    *prompt = ids;
+    st->job = "run attention,lens,dla";
+    for (int i = 0; i < 24 && st->job && ids; i++)
+        st->job = arena_printf(a, e, "%s --tokens %s", st->job, ids);
+    return st->job && ids ? 0 : ERR_LIMIT;
+}
+
 int bench_screen(struct session *s, const struct command *c, struct err *e)
 {
     struct stage st = {.series = {{.name = "key", .help = "a key, nothing else to do"},
                            {.name = "key_job", .help = "a key while jobs run"},
                            {.name = "frame_quarter", .help = "a quarter of the cells changed"},
                            {.name = "frame_full", .help = "every cell changed"}}};
-    static char workbench[] = "--no-tour", record[] = "--no-record", flag[] = "-m";
+    static char workbench[] = "--no-tour", record[] = "--no-record", flag[] = "-m", p[] = "-p";
+    const char *prompt = NULL;
     const char *model = args_text(&c->args, "model");
     struct arena arena = {0};
     struct command wb;
     pthread_t reader;
-    char *name = arena_strdup(&arena, model, e), *words[] = {workbench, record, flag, name};
-    st.job = "run attention,lens,dla --dataset world:400";
-    int rc = name ? command_parse(&wb, words, 4, &arena, e) : e->code;
+    char *name = arena_strdup(&arena, model, e);
+    int rc = name ? choose_work(&st, &prompt, s, c, &arena, e) : e->code;
+    char *text = rc ? NULL : arena_strdup(&arena, prompt, e);
+    char *words[] = {workbench, record, flag, name, p, text};
+    if (!rc)
+        rc = text ? command_parse(&wb, words, 6, &arena, e) : e->code;
     if (!rc)
         rc = stage_open(&st, e);
     if (rc) {

@@ -101,16 +101,40 @@ static int progress(void *arg, double done, double total)
     return atomic_load(&w->is_cancelled);
 }
 
+/* A model without a tokenizer is asked with ids: "5 17 3", with blanks or commas. */
+static int read_ids(struct source *s, const struct model *m, struct arena *arena, struct err *e)
+{
+    const char *at = s->text;
+    size_t room = s->n_text / 2 + 1;
+    int32_t *ids = arena_array(arena, room, sizeof *ids, e);
+    if (!ids)
+        return e->code;
+    for (at += strspn(at, " ,"); *at; at += strspn(at, " ,")) {
+        char *end;
+        long long id = strtoll(at, &end, 10);
+        if (end == at || (*end && !strchr(" ,", *end)) || id < 0 || id >= m->cfg.vocab)
+            return err_set(e, ERR_INPUT,
+                "%s has no tokenizer files (vocab.json and merges.txt, or tokenizer.json): put "
+                "them "
+                "beside its config.json, or give token ids below %lld as the prompt, as in 464 "
+                "2068",
+                m->name, (long long)m->cfg.vocab);
+        ids[s->n_ids++] = (int32_t)id;
+        at = end;
+    }
+    s->text = NULL;
+    s->ids = ids;
+    return 0;
+}
+
 static int encode(struct answer *a, struct input *in, const struct question *q, struct err *e)
 {
     const struct model *m = a->model;
     struct source source = {.text = q->text, .n_text = strlen(q->text), .where = "the prompt"};
     struct sources sources = {.list = &source, .n = 1};
     struct inputs inputs;
-    if (!m->tokenizer)
-        return err_set(e, ERR_INPUT,
-            "the model has no tokenizer files (vocab.json and merges.txt, or tokenizer.json); put "
-            "them beside config.json");
+    if (!m->tokenizer && read_ids(&source, m, &a->arena, e))
+        return e->code;
     int rc =
         inputs_encode(&inputs, &sources, m, &(struct encode_opts){.bos = q->bos}, &a->arena, e);
     if (rc)

@@ -184,6 +184,15 @@ static int put_args(const char **line, const struct analysis *a, const struct ar
     return rc;
 }
 
+static void put_input(const char **line, const struct input *in, struct arena *arena, struct err *e)
+{
+    const char *ids = "";
+    put_word(line, in->text ? "-p" : "--tokens", arena, e);
+    for (int64_t i = 0; !in->text && i < in->n && ids; i++)
+        ids = arena_printf(arena, e, "%s%s%d", ids, i ? "," : "", (int)in->tokens[i]);
+    put_word(line, in->text ? in->text : ids ? ids : "", arena, e);
+}
+
 const char *log_run_line(
     const char *model, const struct job *job, struct arena *arena, struct err *e)
 {
@@ -196,10 +205,8 @@ const char *log_run_line(
     put_word(&line, "-m", arena, e);
     const char *name = log_model(model, arena, e);
     put_word(&line, name ? name : model, arena, e);
-    for (int i = 0; i < job->n_inputs; i++) {
-        put_word(&line, "-p", arena, e);
-        put_word(&line, job->inputs[i].text ? job->inputs[i].text : "", arena, e);
-    }
+    for (int i = 0; i < job->n_inputs; i++)
+        put_input(&line, &job->inputs[i], arena, e);
     if (!job->prepend_bos)
         put_word(&line, "--no-prepend-bos", arena, e);
     for (int i = 0; i < job->n; i++)

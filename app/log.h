@@ -20,7 +20,7 @@ void log_line(struct log *l, const char *line);
 void log_ran(struct log *l, const char *line, const struct report *report);
 bool log_error(struct err *out, struct log *l); /* since the last call */
 
-/* "run lens,attention -m .. -p .. --lens.target '#5'": a line that does the job again. in has text. */
+/* "run lens,attention -m .. -p .. --lens.target '#5'": a line that does the job again. */
 const char *log_run_line(
     const char *model, const struct job *job, struct arena *arena, struct err *e);
 /* Model names that are paths, made absolute, so that a log replays from any folder. */
