@@ -101,11 +101,26 @@ uint32_t scale_rgb(const struct scale *s, double v)
     return mix(s->dark ? viridis : light_sequential, t);
 }
 
+static double luminance(uint32_t rgb)
+{
+    static const double weight[] = {0.0722, 0.7152, 0.2126};
+    double y = 0;
+    for (int k = 0; k < 3; k++) {
+        double v = (rgb >> (8 * k) & 255) / 255.0;
+        y += weight[k] * (v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4));
+    }
+    return y;
+}
+
+double rgb_contrast(uint32_t a, uint32_t b)
+{
+    double x = luminance(a), y = luminance(b);
+    return (fmax(x, y) + 0.05) / (fmin(x, y) + 0.05);
+}
+
 uint32_t rgb_ink(uint32_t rgb)
 {
-    /* Relative luminance without the gamma: enough to choose between black and white. */
-    double y = 0.299 * (rgb >> 16 & 255) + 0.587 * (rgb >> 8 & 255) + 0.114 * (rgb & 255);
-    return y > 128 ? 0x101010 : 0xf4f4f4;
+    return rgb_contrast(rgb, 0x000000) > rgb_contrast(rgb, 0xffffff) ? 0x000000 : 0xffffff;
 }
 
 const char *scale_shade(const struct scale *s, double v, enum glyphs g)

@@ -21,8 +21,10 @@ double scale_value(const struct scale *s, double t);
 /* Position in [0, 1], or [-1, 1] when signed; clamped; NaN stays NaN. */
 double scale_at(const struct scale *s, double v);
 uint32_t scale_rgb(const struct scale *s, double v);
-/* Ink that is readable on that colour: black or white. */
+/* Ink that is readable on that colour: black or white, whichever has more contrast (4.5 at least). */
 uint32_t rgb_ink(uint32_t rgb);
+/* Contrast of two colours, 1 to 21, as WCAG 2.1 defines it. */
+double rgb_contrast(uint32_t a, uint32_t b);
 /* A glyph that is denser the larger |scale_at|: block shades or ASCII levels; what is no number has a
  * sign of its own (odd_sign). */
 const char *scale_shade(const struct scale *s, double v, enum glyphs g);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/core/err.h"
+#include "views/ramp.h"
 
 #define B ATTR_BOLD
 #define D ATTR_DIM
@@ -19,26 +20,26 @@ const struct theme
                 .roles =
                     {
                         [ROLE_TEXT] = {-1, -1, -1, 0, 0},
-                        [ROLE_DIM] = {0x808080, 244, 8, 0, D},
+                        [ROLE_DIM] = {0x8a8a8a, 245, 8, 0, D},
                         [ROLE_STRONG] = {-1, -1, -1, B, B},
-                        [ROLE_FRAME] = {0x585858, 240, 8, 0, D},
-                        [ROLE_FOCUS] = {0x87afd7, 110, 12, 0, B},
+                        [ROLE_FRAME] = {0x6c6c6c, 242, 8, 0, D},
+                        [ROLE_FOCUS] = {0x87afd7, 110, 14, 0, B},
                         [ROLE_TITLE] = {0xb2b2b2, 249, 7, 0, 0},
                         [ROLE_LABEL] = {0xafafaf, 145, 7, 0, 0},
                         [ROLE_MARK] = {0xffd787, 222, 11, B, B | U},
                         [ROLE_CURSOR] = {0xffffff, 231, 15, B | R, B | R},
-                        [ROLE_POSITIVE] = {0xe9835f, 173, 1, 0, 0},
-                        [ROLE_NEGATIVE] = {0x6aaee0, 74, 4, 0, 0},
+                        [ROLE_POSITIVE] = {0xe9835f, 173, 9, 0, 0},
+                        [ROLE_NEGATIVE] = {0x6aaee0, 74, 14, 0, 0},
                         [ROLE_BAR] = {0x5fafaf, 73, 6, 0, 0},
                         [ROLE_ALT1] = {0xd7af5f, 179, 3, 0, 0},
-                        [ROLE_ALT2] = {0xaf87d7, 140, 5, 0, 0},
+                        [ROLE_ALT2] = {0xaf87d7, 140, 13, 0, 0},
                         [ROLE_ALT3] = {0x87af87, 108, 2, 0, 0},
                         [ROLE_OK] = {0x87af5f, 107, 2, 0, 0},
                         [ROLE_WARN] = {0xffaf5f, 215, 3, 0, B},
                         [ROLE_ERROR] = {0xff8787, 210, 9, B, B | R},
-                        [ROLE_KEY] = {0x87afd7, 110, 12, B, B},
+                        [ROLE_KEY] = {0x87afd7, 110, 14, B, B},
                         [ROLE_STATUS] = {0xc6c6c6, 251, 7, 0, 0},
-                        [ROLE_PROGRESS] = {0x87afd7, 110, 12, 0, 0},
+                        [ROLE_PROGRESS] = {0x87afd7, 110, 14, 0, 0},
                         [ROLE_MATCH] = {0xffd75f, 221, 11, U, U},
                     }},
             {.name = "day",
@@ -47,27 +48,27 @@ const struct theme
                 .roles =
                     {
                         [ROLE_TEXT] = {-1, -1, -1, 0, 0},
-                        [ROLE_DIM] = {0x767676, 243, 8, 0, D},
+                        [ROLE_DIM] = {0x626262, 241, 8, 0, D},
                         [ROLE_STRONG] = {-1, -1, -1, B, B},
-                        [ROLE_FRAME] = {0xbcbcbc, 250, 7, 0, D},
+                        [ROLE_FRAME] = {0x808080, 244, 8, 0, D},
                         [ROLE_FOCUS] = {0x005faf, 25, 4, 0, B},
                         [ROLE_TITLE] = {0x4e4e4e, 239, 0, 0, 0},
                         [ROLE_LABEL] = {0x585858, 240, 0, 0, 0},
-                        [ROLE_MARK] = {0xaf5f00, 130, 5, B, B | U},
+                        [ROLE_MARK] = {0x875f00, 94, 5, B, B | U},
                         [ROLE_CURSOR] = {0x000000, 16, 0, B | R, B | R},
-                        [ROLE_POSITIVE] = {0xb2402b, 130, 1, 0, 0},
+                        [ROLE_POSITIVE] = {0xb2402b, 124, 1, 0, 0},
                         [ROLE_NEGATIVE] = {0x2166ac, 25, 4, 0, 0},
-                        [ROLE_BAR] = {0x008787, 30, 6, 0, 0},
-                        [ROLE_ALT1] = {0xaf5f00, 130, 3, 0, 0},
+                        [ROLE_BAR] = {0x006a6a, 23, 4, 0, 0},
+                        [ROLE_ALT1] = {0x875f00, 94, 1, 0, 0},
                         [ROLE_ALT2] = {0x8700af, 91, 5, 0, 0},
-                        [ROLE_ALT3] = {0x5f8700, 64, 2, 0, 0},
-                        [ROLE_OK] = {0x5f8700, 64, 2, 0, 0},
-                        [ROLE_WARN] = {0xaf5f00, 130, 3, 0, B},
+                        [ROLE_ALT3] = {0x3d7000, 22, 0, 0, 0},
+                        [ROLE_OK] = {0x3d7000, 22, 4, 0, 0},
+                        [ROLE_WARN] = {0x875f00, 94, 1, 0, B},
                         [ROLE_ERROR] = {0xaf0000, 124, 1, B, B | R},
                         [ROLE_KEY] = {0x005faf, 25, 4, B, B},
                         [ROLE_STATUS] = {0x444444, 238, 0, 0, 0},
                         [ROLE_PROGRESS] = {0x005faf, 25, 4, 0, 0},
-                        [ROLE_MATCH] = {0xaf5f00, 130, 5, U, U},
+                        [ROLE_MATCH] = {0x875f00, 94, 5, U, U},
                     }},
             {.name = "contrast",
                 .help = "white, yellow and cyan on black: the strongest contrast a terminal has",
@@ -159,9 +160,31 @@ static int32_t paint_of(const struct theme *t, enum colour_mode mode, colour c)
     return -1;
 }
 
+/* The levels of the 6 x 6 x 6 cube, and xterm's sixteen. */
+static const uint32_t level[6] = {0, 95, 135, 175, 215, 255};
+static const uint32_t ansi[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd,
+    0x00cdcd, 0xe5e5e5, 0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff,
+    0xffffff};
+
+uint32_t palette_rgb(enum colour_mode mode, int32_t paint)
+{
+    uint32_t i = (uint32_t)paint;
+    if (mode == COLOURS_TRUE)
+        return i;
+    if (i < 16)
+        return ansi[i];
+    if (i >= 232)
+        return (8 + 10 * (i - 232)) * 0x010101u;
+    return level[(i - 16) / 36] << 16 | level[(i - 16) / 6 % 6] << 8 | level[(i - 16) % 6];
+}
+
 struct paint theme_paint(const struct theme *t, enum colour_mode mode, struct style s)
 {
     struct paint p = {paint_of(t, mode, s.fg), paint_of(t, mode, s.bg), s.attrs};
+    /* Ink is chosen again for the ground that the terminal really has. */
+    if (p.bg >= 0 && mode != COLOURS_TRUE && COLOUR_IS_RGB(s.bg) && COLOUR_IS_RGB(s.fg) &&
+        (s.fg & 0xffffffu) == rgb_ink(s.bg & 0xffffffu))
+        p.fg = paint_of(t, mode, COLOUR_RGB(rgb_ink(palette_rgb(mode, p.bg))));
     if (COLOUR_IS_ROLE(s.fg)) {
         const struct role_look *l = &t->roles[s.fg & 0xff];
         p.attrs |= mode == COLOURS_NONE ? l->mono_attrs : l->attrs;
@@ -214,10 +237,9 @@ static int cube_step(int v)
 
 int rgb_to_256(uint32_t rgb)
 {
-    static const int level[6] = {0, 95, 135, 175, 215, 255};
     int r = cube_step((int)(rgb >> 16 & 255)), g = cube_step((int)(rgb >> 8 & 255)),
         b = cube_step((int)(rgb & 255));
-    uint32_t cube = (uint32_t)(level[r] << 16 | level[g] << 8 | level[b]);
+    uint32_t cube = level[r] << 16 | level[g] << 8 | level[b];
     int mean = (int)((rgb >> 16 & 255) + (rgb >> 8 & 255) + (rgb & 255)) / 3;
     int grey = mean < 4 ? 0 : mean > 238 ? 23 : (mean - 3) / 10;
     uint32_t g24 = (uint32_t)(8 + 10 * grey) * 0x010101u;
@@ -226,9 +248,6 @@ int rgb_to_256(uint32_t rgb)
 
 int rgb_to_16(uint32_t rgb)
 {
-    static const uint32_t ansi[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd,
-        0x00cdcd, 0xe5e5e5, 0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff,
-        0xffffff};
     int best = 0;
     for (int i = 1; i < 16; i++)
         if (distance(ansi[i], rgb) < distance(ansi[best], rgb))

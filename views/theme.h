@@ -32,6 +32,8 @@ struct paint theme_paint(const struct theme *t, enum colour_mode mode, struct st
  * unknown word, which only the caller can report. */
 int colour_mode_choose(enum colour_mode *out, const char *flag, bool is_tty, int colors);
 
+/* What a paint of that mode looks like; of the sixteen, as xterm has them. */
+uint32_t palette_rgb(enum colour_mode mode, int32_t paint);
 /* The nearest of the colours whose value is the same everywhere: the 6 x 6 x 6 cube and the greys. */
 int rgb_to_256(uint32_t rgb);
 int rgb_to_16(uint32_t rgb);
