@@ -213,6 +213,16 @@ static int head_page(struct dossier *d, struct err *e)
 
 /* --- A neuron ---------------------------------------------------------------------------------- */
 
+/* A vector of the stream in the view of the run: the folded one centres what is written. */
+static void as_written(float *x, const struct dossier *d, int64_t C)
+{
+    double mean = 0;
+    for (int64_t c = 0; c < C && d->ctx->folded; c++)
+        mean += (double)x[c] / (double)C;
+    for (int64_t c = 0; c < C && d->ctx->folded; c++)
+        x[c] -= (float)mean;
+}
+
 struct embeds {
     const struct dossier *d;
     const float *dir;
@@ -233,6 +243,7 @@ static void embed_cosine(void *arg, int64_t id, int worker)
             x->e = e;
         return;
     }
+    as_written(row, x->d, C);
     x->cosine[id] = (float)cosine(row, x->dir, C);
 }
 
@@ -242,7 +253,8 @@ static int nearest(
 {
     int64_t V = d->ctx->model->cfg.vocab;
     struct embeds x = {.d = d, .dir = dir, .cosine = d->row2};
-    struct dossier_list l = {name, long_name, "cosine", "cosine with the rows of W_E", false, true};
+    struct dossier_list l = {name, long_name, "cosine",
+        "cosine with the rows of W_E, centred where the view is folded", false, true};
     if (d->ctx->model->cfg.d_model > 4096)
         return 0; /* rows are gathered on the stack */
     if (!params_panel(d->ctx->params, MAT_UNEMBED, 0, e))
@@ -253,20 +265,18 @@ static int nearest(
     return dossier_top(d, &l, d->row2, e);
 }
 
-/* W_in as the folded view has it: times ln2's gain, centred. */
+/* A column of W_in; in the folded view times ln2's gain, centred. */
 static int neuron_reads(float *out, struct dossier *d, struct err *e)
 {
     const struct params *p = d->ctx->params;
     int64_t C = p->cfg.d_model;
     const struct panel *w = params_panel(p, MAT_IN, d->layer, e);
-    double mean = 0;
     if (!w)
         return e->code;
     panel_col(out, w, d->unit);
-    for (int64_t c = 0; c < C; c++)
-        mean += out[c] *= p->layer[d->layer].ln2_g[c];
-    for (int64_t c = 0; c < C; c++)
-        out[c] -= (float)(mean / (double)C);
+    for (int64_t c = 0; c < C && d->ctx->folded; c++)
+        out[c] *= p->layer[d->layer].ln2_g[c];
+    as_written(out, d, C);
     return 0;
 }
 
@@ -289,6 +299,7 @@ static int neuron_page(struct dossier *d, struct err *e)
     const struct panel *w = params_panel(p, MAT_OUT, d->layer, e);
     float *pre = w ? arena_array(a, 2 * (size_t)n, sizeof *pre, e) : NULL;
     float *in = pre ? arena_array(a, 2 * (size_t)C, sizeof *in, e) : NULL;
+    const bool folded = d->ctx->folded;
     char edit[64];
     double mean = 0;
     if (!in || neuron_line(pre, d, SITE_MLP_PRE, e) || neuron_line(pre + n, d, SITE_MLP_POST, e) ||
@@ -296,6 +307,7 @@ static int neuron_page(struct dossier *d, struct err *e)
         return e->code;
     float *post = pre + n, *out = in + C;
     panel_row(out, w, d->unit);
+    as_written(out, d, C);
     for (int64_t t = 0; t < n; t++) {
         mean += post[t] / (double)n;
         best = post[t] > post[best] ? t : best;
@@ -313,9 +325,9 @@ static int neuron_page(struct dossier *d, struct err *e)
         {"activation, mean over the prompt", "activation", "mlp.hook_post", mean},
         {"activation, largest of the prompt", "activation", "mlp.hook_post", post[best]},
         {"position of the largest", "position", NULL, (double)best},
-        {"norm of its reading weights", "L2", "W_in, LN folded", norm(in, C)},
-        {"norm of its writing weights", "L2", "W_out", norm(out, C)},
-        {"reading against writing", "cosine", "W_in, LN folded, and W_out", cosine(in, out, C)},
+        {"norm of its reading weights", "L2", folded ? "W_in, LN folded" : "W_in", norm(in, C)},
+        {"norm of its writing weights", "L2", folded ? "W_out, centred" : "W_out", norm(out, C)},
+        {"reading against writing", "cosine", "W_in and W_out", cosine(in, out, C)},
     };
     for (size_t i = 0; i < sizeof facts / sizeof *facts; i++)
         if (dossier_fact(d, facts[i].name, facts[i].value, facts[i].unit, facts[i].source, e))
