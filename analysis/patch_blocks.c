@@ -254,6 +254,8 @@ static double normalized(const struct patch_part *w, double x)
     return (x - (w->s->is_change ? 0 : corrupt)) / (clean - corrupt);
 }
 
+#define LONG_LAYER 1e6 /* cells x positions x d_model: tenths of a second */
+
 /* Layers [from, to) of a part are complete. */
 static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
 {
@@ -277,7 +279,12 @@ static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
         return w->e->code;
     for (int64_t i = 0; i < n; i++)
         w->row[i] = is_flat ? NAN : (float)normalized(w, w->placed[at + i]);
-    return block_write(it->block[PATCH_NORMALIZED], start, count, w->row, w->e);
+    if (block_write(it->block[PATCH_NORMALIZED], start, count, w->row, w->e))
+        return w->e->code;
+    /* Layers that took long are worth a flush: who reads along sees them, and a killed run has them. */
+    const double rows = (double)w->per * (double)w->g->T;
+    return rows * w->ctx->model->cfg.d_model < LONG_LAYER ? 0
+                                                          : block_flush(it->block[PATCH_RAW], w->e);
 }
 
 /* The i-th cell to be filled; its place in the block. */

@@ -364,6 +364,11 @@ int block_set(struct block *b, const void *data, struct err *e)
     return block_write(b, start, count, data, e);
 }
 
+int block_flush(struct block *b, struct err *e)
+{
+    return report_flush(b->run->report, e);
+}
+
 int block_read(
     void *out, const struct block *b, const int64_t *start, const int64_t *count, struct err *e)
 {

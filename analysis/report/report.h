@@ -106,6 +106,7 @@ int block_write(
     struct block *b, const int64_t *start, const int64_t *count, const void *data, struct err *e);
 /* The whole block at once. */
 int block_set(struct block *b, const void *data, struct err *e);
+int block_flush(struct block *b, struct err *e); /* its report, see report_flush */
 /* One row of a table: a value per column, text columns take `text`. */
 struct cell_value {
     double number;
