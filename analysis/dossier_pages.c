@@ -252,13 +252,16 @@ static int nearest(
     struct dossier *d, const char *name, const char *long_name, const float *dir, struct err *e)
 {
     int64_t V = d->ctx->model->cfg.vocab;
-    struct embeds x = {.d = d, .dir = dir, .cosine = d->row2};
+    float *seen = arena_array(d->ctx->arena, (size_t)d->ctx->model->cfg.d_model, sizeof *seen, e);
+    struct embeds x = {.d = d, .dir = seen, .cosine = d->row2};
     struct dossier_list l = {name, long_name, "cosine",
         "cosine with the rows of W_E, centred where the view is folded", false, true};
     if (d->ctx->model->cfg.d_model > 4096)
         return 0; /* rows are gathered on the stack */
-    if (!params_panel(d->ctx->params, MAT_UNEMBED, 0, e))
+    if (!seen || !params_panel(d->ctx->params, MAT_UNEMBED, 0, e))
         return e->code;
+    memcpy(seen, dir, (size_t)d->ctx->model->cfg.d_model * sizeof *seen);
+    as_written(seen, d, d->ctx->model->cfg.d_model);
     pool_for(d->ctx->pool, V, embed_cosine, &x);
     if (x.rc)
         return err_set(e, x.rc, "%s", x.e.msg);
