@@ -148,7 +148,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx, con
         .unit = unit_of(s->metric),
         .long_name = what,
         .look = p->k->axis ? LOOK_HEATMAP : LOOK_BARS,
-        .is_signed = true,
+        .is_signed = strcmp(suffix, "_se") != 0,
         .is_detail = *suffix != 0,
         .by_slice = by_input};
     if (by_input)

@@ -116,7 +116,7 @@ static int choose(struct chosen *c, struct patch_part *w, int64_t k, struct err 
     qsort(all, (size_t)n, sizeof *all, by_estimate);
     const int64_t top = k < n ? k : n, random = n - top < k ? n - top : k;
     struct rng rng;
-    rng_init(&rng, w->ctx->seed, (uint64_t)w->pair->to->index);
+    rng_init(&rng, w->ctx->seed, (uint64_t)w->index);
     for (int64_t i = 0; i < random; i++) {
         const int64_t from = top + i, at = from + (int64_t)rng_below(&rng, (uint64_t)(n - from));
         const struct checked one = all[at];
@@ -207,7 +207,7 @@ int attr_agree(struct attr_tally *t, struct patch_part *w, int64_t k, struct err
     tally(t, &c);
     const struct cell_value row[] = {
         {.text = attr_part_name(name, sizeof name, w->item->menu, w->part)},
-        {.number = (double)(w->pair->to->index / 2)}, {.number = (double)c.n}, {.number = r[0]},
+        {.number = (double)w->index}, {.number = (double)c.n}, {.number = r[0]},
         {.number = r[1]}, {.number = error}, {.number = effect}, {.number = missed},
         {.number = missed_layer}};
     return block_append(t->agreement, row, e);

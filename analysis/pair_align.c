@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "analysis/pairs.h"
 #include "analysis/token.h"
 #include "model/core/text.h"
@@ -29,15 +31,17 @@ static int refuse_lengths(const struct pair *p, const struct model *m, struct er
     struct arena a = {0};
     struct err quiet = {0};
     const int64_t t = parting(p->clean, p->corrupt);
+    const int64_t less = p->clean->n < p->corrupt->n ? p->clean->n : p->corrupt->n;
+    /* One token against as many more as the other has; none where the shorter ends. */
+    const int64_t c1 = p->clean->n - (less > t ? less - t - 1 : 0);
+    const int64_t k1 = p->corrupt->n - (less > t ? less - t - 1 : 0);
     int rc = err_set(e, ERR_USAGE,
         "%s: clean has %lld token%s and corrupt %lld; they part at token %lld, \"%s\" against "
-        "\"%s\": say which tokens correspond, as in \"align\": [[%lld, %lld, %lld, %lld]]",
+        "\"%s\": say which tokens correspond, as in %s [[%lld, %lld, %lld, %lld]]",
         p->where, (long long)p->clean->n, text_s(p->clean->n), (long long)p->corrupt->n,
         (long long)t, shown(p->clean, t, m, &a, &quiet), shown(p->corrupt, t, m, &a, &quiet),
-        (long long)t,
-        (long long)(p->clean->n > p->corrupt->n ? t + 1 + p->clean->n - p->corrupt->n : t + 1),
-        (long long)t,
-        (long long)(p->corrupt->n > p->clean->n ? t + 1 + p->corrupt->n - p->clean->n : t + 1));
+        !strcmp(p->where, "--clean") ? "--align" : "\"align\":", (long long)t, (long long)c1,
+        (long long)t, (long long)k1);
     arena_release(&a);
     return rc;
 }

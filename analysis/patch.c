@@ -104,7 +104,7 @@ static int check(struct patch_part *w, struct err *e)
 {
     struct own *s = w->s->own;
     struct rng rng;
-    rng_init(&rng, w->ctx->seed, (uint64_t)w->pair->to->index);
+    rng_init(&rng, w->ctx->seed, (uint64_t)w->index);
     for (int64_t k = 0; k < s->check && k < w->do_n; k++) {
         const int64_t i = (int64_t)rng_below(&rng, (uint64_t)w->do_n);
         struct patch_cell c;

@@ -13,6 +13,12 @@ static const char *unit_of(enum metric_kind k)
                                                          : "nats";
 }
 
+/* Metrics that are 0 or more, as long as they are no change of one. */
+static bool is_never_negative(enum metric_kind k)
+{
+    return k == METRIC_PROB || k == METRIC_KL || k == METRIC_LOSS || k == METRIC_ENTROPY;
+}
+
 /* ---- blocks ---- */
 
 /* Labels of the receiving prompts' positions: tokens where all of them agree. */
@@ -65,6 +71,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
     const struct patch_blocks *s = ctx->state;
     const bool is_told = g && s->all[it->menu_index].menu; /* by the mean over all lengths */
     const bool is_many = !g || g->n > 1;
+    const bool is_metric = !s->is_change && !v->is_normalized && is_never_negative(s->o.metric);
     const char *parts[MENU_PARTS];
     char name[96], what[200];
     snprintf(name, sizeof name, "%s%s", it->menu->name, v->suffix);
@@ -77,7 +84,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
         .long_name = what,
         .source = s->source,
         .look = LOOK_HEATMAP,
-        .is_signed = !v->is_error,
+        .is_signed = !v->is_error && !is_metric,
         .is_detail = is_told || v->is_error || v->by_input == is_many,
         .by_slice = v->by_input};
     if (v->by_input)
@@ -410,7 +417,7 @@ int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps
         g++;
     if (patch_pair_open(&open, p, &s->o, ctx, e))
         return e->code;
-    struct patch_part w = {.ctx = ctx, .s = s, .g = g, .pair = &open, .e = e};
+    struct patch_part w = {.ctx = ctx, .s = s, .g = g, .pair = &open, .index = pair, .e = e};
     const int64_t at = g->next, one = 1;
     s->n_flat += patch_pair_is_flat(open.clean, open.corrupt);
     int rc = write_one(g->clean, at, open.clean, e);

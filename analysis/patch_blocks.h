@@ -63,6 +63,7 @@ struct patch_part {
     struct patch_group *g;
     struct patch_sited *item;
     struct patch_pair *pair;
+    int index; /* of the pair, in the run */
     int part;
     int64_t per, n;       /* cells of a layer, of all */
     int64_t do_per, do_n; /* those to be filled; numbered by themselves */

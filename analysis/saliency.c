@@ -501,7 +501,7 @@ static int write(const struct one *x, struct length *l, const struct answer *a)
     struct group *g = l->own;
     int64_t at[2] = {l->next++, 0}, row[2] = {1, l->T}, one = 1;
     const float values[] = {(float)a->error, (float)a->relative, (float)a->value, (float)a->base};
-    const int32_t counts[] = {a->steps, x->in->index};
+    const int32_t counts[] = {a->steps, (int32_t)(x->in - x->ctx->inputs)};
     for (int k = 0; k < CURVES; k++) {
         moments_add_all(&g->tally[k], a->curve[k]);
         if (block_write(g->curve[k], at, row, a->curve[k], x->err))

@@ -8,6 +8,7 @@
 #include "app/edit_list.h"
 #include "app/history.h"
 #include "app/journal.h"
+#include "app/patching.h"
 #include "app/words.h"
 #include "app/workbench.h"
 
@@ -261,21 +262,40 @@ static void put_quoted(struct buf *b, const char *text)
     buf_put(b, "'", 1);
 }
 
-/* The line with the model, the prompt and the edits on screen where it names none of its own. */
+/* Where it names none of its own: the pair on screen for what needs one, else the prompt. */
+static void put_input(struct buf *b, const struct workbench *wb, const struct command *c)
+{
+    static const char *const inputs[] = {
+        "prompt", "file", "tokens", "dataset", "clean", "corrupt", "cache"};
+    struct arena arena = {0};
+    struct err e;
+    bool needs_pair = false;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (is_given(c, inputs[i]))
+            return;
+    for (int i = 0; i < c->n_analyses; i++)
+        needs_pair = needs_pair || c->analyses[i]->pairs == PAIRS_NEEDED;
+    if (needs_pair) {
+        const char *flags = patching_pair_flags(wb, &arena, &e);
+        buf_printf(b, " %s", flags ? flags : "");
+    } else {
+        buf_puts(b, " -p ");
+        put_quoted(b, wb->shown_prompt);
+    }
+    arena_release(&arena);
+}
+
+/* The line with the model, the input and the edits on screen where it names none of its own. */
 static void put_line(
     struct buf *b, const struct workbench *wb, const struct command *c, const char *line)
 {
-    bool has_input = is_given(c, "prompt") || is_given(c, "file") || is_given(c, "tokens") ||
-                     is_given(c, "dataset") || is_given(c, "clean");
     buf_puts(b, line);
     if (c->verb->sets & FLAGS_MODEL && wb->facts.is_open) {
         buf_puts(b, " -m ");
         put_quoted(b, wb->model_name);
     }
-    if (c->verb->sets & FLAGS_INPUT && !has_input) {
-        buf_puts(b, " -p ");
-        put_quoted(b, wb->shown_prompt);
-    }
+    if (c->verb->sets & FLAGS_INPUT)
+        put_input(b, wb, c);
     if (c->verb->sets & FLAGS_INPUT && !wb->bos && !is_given(c, "prepend-bos"))
         buf_puts(b, " --no-prepend-bos");
     if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit"))

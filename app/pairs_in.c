@@ -48,10 +48,21 @@ bool pairs_wanted(const struct command *c)
     bool welcome = false;
     for (int i = 0; i < c->n_analyses; i++)
         welcome = welcome || c->analyses[i]->pairs == PAIRS_WELCOME;
-    if (who_needs(c) || args_text(&c->args, "corrupt"))
+    if (who_needs(c) || args_text(&c->args, "clean") || args_text(&c->args, "corrupt"))
         return true;
     return welcome && (is_task(args_text(&c->args, "dataset")) ||
                           (file->n_texts && has_clean_field(file->texts[0])));
+}
+
+int pairs_unused(const struct command *c, struct err *e)
+{
+    static const char *const flags[] = {"answer", "wrong", "align"};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (args_get(&c->args, flags[i])->is_set)
+            return err_set(e, ERR_USAGE,
+                "--%s is of a pair of prompts: give --clean and --corrupt, or leave it out",
+                flags[i]);
+    return 0;
 }
 
 static int gather(struct pairs *out, struct session *s, const struct command *c,

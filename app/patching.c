@@ -247,24 +247,33 @@ static const char *spans_text(const struct patching *p, struct arena *a, struct 
     return !spans || !line ? NULL : n ? arena_printf(a, e, "%s]", line) : line;
 }
 
+const char *patching_pair_flags(const struct workbench *wb, struct arena *a, struct err *e)
+{
+    const struct patching *p = wb->patching;
+    if (!p || !p->pair)
+        return "";
+    const char *align = spans_text(p, a, e), *flags = p->pair->pair->flags;
+    return align && *align ? arena_printf(a, e, "%s --align '%s'", flags, align)
+           : align         ? flags
+                           : NULL;
+}
+
 /* The line that computes a sweep from nothing, as a shell takes it. */
 static const char *run_line(
     struct workbench *wb, const char *analysis, const char *site, struct arena *a, struct err *e)
 {
     const struct patching *p = wb->patching;
-    const char *align = spans_text(p, a, e), *model = words_quote(wb->model_name, a, e);
-    const char *line = arena_printf(a, e, "run %s %s", analysis, p->pair->pair->flags);
-    if (line && align && *align)
-        line = arena_printf(a, e, "%s --align '%s'", line, align);
+    const char *flags = patching_pair_flags(wb, a, e), *model = words_quote(wb->model_name, a, e);
+    const char *line = flags ? arena_printf(a, e, "run %s %s", analysis, flags) : NULL;
     if (line && *site)
         line =
             arena_printf(a, e, "%s --site %s%s", line, site, p->noise ? " --direction noise" : "");
     /* An estimate of one position costs what one of all costs. */
     if (line && *site && p->at >= 0 && !strcmp(analysis, "patch"))
         line = arena_printf(a, e, "%s --cell-pos %lld", line, (long long)p->at);
-    line = line && align && model ? arena_printf(a, e, "%s --metric %s -m %s%s", line, p->metric,
-                                        model, wb->bos ? "" : " --no-prepend-bos")
-                                  : NULL;
+    line = line && model ? arena_printf(a, e, "%s --metric %s -m %s%s", line, p->metric, model,
+                               wb->bos ? "" : " --no-prepend-bos")
+                         : NULL;
     for (int i = 0; i < wb->n_edits && line; i++) {
         const char *q = edit_is_off(wb->edits[i]) ? NULL : words_quote(wb->edits[i], a, e);
         line = q ? arena_printf(a, e, "%s --edit %s", line, q) : line;

@@ -61,6 +61,8 @@ void patching_see(struct workbench *wb, const struct answer *a);
 const char *patching_pair_line(const struct workbench *wb, struct arena *a, struct err *e);
 const char *patching_align_line(const struct workbench *wb, struct arena *a, struct err *e);
 const char *patching_sweep_line(const struct workbench *wb, struct arena *a, struct err *e);
+/* The pair as `run` takes it, --clean to --align; "": none. */
+const char *patching_pair_flags(const struct workbench *wb, struct arena *a, struct err *e);
 
 /* Between the files of patching. */
 int patching_receiver(

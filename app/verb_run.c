@@ -124,6 +124,8 @@ static int load(struct subject *sub, struct session *s, const struct command *c,
         return cache_inputs_load(&sub->cache, &sub->in, c, sub->model, arena, e);
     if (!rc && args_get(&c->args, "windows")->is_set)
         return err_set(e, ERR_USAGE, "--windows are those of a cache; give it with -c");
+    if (!rc && !pairs_wanted(c))
+        rc = pairs_unused(c, e);
     if (!rc)
         rc = pairs_wanted(c) ? pairs_load(&sub->pairs, &sub->in, s, c, sub->model, arena, e)
                              : inputs_load(&sub->in, s, c, sub->model, arena, e);

@@ -109,6 +109,26 @@ bad(2, '', 'run', 'lens', '--dataset', 'nosuch')
 bad(2, 'bash', 'completion', 'tcsh')
 bad(2, '--slice', 'show', 'x.h5', '--slcie', '1')
 
+# Flags of a pair are of a pair; the alignment that is suggested is taken.
+bad(2, '--corrupt is missing', 'run', 'lens', '--clean', 'Mara gave')
+bad(2, '--wrong', 'run', 'lens', '-p', 'a', '--wrong', ' x')
+bad(2, '--answer', 'run', 'ablate', '-p', 'a', '--answer', ' x')
+for clean, corrupt in (('Mara gave', 'Mara gave the lantern'), ('Mara gave the lantern', 'Mara gave'),
+                       ('Mara gave the big lantern to', 'Mara gave the lantern to')):
+    pair = ('run', 'patch', '--clean', clean, '--corrupt', corrupt, '--answer', ' to', '--wrong', ' and')
+    said = sonde(*pair).err
+    check('--align [[' in said, f'{clean!r} and {corrupt!r}: {said!r}')
+    good(*pair, '--align', said[said.index('[['):].strip())
+
+# A line gives the same numbers wherever it stands.
+open(f'{TMP}/second.txt', 'w').write(f'run logits -p "{TEXT}"\nrun attr,patch,saliency --dataset ioi_tiny:2 --check 3\n')
+sonde('batch', 'second.txt', '-o', 'second.h5')
+sonde('run', 'attr,patch,saliency', '--dataset', 'ioi_tiny:2', '--check', '3', '-o', 'first.h5')
+for block in ('attr/agreement', 'patch/check_error', 'saliency/length_17/source_input'):
+    a, b = (good('export', f, f'runs/00{k + f.startswith("second")}-{block}', '--csv')
+            for k in [('attr', 'patch', 'saliency').index(block.split('/')[0])] for f in ('first.h5', 'second.h5'))
+    check(a == b and len(a) > 3, f'{block} alone and behind another run: {a!r} {b!r}')
+
 # Bad input files, limits, outputs.
 bad(3, 'no-such-model', 'run', 'lens', '-m', 'no-such-model', '-p', 'a')
 bad(3, 'no-such.h5', 'show', 'no-such.h5')

@@ -440,6 +440,23 @@ static void a_circuit_is_drawn(void **state)
     rig_close(&r);
 }
 
+/* An analysis of pairs that is told none takes the pair on screen, its alignment too. */
+static void a_line_takes_the_pair_on_screen(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny:1 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    act(&r, ": 'run~path Enter");
+    comes(&r, "000-path");
+    const char *flags = patching_pair_flags(&r.b.wb, &r.arena, &r.e);
+    assert_non_null(strstr(flags, "--clean 'When Jonas"));
+    assert_non_null(strstr(flags, "--answer"));
+    rig_close(&r);
+}
+
 /* A session that is reopened: the map it showed, at the position it was drilled into, and the cursor. */
 static void a_log_brings_its_map_back(void **state)
 {
@@ -631,6 +648,7 @@ int main(void)
         cmocka_unit_test(lines_replay),
         cmocka_unit_test(a_stopped_sweep_is_kept),
         cmocka_unit_test(a_circuit_is_drawn),
+        cmocka_unit_test(a_line_takes_the_pair_on_screen),
         cmocka_unit_test(a_log_brings_its_map_back),
         cmocka_unit_test(what_is_saved_reads_back),
         cmocka_unit_test(any_key_at_any_size),
