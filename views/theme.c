@@ -230,6 +230,13 @@ static int distance(uint32_t a, uint32_t b)
     return 3 * dr * dr + 6 * dg * dg + db * db;
 }
 
+static int chroma(uint32_t rgb)
+{
+    int r = (int)(rgb >> 16 & 255), g = (int)(rgb >> 8 & 255), b = (int)(rgb & 255);
+    int most = r > g ? r : g, least = r < g ? r : g;
+    return (most > b ? most : b) - (least < b ? least : b);
+}
+
 static int cube_step(int v)
 {
     return v < 48 ? 0 : v < 115 ? 1 : (v - 35) / 40;
@@ -243,7 +250,9 @@ int rgb_to_256(uint32_t rgb)
     int mean = (int)((rgb >> 16 & 255) + (rgb >> 8 & 255) + (rgb & 255)) / 3;
     int grey = mean < 4 ? 0 : mean > 238 ? 23 : (mean - 3) / 10;
     uint32_t g24 = (uint32_t)(8 + 10 * grey) * 0x010101u;
-    return distance(g24, rgb) < distance(cube, rgb) ? 232 + grey : 16 + 36 * r + 6 * g + b;
+    /* A grey in the middle of a coloured ramp would read as something else. */
+    bool is_grey = chroma(rgb) < 48 && distance(g24, rgb) < distance(cube, rgb);
+    return is_grey ? 232 + grey : 16 + 36 * r + 6 * g + b;
 }
 
 int rgb_to_16(uint32_t rgb)
