@@ -168,11 +168,22 @@ static void on_fill(void *arg, int run, float *rows)
     }
 }
 
+/* Room for the largest batch, so that all take the same memory, where that is no matter. */
+static int64_t rows_most(const struct fast *f)
+{
+    const struct budget *b = f->g->x->ctx->budget;
+    const uint64_t row = 2 * suffix_row_bytes(f->cfg, true);
+    return BATCH_ROWS * row < budget_left(b) / 4 ? BATCH_ROWS : 0;
+}
+
 static struct suffix_opts options(const struct fast *f)
 {
     struct ctx *ctx = f->g->x->ctx;
-    return (struct suffix_opts){
-        .pool = ctx->pool, .progress = eap_progress, .progress_arg = ctx, .budget = ctx->budget};
+    return (struct suffix_opts){.rows_most = rows_most(f),
+        .pool = ctx->pool,
+        .progress = eap_progress,
+        .progress_arg = ctx,
+        .budget = ctx->budget};
 }
 
 /* Where pairs share a beginning it is a run of its own; then clean, corrupt, and `runs` points of the
@@ -461,7 +472,7 @@ static int back(struct fast *f, const struct suffixes *view, int kinds, double w
         row[i] = g->live_at[i + 1] - 1;
     const struct suffix_back_opts o = {.layer = on_layer,
         .arg = f,
-        .rows_most = BATCH_ROWS,
+        .rows_most = rows_most(f),
         .pool = ctx->pool,
         .progress = eap_progress,
         .progress_arg = ctx,
