@@ -207,9 +207,8 @@ int attr_agree(struct attr_tally *t, struct patch_part *w, int64_t k, struct err
     tally(t, &c);
     const struct cell_value row[] = {
         {.text = attr_part_name(name, sizeof name, w->item->menu, w->part)},
-        {.number = (double)w->index}, {.number = (double)c.n}, {.number = r[0]},
-        {.number = r[1]}, {.number = error}, {.number = effect}, {.number = missed},
-        {.number = missed_layer}};
+        {.number = (double)w->index}, {.number = (double)c.n}, {.number = r[0]}, {.number = r[1]},
+        {.number = error}, {.number = effect}, {.number = missed}, {.number = missed_layer}};
     return block_append(t->agreement, row, e);
 }
 
