@@ -33,13 +33,14 @@ static const struct param params[] = {
     {.name = "qk-fix",
         .type = PARAM_BOOL,
         .def = "false",
-        .help = "AtP*: queries and keys go through the softmax exactly"},
+        .help = "AtP*: queries and keys go through the softmax exactly; head_k moves all keys at "
+                "once, as patch does, head_k_by_pos one"},
     {.name = "grad-drop",
         .type = PARAM_BOOL,
         .def = "false",
         .help =
-            "AtP*: the mean over layers of the estimate's size with that layer's writes cut out "
-            "of the way back; a backward pass a layer"},
+            "AtP*: the mean over the other layers of the estimate's size with that layer's writes "
+            "cut out of the way back; a backward pass a layer"},
     {.name = "check",
         .type = PARAM_INT,
         .def = "0",
@@ -91,6 +92,9 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     s->b.o.patches = s->check > 0;
     if (s->check && ctx->edits)
         return err_set(e, ERR_USAGE, "--check patches the unedited model; leave --edit out");
+    if (s->grad_drop && ctx->model->cfg.n_layer < 2)
+        return err_set(
+            e, ERR_USAGE, "--grad-drop is a mean over other layers; %s has one", ctx->model->name);
     if (patch_blocks_begin(&s->b, ctx, out, e))
         return e->code;
     s->values = arena_array(ctx->arena, (size_t)n_parts(&s->b), sizeof *s->values, e);
@@ -123,7 +127,7 @@ static int cut_layer(struct edits *out, struct edit *room, const struct edits *a
 
 /* Adds the estimates of every part under one backward pass. */
 static int add_backward(struct patch_part *w, const struct plan *want, const struct edits *edits,
-    double *room, struct err *e)
+    int dropped, double *room, struct err *e)
 {
     struct own *s = w->s->own;
     struct trace grads;
@@ -139,7 +143,7 @@ static int add_backward(struct patch_part *w, const struct plan *want, const str
     for (int i = 0; i < w->s->n_menu; i++)
         for (int k = 0; k < w->s->menu[i]->n_parts; k++)
             attr_values(s->values[part++], room, w->pair, &grads, w->s->menu[i]->part[k].site,
-                w->s->menu[i]->part[k].form, s->qk_fix, s->grad_drop);
+                w->s->menu[i]->part[k].form, s->qk_fix, dropped);
     trace_release(&grads);
     return 0;
 }
@@ -180,11 +184,11 @@ static int estimate(struct patch_part *w, struct err *e)
     if (!room || !cut || plan_gradients(&want, w, e))
         return e->code;
     if (!s->grad_drop)
-        return add_backward(w, &want, w->ctx->edits, room, e);
+        return add_backward(w, &want, w->ctx->edits, -1, room, e);
     for (int l = 0; l < cfg->n_layer; l++) {
         struct edits edits;
         cut_layer(&edits, cut, w->ctx->edits, l);
-        if (add_backward(w, &want, &edits, room, e))
+        if (add_backward(w, &want, &edits, l, room, e))
             return e->code;
         if (patch_part_progress(w, w->total * l / cfg->n_layer, w->total))
             return err_set(e, ERR_CANCEL, "interrupted");
@@ -192,12 +196,23 @@ static int estimate(struct patch_part *w, struct err *e)
     return 0;
 }
 
-/* From the block's order to that of cells; sizes under grad-drop are means over the other layers. */
+/* Under grad-drop sizes are means over the layers that leave the site a way to the metric: all for the
+ * residual stream, all but its own for what a layer writes or computes. */
+static double share_of(const struct patch_part *w)
+{
+    const struct own *s = w->s->own;
+    const enum site site = w->item->menu->part[w->part].site;
+    const bool is_stream =
+        site == SITE_RESID_PRE || site == SITE_RESID_MID || site == SITE_RESID_POST;
+    return s->grad_drop ? 1.0 / (w->ctx->model->cfg.n_layer - !is_stream) : 1;
+}
+
+/* From the block's order to that of cells. */
 static void load(struct patch_part *w)
 {
     const struct own *s = w->s->own;
     const int64_t L = w->ctx->model->cfg.n_layer;
-    const double share = s->grad_drop ? 1.0 / (double)(L > 1 ? L - 1 : 1) : 1;
+    const double share = share_of(w);
     int part = w->part;
     for (int i = 0; &w->g->item[i] != w->item; i++)
         part += w->s->menu[i]->n_parts;

@@ -5,11 +5,12 @@
 
 /* Attribution patching: estimates of what patching would change, from gradients at the receiving run. */
 
-/* values[L * cells] += the estimates of one part, as its block lies; `size` adds absolute values. grads
- * holds dm/dsite of the receiving run. With qk_fix the estimates of queries and keys go through the
+/* values[L * cells] += the estimates of one part, as its block lies. With `dropped` >= 0, the layer whose
+ * writes were cut out of the way back, it is their sizes that are added, none of those writes' own
+ * (Kramar et al. 2024, GradDrop). grads holds dm/dsite of the receiving run. With qk_fix the estimates of queries and keys go through the
  * softmax exactly; grads then holds dm/dpattern, too. room: 2 T + cells values of scratch. */
 void attr_values(double *values, double *room, const struct patch_pair *p,
-    const struct trace *grads, enum site site, enum patch_form form, bool qk_fix, bool size);
+    const struct trace *grads, enum site site, enum patch_form form, bool qk_fix, int dropped);
 
 /* How estimates compare with exact patches of chosen cells. */
 struct attr_tally {

@@ -162,16 +162,19 @@ static void layer_values(const struct values *j, const struct trace *grads, int 
 }
 
 void attr_values(double *values, double *room, const struct patch_pair *p,
-    const struct trace *grads, enum site site, enum patch_form form, bool qk_fix, bool size)
+    const struct trace *grads, enum site site, enum patch_form form, bool qk_fix, int dropped)
 {
     const struct config *cfg = p->t.cfg;
     const int64_t T = p->to->n, per = patch_form_cells(form, cfg, T);
+    const bool is_write = site == SITE_ATTN_OUT || site == SITE_MLP_OUT;
     for (int l = 0; l < cfg->n_layer; l++) {
+        if (is_write && l == dropped)
+            continue;
         struct values j = {room + 2 * T, p, cfg, form, T};
         for (int64_t i = 0; i < per; i++)
             j.out[i] = 0;
         layer_values(&j, grads, l, site, qk_fix, room);
         for (int64_t i = 0; i < per; i++)
-            values[l * per + i] += size ? fabs(j.out[i]) : j.out[i];
+            values[l * per + i] += dropped >= 0 ? fabs(j.out[i]) : j.out[i];
     }
 }

@@ -102,9 +102,11 @@ def main():
         drop = {}
         for cut in range(L):
             for s, y in estimates(model, to, frm, gradients(model, x, metric, names, cut)).items():
-                drop[s] = drop.get(s, 0) + y.abs() / max(L - 1, 1)
+                if s in ("attn_out", "mlp_out"):
+                    y[cut] = 0  # what is cut has no way of its own
+                drop[s] = drop.get(s, 0) + y.abs() / (L if s.startswith("resid") else max(L - 1, 1))
         forms = {"": estimates(model, to, frm, grads), "--qk-fix": fixed(model, to, frm, grads),
-                 "--grad-drop": {s: drop[s] for s in ("head_z", "head_q_by_pos", "mlp_out", "head_pattern")}}
+                 "--grad-drop": {s: drop[s] for s in ("head_z", "head_q_by_pos", "attn_out", "mlp_out", "resid_pre", "head_pattern")}}
         out[name] = {"clean": clean, "corrupt": corrupt, "answer": a, "wrong": b, "forms": {
             f: {s: {"shape": list(y.shape), "values": [float(f"{v:.7g}") for v in rounded(y)]}
                 for s, y in sweeps.items()} for f, sweeps in forms.items()}}
