@@ -50,17 +50,21 @@ static int label_positions(struct patch_group *g, const struct ctx *ctx, struct 
 /* How a block of a site is called behind the site's name, and what it holds. */
 struct variant {
     const char *suffix, *says;
-    bool by_input, is_normalized, is_error;
+    bool by_input, is_normalized, is_error, is_detail;
 };
 static const struct variant variants[PATCH_VARIANTS] = {
-    [PATCH_RAW] = {"", "", true, false, false},
-    [PATCH_NORMALIZED] = {"_normalized", ", corrupt 0 and clean 1", true, true, false},
-    [PATCH_MEAN] = {"_mean", ", mean over inputs", false, false, false},
-    [PATCH_SE] = {"_se", ", standard error over inputs", false, false, true},
+    [PATCH_RAW] = {"", "", .by_input = true},
+    [PATCH_NORMALIZED] = {"_normalized", ", corrupt 0 and clean 1", .by_input = true,
+        .is_normalized = true},
+    [PATCH_MEAN] = {"_mean", ", mean over inputs"},
+    [PATCH_SE] = {"_se", ", standard error over inputs", .is_error = true, .is_detail = true},
     [PATCH_NORMALIZED_MEAN] = {"_normalized_mean", ", corrupt 0 and clean 1, mean over inputs",
-        false, true, false},
+        .is_normalized = true, .is_detail = true},
     [PATCH_NORMALIZED_SE] = {"_normalized_se",
-        ", corrupt 0 and clean 1, standard error over inputs", false, true, true},
+        ", corrupt 0 and clean 1, standard error over inputs", .is_normalized = true,
+        .is_error = true, .is_detail = true},
+    [PATCH_MEAN_NORMALIZED] = {"_mean_normalized",
+        ", mean over inputs, mean corrupt 0 and mean clean 1", .is_normalized = true},
 };
 
 /* Of the pairs of one length, or (g NULL) of all lengths together. */
@@ -85,7 +89,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
         .source = s->source,
         .look = LOOK_HEATMAP,
         .is_signed = !v->is_error && !is_metric,
-        .is_detail = is_told || v->is_error || v->by_input == is_many,
+        .is_detail = is_told || v->is_detail || v->by_input == is_many,
         .by_slice = v->by_input};
     if (v->by_input)
         spec.axes[spec.rank++] = (struct axis){"input", AXIS_INPUT, g->n, NULL};
@@ -111,7 +115,9 @@ static int declare_item(struct patch_sited *it, const struct patch_group *g, str
         if ((g || !variants[k].by_input) &&
             declare(&it->block[k], out, ctx, g, it, &variants[k], e))
             return e->code;
-    return moments_init(&it->m, it->cells, ctx->arena, e) ||
+    it->corrupt = arena_zalloc(ctx->arena, (size_t)it->cells * sizeof *it->corrupt, e);
+    it->span = arena_zalloc(ctx->arena, (size_t)it->cells * sizeof *it->span, e);
+    return !it->corrupt || !it->span || moments_init(&it->m, it->cells, ctx->arena, e) ||
                    moments_init(&it->m_normalized, it->cells, ctx->arena, e)
                ? e->code
                : 0;
@@ -333,9 +339,14 @@ int patch_part_progress(void *arg, double done, double total)
 
 static void tally(struct patch_sited *it, const struct patch_part *w, int64_t i, bool is_flat)
 {
-    moments_add(&it->m, w->part * w->n + i, w->placed[i]);
+    const int64_t k = w->part * w->n + i;
+    moments_add(&it->m, k, w->placed[i]);
+    if (isfinite(w->placed[i])) {
+        it->corrupt[k] += w->pair->corrupt;
+        it->span[k] += w->pair->clean - w->pair->corrupt;
+    }
     if (!is_flat)
-        moments_add(&it->m_normalized, w->part * w->n + i, normalized(w, w->placed[i]));
+        moments_add(&it->m_normalized, k, normalized(w, w->placed[i]));
 }
 
 /* One part, and what it adds to the means. */
@@ -434,12 +445,34 @@ int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps
 
 /* ---- what is over all pairs ---- */
 
-static int write_moments(const struct patch_sited *it, struct arena *a, struct err *e)
+/* (mean - mean corrupt) / (mean clean - mean corrupt), as TransformerLens normalises a batch. */
+static int write_mean_normalized(
+    const struct patch_sited *it, bool is_change, struct arena *a, struct err *e)
+{
+    const struct arena_mark mark = arena_mark(a);
+    float *x = arena_array(a, (size_t)it->cells, sizeof *x, e);
+    if (!x)
+        return ERR_LIMIT;
+    for (int64_t i = 0; i < it->cells; i++) {
+        const double sum = it->m.mean[i] * it->m.count[i];
+        const double corrupt = it->corrupt[i], clean = corrupt + it->span[i];
+        x[i] = patch_pair_is_flat(clean, corrupt)
+                   ? NAN
+                   : (float)((sum - (is_change ? 0 : corrupt)) / it->span[i]);
+    }
+    int rc = block_set(it->block[PATCH_MEAN_NORMALIZED], x, e);
+    arena_rewind(a, mark);
+    return rc;
+}
+
+static int write_moments(
+    const struct patch_sited *it, bool is_change, struct arena *a, struct err *e)
 {
     struct block *const *b = it->block;
     return !it->menu || (!moments_set(b[PATCH_MEAN], b[PATCH_SE], &it->m, a, e) &&
                             !moments_set(b[PATCH_NORMALIZED_MEAN], b[PATCH_NORMALIZED_SE],
-                                &it->m_normalized, a, e))
+                                &it->m_normalized, a, e) &&
+                            !write_mean_normalized(it, is_change, a, e))
                ? 0
                : e->code;
 }
@@ -448,11 +481,11 @@ int patch_blocks_end(struct ctx *ctx, struct run *out, struct err *e)
 {
     const struct patch_blocks *s = ctx->state;
     for (int k = 0; k < s->n_menu; k++)
-        if (write_moments(&s->all[k], ctx->arena, e))
+        if (write_moments(&s->all[k], s->is_change, ctx->arena, e))
             return e->code;
     for (int i = 0; i < s->n_groups; i++)
         for (int k = 0; k < s->n_menu; k++)
-            if (write_moments(&s->group[i].item[k], ctx->arena, e))
+            if (write_moments(&s->group[i].item[k], s->is_change, ctx->arena, e))
                 return e->code;
     return run_attr_int(out, "normalized_nan", s->n_flat, e);
 }

@@ -18,6 +18,7 @@ enum patch_variant {
     PATCH_SE,
     PATCH_NORMALIZED_MEAN,
     PATCH_NORMALIZED_SE,
+    PATCH_MEAN_NORMALIZED, /* of the sums over pairs: no pair with a small difference rules it */
     PATCH_VARIANTS
 };
 
@@ -29,6 +30,8 @@ struct patch_sited {
     int rank;      /* of raw, with the input axis */
     struct block *block[PATCH_VARIANTS];
     struct moments m, m_normalized;
+    double *corrupt,
+        *span; /* [cells] sums over the pairs that have the cell: corrupt, clean - corrupt */
 };
 
 struct patch_group {

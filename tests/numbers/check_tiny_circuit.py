@@ -80,6 +80,10 @@ with run("patch", "--dataset", "ioi_tiny:30", "--site", "resid_pre,attn_head_all
         x = np.concatenate([k[b][()] for k in gs]).astype(float)
         check(np.allclose(g[b + "_mean"], x.mean(0), atol=1e-5), f"{b}_mean over all lengths")
         check(np.allclose(g[b + "_se"], x.std(0, ddof=1) / np.sqrt(30), atol=1e-5), f"{b}_se over all lengths")
+        k, c = (np.concatenate([y[m][()] for y in gs]).astype(float) for m in ("corrupt_metric", "clean_metric"))
+        if not b.endswith("_normalized"):
+            check(np.allclose(g[b + "_mean_normalized"], (x.mean(0) - k.mean()) / (c.mean() - k.mean()), atol=1e-4),
+                  f"{b}_mean_normalized over all lengths")
     check("resid_pre_mean" not in g, "positions of different lengths have no mean in common")
     told = subprocess.run([sonde, "show", f.filename], capture_output=True, text=True).stdout
     drawn = [line.split()[0] for line in told.splitlines() if line.startswith("runs/")]
