@@ -5,18 +5,20 @@
 
 #define STOPS 11
 
-/* Viridis (Smith and van der Walt 2015), every tenth. */
-static const uint32_t viridis[STOPS] = {0x440154, 0x482475, 0x414487, 0x355f8d, 0x2a788e, 0x21918c,
-    0x22a884, 0x44bf70, 0x7ad151, 0xbddf26, 0xfde725};
-/* White to dark blue (ColorBrewer Blues), for light backgrounds and paper: small values stay quiet. */
-static const uint32_t light_sequential[STOPS] = {0xf7fbff, 0xe3eef9, 0xcfe1f2, 0xb5d4e9, 0x93c3df,
-    0x6daed5, 0x4b97c9, 0x2f7ebc, 0x1764ab, 0x084a91, 0x08306b};
+/* Ground over blue and green to yellow, lightness growing evenly as in viridis (Smith and van der Walt
+ * 2015), which begins in a purple that shines on a dark ground: here nothing looks like nothing. The
+ * stops lie near colours of the 6 x 6 x 6 cube. */
+static const uint32_t dark_sequential[STOPS] = {0x1c1c1c, 0x1e3c5c, 0x205080, 0x1f6491, 0x178091,
+    0x1f9b8a, 0x3fb577, 0x74c86a, 0xa8d65f, 0xd5e766, 0xffff87};
+/* White to dark blue, after ColorBrewer's Blues, for light backgrounds and paper: small values stay quiet. */
+static const uint32_t light_sequential[STOPS] = {0xf7fbff, 0xe6eef8, 0xbfdcf4, 0x9fcbee, 0x7fb6e0,
+    0x5fa3d3, 0x3f8ec6, 0x2079b4, 0x0f65a5, 0x08508f, 0x08285f};
 /* Blue over white to red, ColorBrewer RdBu (Brewer and Harrower 2013), for light backgrounds. */
 static const uint32_t light_diverging[STOPS] = {0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0,
     0xf7f7f7, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f};
 /* The same hues around a dark middle: on a dark background zero must not shine. */
-static const uint32_t dark_diverging[STOPS] = {0xb3dcff, 0x7ec0f2, 0x4a9fdc, 0x2c76b0, 0x1e4a70,
-    0x262626, 0x6b3325, 0xa84a2f, 0xdd6a45, 0xf59b78, 0xffd0b8};
+static const uint32_t dark_diverging[STOPS] = {0xb3dcff, 0x7ec0f2, 0x4a9fdc, 0x2c76b0, 0x1e4a78,
+    0x262626, 0x6b2a20, 0xaa4a40, 0xdd6a45, 0xf59b78, 0xffd0b8};
 
 struct scale scale_make(double lo, double hi, bool is_signed, bool dark)
 {
@@ -98,7 +100,7 @@ uint32_t scale_rgb(const struct scale *s, double v)
         return s->dark ? 0x303030 : 0xd0d0d0;
     if (s->is_signed)
         return mix(s->dark ? dark_diverging : light_diverging, t / 2 + 0.5);
-    return mix(s->dark ? viridis : light_sequential, t);
+    return mix(s->dark ? dark_sequential : light_sequential, t);
 }
 
 static double luminance(uint32_t rgb)
