@@ -163,6 +163,8 @@ const char *number_short(char *buf, size_t n, double v, int width, int most)
     for (int decimals = most; decimals >= 0; decimals--) {
         snprintf(try, sizeof try, "%.*f", decimals, v);
         char *s = try;
+        if (*s == '-' && !strpbrk(s, "123456789"))
+            s++; /* what rounds to zero has no sign, and needs no room for one */
         /* .91 rather than 0.91: the zero tells nothing in a narrow cell. */
         if (decimals && s[0] == '0')
             s++;
@@ -171,8 +173,7 @@ const char *number_short(char *buf, size_t n, double v, int width, int most)
             *s = '-';
         }
         if ((int)strlen(s) <= width && (decimals < 2 || fabs(v) < 10)) {
-            snprintf(
-                buf, n, "%s", strcmp(s, "-.00") && strcmp(s, "-.0") && strcmp(s, "-0") ? s : s + 1);
+            snprintf(buf, n, "%s", s);
             return buf;
         }
     }

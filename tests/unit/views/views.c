@@ -1,3 +1,4 @@
+#include "views/number.h"
 #include "views/view.h"
 
 #include <math.h>
@@ -158,6 +159,19 @@ static void bars_grow_from_a_centre_line(void **state)
     assert_true(bars->pick(&d, &st, 3, 3));
     assert_int_equal(st.at[0], 0);
     done(&g);
+}
+
+/* What rounds to zero needs no room for a sign, and keeps its decimals. */
+static void zeros_have_no_sign(void **state)
+{
+    (void)state;
+    char text[16];
+    assert_string_equal(number_short(text, sizeof text, -0.0003, 3, 2), ".00");
+    assert_string_equal(number_short(text, sizeof text, 0.0003, 3, 2), ".00");
+    assert_string_equal(number_short(text, sizeof text, -0.03, 4, 2), "-.03");
+    assert_string_equal(number_short(text, sizeof text, -0.03, 3, 2), ".0");
+    assert_string_equal(number_short(text, sizeof text, -0.3, 3, 2), "-.3");
+    assert_string_equal(number_short(text, sizeof text, -0.3, 1, 2), "0");
 }
 
 /* Of values below zero the longest bar is the farthest from it, whatever the block says of signs. */
@@ -394,6 +408,7 @@ int main(void)
         cmocka_unit_test(heatmap_in_plain_text),
         cmocka_unit_test(numbers_appear_where_they_fit),
         cmocka_unit_test(bars_grow_from_a_centre_line),
+        cmocka_unit_test(zeros_have_no_sign),
         cmocka_unit_test(bars_below_zero_are_long_where_far),
         cmocka_unit_test(numbers_that_grow_by_factors_are_logarithmic),
         cmocka_unit_test(columns_align_on_their_points),
