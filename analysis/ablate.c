@@ -122,13 +122,6 @@ static int find_parts(struct state *s, const char *list, struct err *e)
     }
 }
 
-static const char *unit_of(enum metric_kind k)
-{
-    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
-           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
-                                                         : "nats";
-}
-
 /* "effect" is the heads'; other parts are named behind it. */
 static int declare(struct block **b, struct run *out, const struct ctx *ctx, const struct part *p,
     const char *suffix, bool by_input, struct err *e)
@@ -145,7 +138,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx, con
                   : ", mean over inputs");
     struct block_spec spec = {.name = name,
         .input = -1,
-        .unit = unit_of(s->metric),
+        .unit = metric_unit(s->metric),
         .long_name = what,
         .look = p->k->axis ? LOOK_HEATMAP : LOOK_BARS,
         .is_signed = strcmp(suffix, "_se") != 0,
@@ -179,7 +172,7 @@ static int declare_all(struct ctx *ctx, struct run *out, struct err *e)
             .input = -1,
             .rank = 1,
             .axes = {{"input", AXIS_INPUT, s->n, NULL}},
-            .unit = unit_of(s->metric),
+            .unit = metric_unit(s->metric),
             .long_name = "the metric of the whole model",
             .look = LOOK_BARS,
             .by_slice = true},

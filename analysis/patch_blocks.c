@@ -6,13 +6,6 @@
 
 #include "analysis/token.h"
 
-static const char *unit_of(enum metric_kind k)
-{
-    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
-           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
-                                                         : "nats";
-}
-
 /* Metrics that are 0 or more, as long as they are no change of one. */
 static bool is_never_negative(enum metric_kind k)
 {
@@ -84,7 +77,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
     struct block_spec spec = {.name = name,
         .input = -1,
         .length = g && s->n_groups > 1 ? g->T : 0,
-        .unit = v->is_normalized ? "clean - corrupt" : unit_of(s->o.metric),
+        .unit = v->is_normalized ? "clean - corrupt" : metric_unit(s->o.metric),
         .long_name = what,
         .source = s->source,
         .look = LOOK_HEATMAP,
@@ -167,7 +160,7 @@ static int declare_list(struct block **b, struct run *out, const struct patch_gr
             .dtype = t,
             .rank = 1,
             .axes = {{"input", AXIS_INPUT, g->n, NULL}},
-            .unit = t == DT_I32 ? "index" : unit_of(s->o.metric),
+            .unit = t == DT_I32 ? "index" : metric_unit(s->o.metric),
             .long_name = what,
             .look = LOOK_BARS,
             .is_detail = t == DT_I32,

@@ -188,13 +188,6 @@ static int parse_list(int64_t **out, int *n, const char ***names, struct list *l
 
 /* ---- Before the first pair ---- */
 
-static const char *unit_of(enum metric_kind k)
-{
-    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
-           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
-                                                         : "nats";
-}
-
 static struct block_spec spec_of(const struct path *s, const char *name, const char *what)
 {
     return (struct block_spec){.name = name,
@@ -202,7 +195,7 @@ static struct block_spec spec_of(const struct path *s, const char *name, const c
         .rank = 2,
         .axes = {{"sender", AXIS_COMPONENT, s->n_senders, s->sender_names},
             {"receiver", AXIS_COMPONENT, s->n_receivers, s->receiver_names}},
-        .unit = unit_of(s->o.metric),
+        .unit = metric_unit(s->o.metric),
         .long_name = what,
         .source = path_source,
         .look = LOOK_HEATMAP,

@@ -228,13 +228,6 @@ static int path(struct one *x, double *value, const double *t, const double *w, 
 
 /* ---- Blocks ---- */
 
-static const char *unit_of(enum metric_kind k)
-{
-    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
-           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
-                                                         : "nats";
-}
-
 static enum metric_kind kind_of(const struct ctx *ctx, bool has_wrong, struct err *e)
 {
     enum metric_kind k = has_wrong ? METRIC_LOGIT_DIFF : METRIC_LOGIT;
@@ -288,7 +281,7 @@ static int declare(struct length *l, struct ctx *ctx, struct run *out, struct er
 {
     const struct saliency *s = ctx->state;
     bool has_wrong = s->versus >= 0 || (ctx->pairs && ctx->pairs[0].n_wrong);
-    const char *unit = unit_of(kind_of(ctx, has_wrong, e));
+    const char *unit = metric_unit(kind_of(ctx, has_wrong, e));
     struct group *g = arena_zalloc(ctx->arena, sizeof *g, e);
     l->own = g;
     if (!g)

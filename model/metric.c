@@ -21,6 +21,13 @@ const char *metric_name(enum metric_kind k)
     return names[k];
 }
 
+const char *metric_unit(enum metric_kind k)
+{
+    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
+           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
+                                                         : "nats";
+}
+
 int metric_parse(enum metric_kind *out, const char *name, struct err *e)
 {
     for (int k = 0; k < METRIC_COUNT; k++)

@@ -36,6 +36,7 @@ struct metric {
 };
 
 const char *metric_name(enum metric_kind k);
+const char *metric_unit(enum metric_kind k); /* "logits", "probability" or "nats" */
 int metric_parse(enum metric_kind *out, const char *name, struct err *e);
 /* values[n_at] (METRIC_LOSS: one an input; may be NULL) and the metric; needs the logits rows in the
  * trace. */
