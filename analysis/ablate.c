@@ -26,8 +26,9 @@ static const struct param params[] = {
         .choices = "zero|mean|resample",
         .help =
             "the replacement: zeros (of head_z and head_v those of the --weights view), the mean "
-            "over the inputs, or the values of another input (a pair's corrupt prompt, else "
-            "the next input of the same length)"},
+            "over the inputs (of pairs over their clean prompts alone), or the values of another "
+            "input (a pair's corrupt prompt by its alignment, else the next input of the same "
+            "length)"},
     {.name = "mean-over",
         .type = PARAM_CHOICE,
         .def = "auto",
@@ -44,8 +45,9 @@ static const struct param params[] = {
     {.name = "metric",
         .type = PARAM_CHOICE,
         .def = "auto",
-        .choices = "auto|logit_diff|prob_diff|logprob|prob|loss|logit|entropy",
-        .help = "auto is logit_diff where the inputs have answers, else loss"},
+        .choices = "auto|logit_diff|prob_diff|logprob|prob|kl|loss|logit|entropy",
+        .help = "auto is logit_diff where the inputs have answers, else loss; kl: from the whole "
+                "model to the ablated one, KL(whole || ablated); " PAIR_METRICS_SEVERAL},
     {.name = "pos",
         .type = PARAM_INT,
         .def = "-1",
@@ -141,7 +143,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx, con
         .unit = metric_unit(s->metric),
         .long_name = what,
         .look = p->k->axis ? LOOK_HEATMAP : LOOK_BARS,
-        .is_signed = strcmp(suffix, "_se") != 0,
+        .is_signed = strcmp(suffix, "_se") != 0 && s->metric != METRIC_KL,
         .is_detail = *suffix != 0,
         .by_slice = by_input};
     if (by_input)
@@ -163,7 +165,7 @@ static int declare_all(struct ctx *ctx, struct run *out, struct err *e)
         p->cells = p->units * cfg->n_layer;
         if (declare(&p->effect, out, ctx, p, "", false, e) ||
             declare(&p->se, out, ctx, p, "_se", false, e) ||
-            declare(&p->values, out, ctx, p, "_values", true, e) ||
+            declare(&p->values, out, ctx, p, "_by_input", true, e) ||
             moments_init(&p->m, p->cells, ctx->arena, e))
             return e->code;
     }
@@ -200,6 +202,8 @@ static int forward_of(struct trace *t, const struct ctx *ctx, const struct input
         if (source_only || other)
             patch_plan_source(&plan, s->part[i].k->site);
     }
+    if (s->metric == METRIC_KL && !source_only)
+        plan.logits = s->pos == -1 ? LOGITS_LAST : LOGITS_ALL;
     struct batch b = {tokens, offset, other ? 2 : 1};
     struct forward_opts o = {.plan = &plan, .pool = ctx->pool, .budget = ctx->budget};
     return forward(t, ctx->params, &b, &o, e);
@@ -292,10 +296,11 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     if (metric_parse(&s->metric, metric, e) || find_parts(s, args_text(ctx->args, "site"), e) ||
         declare_all(ctx, out, e))
         return e->code;
-    if (!ctx->pairs && s->metric != METRIC_LOSS && s->metric != METRIC_ENTROPY)
+    if (!ctx->pairs && s->metric != METRIC_LOSS && s->metric != METRIC_ENTROPY &&
+        s->metric != METRIC_KL)
         return err_set(e, ERR_USAGE,
             "--metric %s needs answers: give pairs (-f FILE.jsonl, --dataset, --clean and "
-            "--corrupt with --answer and --wrong), or --metric loss",
+            "--corrupt with --answer and --wrong), or --metric loss or kl",
             metric_name(s->metric));
     return s->mode == MODE_MEAN ? choose_means(ctx, e) : 0;
 }
@@ -328,17 +333,43 @@ static int on_progress(void *arg, double done, double total)
                             : 0;
 }
 
-/* The other input whose values stand in for this one's. */
-static const struct input *partner(const struct ctx *ctx, int i)
+/* The other input whose values stand in for this one's, and which of its positions is whose; *map is
+ * NULL where they are the same. */
+static int partner(
+    const struct input **out, int64_t **map, const struct ctx *ctx, int i, struct err *e)
 {
     const struct state *s = ctx->state;
     const struct input *one = subject(ctx, i);
-    if (ctx->pairs)
-        return ctx->pairs[i].corrupt;
-    for (int k = 1; k < s->n; k++)
-        if (subject(ctx, (i + k) % s->n)->n == one->n)
-            return subject(ctx, (i + k) % s->n);
-    return NULL;
+    int64_t first;
+    *map = NULL;
+    for (int k = 1; k < s->n && !ctx->pairs; k++) {
+        *out = subject(ctx, (i + k) % s->n);
+        if ((*out)->n == one->n)
+            return 0;
+    }
+    if (!ctx->pairs)
+        return err_set(e, ERR_USAGE,
+            "--mode resample: input %d (%lld token%s) has no other of its length; give more "
+            "inputs, or --mode mean",
+            one->index, (long long)one->n, text_s(one->n));
+    *out = ctx->pairs[i].corrupt;
+    *map = arena_array(ctx->arena, (size_t)one->n, sizeof **map, e);
+    if (!*map)
+        return ERR_LIMIT;
+    return pair_align(*map, &first, &ctx->pairs[i], false, ctx->model, e);
+}
+
+/* What METRIC_KL is measured from: the whole model's answer. */
+static int take_reference(
+    struct metric_at *at, const struct ctx *ctx, const struct trace *t, struct err *e)
+{
+    const int64_t V = ctx->model->cfg.vocab;
+    float *logp = arena_array(ctx->arena, (size_t)V, sizeof *logp, e);
+    if (!logp)
+        return ERR_LIMIT;
+    ops_log_softmax(logp, trace_logits(t, 0, at->pos), V);
+    at->reference_logp = logp;
+    return 0;
 }
 
 /* Zeros as the weights view has them: the folded one has moved the value biases out of v and z, so
@@ -357,16 +388,32 @@ static const float *zeros(
     return x;
 }
 
+/* The other input's values on this one's positions; a position without a counterpart keeps its own. */
+static const float *resampled(const struct ctx *ctx, const struct part *p, const struct trace *t,
+    const int64_t *map, int layer, struct err *e)
+{
+    const int64_t T = trace_len(t, 0), width = site_width(p->k->site, t->cfg);
+    const float *own = trace_site(t, p->k->site, layer, 0);
+    const float *other = trace_site(t, p->k->site, layer, 1);
+    if (!map)
+        return other;
+    float *x = arena_array(ctx->arena, (size_t)(T * width), sizeof *x, e);
+    for (int64_t r = 0; x && r < T; r++)
+        memcpy(x + r * width, map[r] < 0 ? own + r * width : other + map[r] * width,
+            (size_t)width * sizeof *x);
+    return x;
+}
+
 /* Rows [T, width] of one layer's replacement. */
-static const float *replacement(
-    const struct ctx *ctx, const struct part *p, const struct trace *t, int layer, struct err *e)
+static const float *replacement(const struct ctx *ctx, const struct part *p, const struct trace *t,
+    const int64_t *map, int layer, struct err *e)
 {
     const struct state *s = ctx->state;
     if (s->mode == MODE_ZERO)
         return zeros(ctx, p, t, layer, e);
     const int64_t T = trace_len(t, 0), width = site_width(p->k->site, t->cfg);
     if (s->mode == MODE_RESAMPLE)
-        return trace_site(t, p->k->site, layer, 1);
+        return resampled(ctx, p, t, map, layer, e);
     float *x = arena_zalloc(ctx->arena, (size_t)(T * width) * sizeof *x, e);
     for (int64_t r = 0; x && r < T; r++)
         for (int64_t c = 0; c < width; c++)
@@ -399,8 +446,8 @@ static int run_part(struct sweep *w, const struct patch_run *r, double base, str
     return block_write(p->values, start, count, row, e);
 }
 
-static int sweep_input(
-    struct ctx *ctx, const struct trace *t, const struct metric_at *at, struct err *e)
+static int sweep_input(struct ctx *ctx, const struct trace *t, const int64_t *map,
+    const struct metric_at *at, struct err *e)
 {
     struct state *s = ctx->state;
     const int L = t->cfg->n_layer;
@@ -410,7 +457,7 @@ static int sweep_input(
         return ERR_LIMIT;
     for (int i = 0; i < s->n_parts; i++)
         for (int l = 0; l < L; l++) {
-            const float *x = replacement(ctx, &s->part[i], t, l, e);
+            const float *x = replacement(ctx, &s->part[i], t, map, l, e);
             if (!x)
                 return e->code;
             source[(int)s->part[i].k->site * L + l] = x;
@@ -441,17 +488,14 @@ static int run_one(struct ctx *ctx, int i, struct err *e)
 {
     struct state *s = ctx->state;
     const struct input *in = subject(ctx, i);
-    const struct input *other = s->mode == MODE_RESAMPLE ? partner(ctx, i) : NULL;
+    const struct input *other = NULL;
+    int64_t *map = NULL;
     struct metric_at at = {.pos = s->pos < 0 ? s->pos + in->n : s->pos};
     if (at.pos < 0 || at.pos >= in->n)
         return err_set(e, ERR_USAGE, "--pos %lld: input %d has positions 0 to %lld",
             (long long)s->pos, in->index, (long long)in->n - 1);
-    if (s->mode == MODE_RESAMPLE && (!other || other->n != in->n))
-        return err_set(e, ERR_USAGE,
-            "--mode resample: input %d (%lld token%s) has no other of its length; give more "
-            "inputs, "
-            "or --mode mean",
-            in->index, (long long)in->n, text_s(in->n));
+    if (s->mode == MODE_RESAMPLE && partner(&other, &map, ctx, i, e))
+        return e->code;
     if (ctx->pairs) {
         at.answer = ctx->pairs[i].answer;
         at.wrong = ctx->pairs[i].wrong;
@@ -461,7 +505,9 @@ static int run_one(struct ctx *ctx, int i, struct err *e)
     struct trace t;
     if (forward_of(&t, ctx, in, other, false, e))
         return e->code;
-    int rc = sweep_input(ctx, &t, &at, e);
+    int rc = s->metric == METRIC_KL ? take_reference(&at, ctx, &t, e) : 0;
+    if (!rc)
+        rc = sweep_input(ctx, &t, map, &at, e);
     trace_release(&t);
     s->next++;
     return rc ? err_prefix(e, "input %d", in->index) : 0;
@@ -490,8 +536,9 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 const struct analysis analysis_ablate = {
     .id = "ablate",
     .title = "what the metric loses without each part",
-    .help = "One part at a time is replaced by zeros, its mean over the inputs, or its values on "
-            "another input; the effect is the metric's change. On prompts that is the mean loss "
+    .help = "One part at a time is replaced by zeros, its mean over the inputs (of pairs: over the "
+            "clean prompts), or its values on another input; the effect is the metric's change. On "
+            "prompts that is the mean loss "
             "over their tokens, in nats: above 0 the model is worse off without the part. On pairs "
             "it is the clean prompt's logit difference: below 0 it is worse off.",
     .source = "Wang et al. 2022 (arXiv 2211.00593), mean ablation",

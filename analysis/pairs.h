@@ -8,6 +8,11 @@
 /* What the answer to a pair may be measured by: the choices of every such --metric. */
 #define PAIR_METRICS "logit_diff|prob_diff|logprob|prob|kl|loss|logit|entropy"
 
+/* And what its help says of several answers. */
+#define PAIR_METRICS_SEVERAL                                                                       \
+    "several answers: the mean of their logits or log-probabilities, the sum of their "            \
+    "probabilities"
+
 /* Two prompts that differ in what matters, and what the first should be answered with. */
 struct pair {
     const struct input *clean, *corrupt; /* NULL: not given (ablations need one prompt alone) */

@@ -26,7 +26,7 @@ static const struct param params[] = {
         .def = "logit_diff",
         .choices = PAIR_METRICS,
         .help = "what is measured; kl is KL(clean || patched), loss the mean over the receiving "
-                "prompt's own tokens"},
+                "prompt's own tokens; " PAIR_METRICS_SEVERAL},
     {.name = "pos",
         .type = PARAM_INT,
         .def = "-1",

@@ -163,10 +163,39 @@ def ablation(m, pairs):
         want.append([[value({("z", l): put(other["z", l], None, h)}) for h in range(m.H)]
                      for l in range(m.L)])
         mlp.append([value({("mlp_out", l): put(other["mlp_out", l])}) for l in range(m.L)])
-    close("resample heads", got["effect_values"], want)
+    close("resample heads", got["effect_by_input"], want)
     close("resample mean", got["effect"], np.mean(want, 0))
     close("resample se", got["effect_se"], np.std(want, 0, ddof=1) / np.sqrt(len(want)))
     close("resample mlp", got["effect_mlp_out"], np.mean(mlp, 0))
+    # KL(whole || ablated) at the last position, with and without pairs.
+    log = lambda z: z - z.max() - np.log(np.exp(z - z.max()).sum())
+    def divergence(p, hooks):
+        a, b = log(m.run(p["clean"])[-1]), log(m.run(p["clean"], hooks)[-1])
+        return (np.exp(a) * (a - b)).sum()
+    nothing = np.zeros((len(pairs[0]["clean"]), m.H, m.D))
+    want = [[[divergence(p, {("z", l): put(nothing, None, h)}) for h in range(m.H)] for l in range(m.L)]
+            for p in pairs]
+    zero = ("--mode", "zero", "--site", "head_z", "--metric", "kl")
+    got = run("ablate", "-f", write(pairs), *zero)
+    close("kl heads", got["effect_by_input"], want)
+    assert not got["metric"].any(), got["metric"]
+    alone = run("ablate", "--tokens", ",".join(map(str, pairs[0]["clean"])), *zero)
+    close("kl of a prompt", alone["effect"], want[0])
+
+
+def resample_unequal(m, pair):
+    """The corrupt prompt's values by the alignment; a position without a counterpart keeps its own."""
+    got = run("ablate", "-f", write([pair]), "--mode", "resample", "--site", "mlp_out")
+    other, own, want = {}, {}, []
+    m.run(pair["corrupt"], keep=other)
+    whole = metrics(m.run(pair["clean"], keep=own)[-1], pair)["logit_diff"]
+    for l in range(m.L):
+        x = own["mlp_out", l].copy()
+        for c0, c1, k0, k1 in pair["align"]:
+            for c, k in zip(reversed(range(c0, c1)), reversed(range(k0, k1))):
+                x[c] = other["mlp_out", l][k]
+        want.append(metrics(m.run(pair["clean"], {("mlp_out", l): put(x)})[-1], pair)["logit_diff"] - whole)
+    close("resample by alignment", got["effect_mlp_out"], want)
 
 
 def tracing(m, pairs):
@@ -327,6 +356,8 @@ unequal(model, {"clean": LONG, "corrupt": SHORT, "answer": 7, "wrong_answer": 91
                 "align": [[0, 1, 0, 1], [1, 3, 1, 2], [3, 6, 2, 5]]})
 unequal(model, {"clean": SHORT, "corrupt": LONG, "answer": 7, "wrong_answer": 91,
                 "align": [[0, 1, 0, 1], [1, 2, 1, 3], [2, 5, 3, 6]]})
+resample_unequal(model, {"clean": LONG, "corrupt": SHORT, "answer": 7, "wrong_answer": 91,
+                         "align": [[0, 1, 0, 1], [1, 3, 1, 2], [3, 6, 2, 5]]})
 ablation(model, PAIRS)
 tracing(model, PAIRS[:2])
 softmax_fix(model, PAIRS[0])

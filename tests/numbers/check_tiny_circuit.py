@@ -52,7 +52,7 @@ for data, heads in (("induction:60", {(3, 3), (3, 0)}), ("ioi_tiny:60", {(1, 3),
         g = f["runs/000-ablate"]
         effect = g["effect"][()]
         check(top(effect) == heads, f"{data}: ablation names {top(effect)}, not {heads}")
-        check(np.allclose(g["effect_values"][()].mean(0), effect, atol=1e-5), "effect is the mean")
+        check(np.allclose(g["effect_by_input"][()].mean(0), effect, atol=1e-5), "effect is the mean")
     for direction in ("denoise", "noise"):
         with run("patch", "--dataset", data, "--site", "head_z", "--direction", direction) as f:
             x = over_inputs(f["runs/000-patch"], "head_z_normalized").mean(0)
