@@ -180,9 +180,14 @@ static const char *error_text(char *buf, size_t n, const struct bars *b, int64_t
     char text[64];
     form.sign = false;
     buf[0] = '\0';
-    if (b->error && isfinite(b->error[k]))
-        snprintf(buf, n, " %s %s", g == GLYPHS_ASCII ? "+-" : "±",
-            number_text(text, sizeof text, &form, b->error[k], g));
+    if (!b->error || !isfinite(b->error[k]))
+        return buf;
+    number_text(text, sizeof text, &form, b->error[k], g);
+    if (b->error[k] != 0 && !strpbrk(text, "123456789")) {
+        form.one_digit = true; /* small, but not nothing */
+        number_text(text, sizeof text, &form, b->error[k], g);
+    }
+    snprintf(buf, n, " %s %s", g == GLYPHS_ASCII ? "+-" : "±", text);
     return buf;
 }
 

@@ -35,11 +35,13 @@ static int label_width(const struct field *f, const struct view_state *st, int64
 
 /* How wide and high a cell is, and whether its number fits. */
 static void arrange_cells(struct layout *l, const struct canvas *c, const struct field *f,
-    const struct view_state *st, int avail, int body)
+    const struct view_state *st, bool is_static, int avail, int body)
 {
     /* A signed half block could not show its sign without hue, so it stays a whole cell. */
     bool dense_ok = c->mode >= COLOURS_256 && c->glyphs != GLYPHS_ASCII && !f->is_signed;
-    l->cell_h = l->rows > 0 && body / l->rows >= 3 ? 3 : l->rows > 0 && body / l->rows >= 2 ? 2 : 1;
+    const int64_t high =
+        l->rows > 0 && !is_static ? body / l->rows : 1; /* text has no empty lines */
+    l->cell_h = high >= 3 ? 3 : high >= 2 ? 2 : 1;
     int64_t per = l->cols > 0 ? avail / l->cols : avail;
     int least_number = c->mode >= COLOURS_256 ? 4 : 5;
     if (st->numbers) {
@@ -68,8 +70,8 @@ static void scroll_axis(
         st->scroll[axis], st->at[axis] >> st->level[axis], shown, axis_steps(f, st, axis));
 }
 
-static void arrange(
-    struct layout *l, const struct screen *s, const struct field *f, struct view_state *st)
+static void arrange(struct layout *l, const struct screen *s, const struct field *f,
+    struct view_state *st, bool is_static)
 {
     const struct canvas *c = s->canvas;
     int w = s->rect.w, h = s->rect.h;
@@ -80,7 +82,7 @@ static void arrange(
     /* Rows come before their header: a map that fits whole without one needs no scrolling. */
     l->has_header = has_cols && h >= 3 && l->rows != h;
     int body = h - (l->has_header ? 1 : 0);
-    l->has_legend = body >= 14 || (body >= 5 && l->rows + 1 <= body);
+    l->has_legend = body >= 14 || ((body >= 5 || is_static) && l->rows + 1 <= body);
     body -= l->has_legend ? 1 : 0;
     l->label_w = w >= 12 && f->rank ? label_width(f, st, st->scroll[st->row_axis], body * 2,
                                           w / 3 < 14 ? w / 3 : 14, c->glyphs)
@@ -93,7 +95,7 @@ static void arrange(
         avail = 1;
     state_level(st, f, has_cols ? st->col_axis : -1, avail);
     l->cols = has_cols ? axis_steps(f, st, st->col_axis) : 1;
-    arrange_cells(l, c, f, st, avail, body);
+    arrange_cells(l, c, f, st, is_static, avail, body);
     l->w = avail;
     l->h = body > 0 ? body : 0;
     int64_t fit_rows = l->cell_h ? l->h / l->cell_h : 2 * (int64_t)l->h;
@@ -302,7 +304,7 @@ static int heatmap_draw(const struct screen *s, const struct view_data *d, struc
     struct scale sc;
     double *v;
     state_fit(st, f);
-    arrange(&l, s, f, st);
+    arrange(&l, s, f, st, d->is_static);
     if (l.rows <= 0 || l.cols <= 0) {
         draw_note(s, "no cells: an axis of this block is empty");
         return 0;

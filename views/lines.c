@@ -360,6 +360,8 @@ static void draw_legend(const struct screen *s, const struct curves *c, int y)
         if (k == at && c->n > 1 && !c->d->is_static)
             style.attrs = ATTR_BOLD | ATTR_UNDERLINE;
         curve_name(name, c, k, cv->glyphs);
+        if (!strcmp(name, unit))
+            unit = ""; /* said */
         if (c->n == 1)
             snprintf(text, sizeof text, "%s", name);
         else

@@ -127,6 +127,77 @@ static void numbers_appear_where_they_fit(void **state)
     done(&g);
 }
 
+/* Of text every line says something, and two rows have their scale. */
+static void few_rows_leave_no_gaps(void **state)
+{
+    (void)state;
+    double x[] = {0, 1, 2, 3, 4, 5};
+    struct field_values v = {x, 1};
+    struct field f = {.name = "x",
+        .unit = "nats",
+        .look = LOOK_HEATMAP,
+        .rank = 2,
+        .axes = {{.name = "input", .size = 2}, {.name = "pos", .size = 3}}};
+    field_from_values(&f, &v);
+    struct view_data d = {.fields = &f, .n = 1, .is_static = true};
+    struct view_state st = {0};
+    struct stage g = stage(60, 5, COLOURS_NONE, GLYPHS_ASCII);
+    show(&g, "heatmap", &d, &st);
+    char *got = plain(&g), *first = strstr(got, "\n0 ");
+    assert_non_null(first);
+    assert_ptr_equal(strchr(first + 1, '\n'), strstr(got, "\n1   3.00*   4.00%   5.00@\n"));
+    assert_non_null(strstr(got, "  0  ..::---==+++**###%%@@@ 5 nats"));
+    free(got);
+    done(&g);
+}
+
+static void a_small_error_is_not_nothing(void **state)
+{
+    (void)state;
+    double x[] = {2, 1, 3}, error[] = {0, 4.4e-5, 0.25};
+    struct field_values v = {x, 1}, of_error = {error, 1};
+    struct field f = {.name = "x",
+        .unit = "nats",
+        .look = LOOK_BARS,
+        .rank = 1,
+        .axes = {{.name = "layer", .kind = AXIS_LAYER, .size = 3}}};
+    struct field se = f;
+    field_from_values(&f, &v);
+    field_from_values(&se, &of_error);
+    struct view_data d = {.fields = &f, .n = 1, .is_static = true, .error = &se};
+    struct view_state st = {0};
+    struct stage g = stage(40, 5, COLOURS_NONE, GLYPHS_ASCII);
+    show(&g, "bars", &d, &st);
+    char *got = plain(&g);
+    assert_non_null(strstr(got, "0 2.000 +- 0.000 "));
+    assert_non_null(strstr(got, "1 1.000 +- 4e-5 "));
+    assert_non_null(strstr(got, "2 3.000 +- 0.250 "));
+    free(got);
+    done(&g);
+}
+
+static void a_curve_called_as_its_unit_is_named_once(void **state)
+{
+    (void)state;
+    double x[] = {2, 1, 3};
+    struct field_values v = {x, 1};
+    struct field f = {.name = "ratio",
+        .unit = "ratio",
+        .look = LOOK_LINES,
+        .rank = 1,
+        .axes = {{.name = "step", .kind = AXIS_STEP, .size = 3}}};
+    field_from_values(&f, &v);
+    struct view_data d = {.fields = &f, .n = 1, .is_static = true};
+    struct view_state st = {0};
+    struct stage g = stage(40, 8, COLOURS_NONE, GLYPHS_ASCII);
+    show(&g, "lines", &d, &st);
+    char *got = plain(&g), *name = strstr(got, "ratio");
+    assert_non_null(name);
+    assert_null(strstr(name + 1, "ratio"));
+    free(got);
+    done(&g);
+}
+
 static void bars_grow_from_a_centre_line(void **state)
 {
     (void)state;
@@ -407,6 +478,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heatmap_in_plain_text),
         cmocka_unit_test(numbers_appear_where_they_fit),
+        cmocka_unit_test(few_rows_leave_no_gaps),
+        cmocka_unit_test(a_small_error_is_not_nothing),
+        cmocka_unit_test(a_curve_called_as_its_unit_is_named_once),
         cmocka_unit_test(bars_grow_from_a_centre_line),
         cmocka_unit_test(zeros_have_no_sign),
         cmocka_unit_test(bars_below_zero_are_long_where_far),
