@@ -489,33 +489,135 @@ static bool ends_with(const char *s, const char *end)
     return n >= m && !strcmp(s + n - m, end);
 }
 
+/* A record of a table: a line, or several where a quoted field goes on behind a line's end. */
+struct record {
+    char *text;
+    size_t n, room;
+    enum { AT_FIELD, IN_FIELD, IN_QUOTES, BEHIND_QUOTE } state;
+};
+
+static int record_add(
+    struct record *r, const char *line, size_t n, char separator, struct arena *a, struct err *e)
+{
+    const size_t want = r->n + n + 2;
+    if (want > LINE_MAX_BYTES)
+        return err_set(e, ERR_LIMIT, "a row of more than %zu MB; is a quote not closed?",
+            LINE_MAX_BYTES >> 20);
+    if (want > r->room) {
+        char *text = arena_array(a, 2 * want, 1, e);
+        if (!text)
+            return ERR_LIMIT;
+        if (r->n)
+            memcpy(text, r->text, r->n);
+        r->text = text;
+        r->room = 2 * want;
+    }
+    if (r->n)
+        r->text[r->n++] = '\n';
+    else
+        r->state = AT_FIELD;
+    memcpy(r->text + r->n, line, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        const char c = line[i];
+        if (r->state == IN_QUOTES)
+            r->state = c == '"' ? BEHIND_QUOTE : IN_QUOTES;
+        else if (c == '"' && separator == ',' && r->state != IN_FIELD)
+            r->state = IN_QUOTES;
+        else
+            r->state = c == separator ? AT_FIELD : IN_FIELD;
+    }
+    r->n += n;
+    return 0;
+}
+
+struct table {
+    char separator;
+    bool has_header;
+    int of[COL_COUNT];
+    struct record record;
+    char where[512];
+    struct arena arena;
+};
+
+static int table_add(struct table *t, struct pairs *p, const char *line, size_t n, const char *path,
+    const struct pairs_opts *o, struct err *e)
+{
+    struct record *r = &t->record;
+    if (record_add(r, line, n, t->separator, &t->arena, e))
+        return err_prefix(e, "%s", t->where);
+    if (r->state == IN_QUOTES)
+        return 0;
+    r->n = 0;
+    if (t->has_header)
+        return table_line(p, r->text, t->separator, t->of, t->where, o, e);
+    t->has_header = true;
+    return table_header(t->of, r->text, t->separator, path, e);
+}
+
+static char separator_of(const char *path)
+{
+    return ends_with(path, ".tsv") ? '\t' : ends_with(path, ".csv") ? ',' : 0;
+}
+
+/* Spreadsheets put a byte order mark before the first name. */
+static void skip_mark(const char **line, size_t *n)
+{
+    if (*n >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) {
+        *line += 3;
+        *n -= 3;
+    }
+}
+
+bool pairs_file_has(const char *path)
+{
+    struct stream *in;
+    struct err quiet;
+    const char *line;
+    size_t n;
+    struct js *j = NULL;
+    bool found = false;
+    int of[COL_COUNT];
+    if (!strcmp(path, "-") || stream_open(&in, path, &quiet))
+        return false;
+    if (stream_line(&line, &n, in, 0, &quiet) == 1) {
+        skip_mark(&line, &n);
+        if (separator_of(path)) /* the line is ours until the next */
+            found = !table_header(of, (char *)line, separator_of(path), path, &quiet);
+        else if (!js_parse(&j, line, n, 0, path, &quiet))
+            found = js_kind(js_get(j, "clean")) != JS_ABSENT;
+    }
+    js_release(&j);
+    stream_release(&in);
+    return found;
+}
+
 int pairs_file(struct pairs *p, const char *path, const struct pairs_opts *o, struct err *e)
 {
     struct stream *in;
-    const char separator = ends_with(path, ".tsv") ? '\t' : ends_with(path, ".csv") ? ',' : 0;
+    struct table t = {.separator = separator_of(path)};
     const int before = p->n;
-    int of[COL_COUNT], rc = stream_open(&in, path, e);
-    bool has_header = false;
+    int rc = stream_open(&in, path, e);
     const char *line;
     size_t n;
     if (rc)
         return rc;
     while ((rc = stream_line(&line, &n, in, LINE_MAX_BYTES, e)) == 1) {
-        char where[512];
-        snprintf(where, sizeof where, "%.400s:%lld", path, (long long)stream_lines(in));
-        if (strspn(line, " \t") == n)
-            continue;
-        if (!separator)
-            rc = json_line(p, line, n, where, o, e);
-        else if (has_header)
-            rc = table_line(p, (char *)line, separator, of, where, o, e);
-        else
-            rc = table_header(of, (char *)line, separator, path, e);
-        has_header = true;
+        if (stream_lines(in) == 1)
+            skip_mark(&line, &n);
+        if (!t.record.n) {
+            snprintf(t.where, sizeof t.where, "%.400s:%lld", path, (long long)stream_lines(in));
+            if (strspn(line, " \t") == n)
+                continue;
+        }
+        rc = t.separator ? table_add(&t, p, line, n, path, o, e)
+                         : json_line(p, line, n, t.where, o, e);
         if (rc)
             break;
     }
     stream_release(&in);
+    if (!rc && t.record.n)
+        rc = err_set(e, ERR_INPUT, "%s: a quote is opened and never closed", t.where);
+    arena_release(&t.arena);
     if (!rc && p->n == before)
         rc = err_set(e, ERR_INPUT, "%s has no pairs", path);
     return rc;

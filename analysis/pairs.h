@@ -40,6 +40,8 @@ struct pairs_opts {
  * header), a dataset ("ioi:100"), or one prompt a string. A prompt is a text, or ids as in
  * "[464, 318]"; an answer is a text of one token, or #ID. */
 int pairs_file(struct pairs *p, const char *path, const struct pairs_opts *o, struct err *e);
+/* Whether the first line of a file looks like one of these. */
+bool pairs_file_has(const char *path);
 int pairs_dataset(struct pairs *p, const char *spec, const struct pairs_opts *o, struct err *e);
 /* What a dataset may ask of a model. */
 struct dataset_opts dataset_opts_of(const struct model *m, uint64_t seed);

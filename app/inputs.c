@@ -80,12 +80,13 @@ static int add_json_ids(
     return 0;
 }
 
-/* One line of a .jsonl file: its field text (or prompt, or clean), else its field tokens (or ids). */
+/* One line of a .jsonl file: its field text (or prompt), else its field tokens (or ids). Of a pair it is
+ * the clean prompt, text or ids. */
 static int add_json(struct sources *s, const char *line, size_t n, const char *where,
     struct arena *arena, struct err *e)
 {
     static const char *const texts[] = {"text", "prompt", "clean"};
-    static const char *const lists[] = {"tokens", "ids"};
+    static const char *const lists[] = {"tokens", "ids", "clean"};
     struct js *j;
     int rc = js_parse(&j, line, n, 0, where, e);
     if (rc)
@@ -105,8 +106,13 @@ static int add_json(struct sources *s, const char *line, size_t n, const char *w
             rc = add_json_ids(s, js_get(j, lists[i]), where, arena, e);
         }
     if (!found)
-        rc = err_set(
-            e, ERR_INPUT, "%s: the line has neither a field text nor a field tokens", where);
+        rc = err_set(e, ERR_INPUT,
+            "%s: the line has neither a field text nor a field tokens, nor is it a pair with a "
+            "field "
+            "clean",
+            where);
+    else
+        s->n_clean += js_kind(js_get(j, "clean")) != JS_ABSENT;
     js_release(&j);
     return rc;
 }
@@ -121,6 +127,10 @@ static int add_lines(
     const char *line;
     size_t n;
     while ((rc = stream_line(&line, &n, in, TEXT_MAX, e)) == 1) {
+        if (json && stream_lines(in) == 1 && n >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) {
+            line += 3; /* a byte order mark */
+            n -= 3;
+        }
         if (!n || (json && strspn(line, " \t") == n))
             continue;
         const char *where =
@@ -326,6 +336,10 @@ int inputs_load(struct inputs *out, struct session *s, const struct command *c,
         if (rc)
             return rc;
     }
+    if (from.n_clean)
+        session_note(s, "%s takes prompts, not pairs: the clean one%s of %d pair%s",
+            c->n_analyses ? c->analyses[0]->id : "this", text_s(from.n_clean), from.n_clean,
+            text_s(from.n_clean));
     struct encode_opts o = {args_bool(&c->args, "prepend-bos"), args_bool(&c->args, "truncate")};
     rc = inputs_encode(out, &from, model, &o, arena, e);
     if (rc)

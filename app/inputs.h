@@ -21,6 +21,7 @@ struct source {
 struct sources {
     struct source *list;
     int n, room;
+    int n_clean; /* of them the clean prompts of pairs */
 };
 
 /* model may be NULL where no dataset of ids is asked for. */

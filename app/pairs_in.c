@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-#include "model/core/json.h"
-#include "model/core/stream.h"
-
 /* The default prompt's names exchanged where one acts again. */
 #define DEFAULT_CORRUPT "When Mara and Tobin went to the harbour, Tobin gave the lantern to"
 
@@ -14,23 +11,6 @@ static const char *who_needs(const struct command *c)
         if (c->analyses[i]->pairs == PAIRS_NEEDED)
             return c->analyses[i]->id;
     return NULL;
-}
-
-static bool has_clean_field(const char *path)
-{
-    struct stream *in;
-    struct err quiet;
-    const char *line;
-    size_t n;
-    struct js *j = NULL;
-    bool found = false;
-    if (!strcmp(path, "-") || stream_open(&in, path, &quiet))
-        return false;
-    if (stream_line(&line, &n, in, 0, &quiet) == 1 && !js_parse(&j, line, n, 0, path, &quiet))
-        found = js_kind(js_get(j, "clean")) != JS_ABSENT;
-    js_release(&j);
-    stream_release(&in);
-    return found;
 }
 
 static bool is_task(const char *spec)
@@ -51,7 +31,7 @@ bool pairs_wanted(const struct command *c)
     if (who_needs(c) || args_text(&c->args, "clean") || args_text(&c->args, "corrupt"))
         return true;
     return welcome && (is_task(args_text(&c->args, "dataset")) ||
-                          (file->n_texts && has_clean_field(file->texts[0])));
+                          (file->n_texts && pairs_file_has(file->texts[0])));
 }
 
 int pairs_unused(const struct command *c, struct err *e)

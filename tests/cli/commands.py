@@ -3,6 +3,8 @@
 standard output, and every verb, analysis, flag, key and hook in the manual and in the completions."""
 import json, os, re, shutil, signal, subprocess, sys, tempfile, time
 
+import h5py
+
 SONDE = os.path.abspath(sys.argv[1])
 TMP = tempfile.mkdtemp(prefix='sonde-cli-')
 TEXT = 'When Mara and Tobin went to the harbour, Mara gave the lantern to'
@@ -31,6 +33,13 @@ def good(*args):
     return r.out
 
 
+def good_file(*args):
+    """The report of a run."""
+    r = sonde('run', *args, '-o', 'good.h5')
+    check(r.returncode == 0, f'{args}: exit {r.returncode}, stderr {r.err[:200]!r}')
+    return f'{TMP}/good.h5'
+
+
 def bad(code, says, *args, **kw):
     r = sonde(*args, **kw)
     check(r.returncode == code, f'{args}: exit {r.returncode}, not {code}: {r.err[:200]!r}')
@@ -52,6 +61,7 @@ helps.update({f'run {a}': good('run', a, '--help') for a in analyses})
 check(good('--version').startswith('sonde '), '--version')
 check(good('help', 'run') == helps['run'] and good('run', '-h') == helps['run'], 'help VERB is VERB --help')
 check(good('help', 'run', 'lens') == helps['run lens'], 'help run lens')
+check(good('help', 'lens') == helps['run lens'], 'help lens')
 for v in verbs:
     check(f'sonde {v} ' in man, f'manual: {v}')
     for s, text in shells.items():
@@ -211,6 +221,30 @@ good('show', 'two.h5', 'runs/000-lens/input_0/top_token', '--slice', 'k=0')
 bad(2, 'layer', 'show', 'two.h5', p, '--slice', 'layer=99')
 check(all(ord(c) < 128 for c in good('show', 'a.h5', '--ascii').replace(TEXT, '')), '--ascii draws ASCII alone')
 check('\x1b[' in sonde('show', 'a.h5', '--color', 'always').out and '\x1b[' not in sonde('show', 'a.h5').out, 'colours only where asked for or on a terminal')
+
+# Pairs from a spreadsheet: a byte order mark, names in quotes, a field over two lines, CR LF.
+with open(f'{TMP}/pairs.csv', 'w', newline='', encoding='utf-8-sig') as f:
+    f.write('"clean",corrupt,answer,wrong_answer\r\n"Mara, went\nto ""the""","Tobin, went\nto ""the""", harbour, mill\r\n'
+            'Mara went to,Tobin went to, Mara, Tobin\r\n')
+with open(f'{TMP}/open.csv', 'w') as f:
+    f.write('clean,corrupt\nMara,Tobin\n"Mara went,Tobin went\nto,to\n')
+with open(f'{TMP}/pairs.jsonl', 'w') as f:
+    f.write('\ufeff{"clean": [3, 5, 7], "corrupt": [3, 9, 7], "answer": 4, "wrong_answer": 6}\n')
+with h5py.File(good_file('patch', '-f', 'pairs.csv', '--site', 'head_z')) as f:
+    check(list(f['inputs/text'].asstr()) == ['Mara, went\nto "the"', 'Tobin, went\nto "the"', 'Mara went to', 'Tobin went to'],
+          'pairs of a CSV file')
+    check(f['runs/000-patch'].attrs['prepend_bos'] == 1, 'a BOS before texts')
+with h5py.File(good_file('saliency', '-f', 'pairs.csv')) as f:
+    check('runs/000-saliency/length_4' in f, 'a CSV file of pairs where pairs are welcome')
+bad(3, 'open.csv:3: a quote is opened', 'run', 'patch', '-f', 'open.csv')
+with h5py.File(good_file('patch', '-f', 'pairs.jsonl', '--site', 'head_z')) as f:
+    check(f['runs/000-patch'].attrs['prepend_bos'] == 0, 'none before ids')
+r = sonde('run', 'heads', '-f', 'pairs.jsonl')
+check(r.returncode == 0 and 'clean one of 1 pair' in r.err and 'input 0, 3 tokens' in r.out, f'heads of pairs: {r.err!r}')
+heads = [f'head_{x}{y}' for x in ('z', 'q', 'k', 'v', 'pattern') for y in ('', '_by_pos')]
+sites = ['resid_pre', 'resid_mid', 'resid_post', 'attn_out', 'mlp_out', *heads, 'head_pattern_dest_src_pos', 'neuron',
+         'neuron_by_pos']
+check(sonde('run', 'patch', '-f', 'pairs.jsonl', '--site', ','.join(sites)).returncode == 0, 'every site at once')
 
 # An interruption ends with 130 and leaves nothing under the real name.
 big = ['run', 'logits,attention', '--dataset', 'world:20000', '--truncate', '-o', 'big.h5', '-t', '1']
