@@ -14,7 +14,7 @@ static const struct param params[] = {
         .help = "what is patched: resid_pre, resid_mid, resid_post, attn_out, mlp_out by layer and "
                 "position; head_z, head_q, head_k, head_v, head_pattern by layer and head; the "
                 "same with _by_pos; head_pattern_dest_src_pos; neuron; or TransformerLens' names, "
-                "as attn_head_all_pos_every"},
+                "as attn_head_all_pos_every; any number of them"},
     {.name = "direction",
         .type = PARAM_CHOICE,
         .def = "denoise",
@@ -159,12 +159,12 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 /* A prompt's half of its pair, as if every position differed and the metric read the last. */
 static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 {
-    const struct patch_menu *menu[PATCH_MAX_SITES];
+    const struct patch_menu *menu[MENU_MOST];
     const struct config *cfg = &ctx->model->cfg;
     const double C = cfg->d_model, F = cfg->d_mlp, L = cfg->n_layer, T = (double)n;
     int n_menu = 0;
     struct err e;
-    if (patch_menu_parse(menu, &n_menu, PATCH_MAX_SITES, args_text(ctx->args, "site"), &e))
+    if (patch_menu_parse(menu, &n_menu, MENU_MOST, args_text(ctx->args, "site"), &e))
         return;
     for (int i = 0; i < n_menu; i++)
         for (int k = 0; k < menu[i]->n_parts; k++) {

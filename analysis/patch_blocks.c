@@ -186,7 +186,7 @@ static int declare_group(struct patch_group *g, struct run *out, struct ctx *ctx
 
 static int list_sites(struct patch_blocks *s, const char *list, struct err *e)
 {
-    if (patch_menu_parse(s->menu, &s->n_menu, PATCH_MAX_SITES, list, e))
+    if (patch_menu_parse(s->menu, &s->n_menu, MENU_MOST, list, e))
         return e->code;
     for (int i = 0; i < s->n_menu; i++)
         for (int k = 0; k < s->menu[i]->n_parts; k++)

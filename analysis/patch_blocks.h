@@ -8,8 +8,6 @@
 /* What patching and its approximations share: pairs stream through, every site has the same blocks, and
  * pairs whose receiving prompts are equally long share them. */
 
-#define PATCH_MAX_SITES 16
-
 /* Of every site: values of each input, their means and standard errors. */
 enum patch_variant {
     PATCH_RAW,
@@ -44,13 +42,13 @@ struct patch_group {
 
 struct patch_blocks {
     struct patch_pair_opts o;
-    const struct patch_menu *menu[PATCH_MAX_SITES];
+    const struct patch_menu *menu[MENU_MOST];
     int n_menu;
-    enum site site[PATCH_MAX_SITES * MENU_PARTS];
+    enum site site[MENU_MOST * MENU_PARTS];
     struct patch_group *group;
     int n_groups;
-    struct patch_sited all[PATCH_MAX_SITES]; /* menu NULL: one length, or positions differ */
-    int64_t n_flat;                          /* pairs whose prompts the metric cannot tell apart */
+    struct patch_sited all[MENU_MOST]; /* menu NULL: one length, or positions differ */
+    int64_t n_flat;                    /* pairs whose prompts the metric cannot tell apart */
     bool at_one; /* only the cells of position `at` are filled; others are NaN */
     int64_t at;
     bool is_change;     /* values are changes, not metrics: normalised without an offset */

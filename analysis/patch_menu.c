@@ -56,6 +56,7 @@ static const struct patch_menu menu[] = {
         "an activation of a layer"},
 };
 enum { N_MENU = sizeof menu / sizeof *menu };
+_Static_assert(N_MENU <= MENU_MOST, "a list may name them all");
 
 /* Names as TransformerLens writes its functions and as people shorten them. */
 static const struct {

@@ -17,6 +17,7 @@ enum patch_form {
 };
 
 #define MENU_PARTS 5
+#define MENU_MOST 32 /* sweeps in all, and so in a list */
 /* A sweep by name. TransformerLens' get_act_patch_NAME has the same axes in the same order; its
  * "every" sweeps put several sites on a first axis. */
 struct patch_menu {
