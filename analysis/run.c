@@ -77,6 +77,15 @@ static int write_edits(struct run *run, const struct edits *eds, struct arena *a
     return text ? run_attr_text(run, "edits", text, e) : ERR_LIMIT;
 }
 
+/* Whether a BOS was put before anything: ids are taken as they are. */
+static bool has_bos(const struct job *job)
+{
+    bool is_text = job->cache != NULL;
+    for (int i = 0; i < job->n_inputs && !is_text; i++)
+        is_text = job->inputs[i].text != NULL;
+    return job->prepend_bos && is_text && (job->cache || job->model->bos_id >= 0);
+}
+
 static int describe(struct pipeline *pl, struct task *t, struct err *e)
 {
     const struct job *job = pl->job;
@@ -93,7 +102,7 @@ static int describe(struct pipeline *pl, struct task *t, struct err *e)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (run_attr_text(t->run, texts[i].name, texts[i].value, e))
             return e->code;
-    if (run_attr_int(t->run, "prepend_bos", job->prepend_bos, e) ||
+    if (run_attr_int(t->run, "prepend_bos", has_bos(job), e) ||
         run_attr_int(t->run, "seed", (int64_t)job->seed, e) ||
         write_params(t->run, t->ctx.args, e) || write_edits(t->run, job->edits, &pl->arena, e))
         return e->code;
