@@ -29,14 +29,15 @@ static void words_of(FILE *out, const char *choices)
 
 static void operand_words(FILE *out, const struct verb *v)
 {
-    if (v->operand == OPERAND_ANALYSIS)
-        for (int a = 0; a < n_analyses; a++)
-            fprintf(out, "%s%s", a ? " " : "", analyses[a]->id);
-    else if (v->operand == OPERAND_CHOICE)
+    if (v->operand == OPERAND_CHOICE)
         words_of(out, v->choices);
-    else if (v->operand == OPERAND_VERB)
-        for (int i = 0; i < n_verbs; i++)
-            fprintf(out, "%s%s", i ? " " : "", verbs[i]->is_hidden ? "" : verbs[i]->name);
+    for (int i = 0; v->operand == OPERAND_VERB && i < n_verbs; i++)
+        fprintf(
+            out, "%s%s", verbs[i]->is_hidden ? "" : verbs[i]->name, verbs[i]->is_hidden ? "" : " ");
+    /* Help is given on either. */
+    for (int a = 0;
+         (v->operand == OPERAND_ANALYSIS || v->operand == OPERAND_VERB) && a < n_analyses; a++)
+        fprintf(out, "%s%s", a ? " " : "", analyses[a]->id);
 }
 
 static void bash_flag(FILE *out, const struct verb *v, const struct param *p)
