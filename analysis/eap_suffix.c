@@ -34,8 +34,11 @@ struct fast {
     const float *dqkv, *mlp;
     float *still;        /* [3C] bias + beta W: q, k, v without n */
     float *dsum, *b;     /* [SCORER_ROWS, 3C], [SCORER_ROWS, 3 H, kinds] */
-    struct panel w_head; /* [C, D], heads w_step bytes apart */
+    struct panel w_head; /* gamma W_h^T [D, C], heads w_step bytes apart */
     size_t w_step;
+    const struct panel *w_qkv;
+    float **piece;       /* [threads][panel width, 3C + D] */
+    float *norm;         /* [SCORER_ROWS, C] normalised x, where kinds is 1 */
     struct panel n_room; /* [kinds, C] n of a row's runs, threads n_step bytes apart */
     size_t n_step;
     float **dense; /* [threads][kinds, C] */
@@ -268,6 +271,15 @@ static int64_t view_row(const struct fast *f, int64_t r, int i, int k)
     return f->view->offset[k * f->n + i] + r - f->g->live_at[i];
 }
 
+/* out [C] = n of a row of the view. */
+static void normalise(float *out, const struct fast *f, int64_t at)
+{
+    const int64_t C = f->cfg->d_model;
+    const struct suffix_layer *y = &f->view->layer[f->layer];
+    const struct ln ln = {f->cfg->ln, f->cfg->ln_eps, NULL, NULL, true};
+    ops_ln(out, C, y->s1 + at, y->x + at * C, C, 1, C, &ln, NULL);
+}
+
 /* What the runs of one pair share, summed over them, and b. */
 static void sum_row(void *arg, int64_t j, int worker)
 {
@@ -278,6 +290,8 @@ static void sum_row(void *arg, int64_t j, int worker)
     const struct suffix_layer *y = &f->view->layer[f->layer];
     float *sum = f->dsum + j * 3 * C;
     memset(sum, 0, (size_t)(3 * C) * sizeof *sum);
+    if (f->kinds == 1)
+        normalise(f->norm + j * C, f, view_row(f, r, i, 0));
     for (int k = 0; k < f->kinds; k++) {
         const int64_t at = view_row(f, r, i, k);
         const float *dq = f->dqkv + at * 3 * C, *q = y->qkv + at * 3 * C;
@@ -299,20 +313,22 @@ static void sum_row(void *arg, int64_t j, int worker)
     }
 }
 
-/* gamma (dsum_h W_h^T) of the rows of a block. */
+/* dsum_h (gamma W_h^T) of the rows of a block, and with one run a pair n b while they are in cache. */
 static void head_columns(void *arg, int64_t h, int worker)
 {
     (void)worker;
     const struct fast *f = arg;
-    const int64_t C = f->cfg->d_model, D = f->cfg->d_head, ld = (3 * f->cfg->n_head + 1) * C;
-    const float *gamma = f->g->x->ctx->params->layer[f->layer].ln1_g;
+    const int64_t C = f->cfg->d_model, D = f->cfg->d_head, H3 = 3 * f->cfg->n_head;
+    const int64_t ld = (H3 + 1) * C;
     float *out = f->grad + h * C;
     struct panel w = f->w_head;
     w.data = (char *)w.data + (size_t)h * f->w_step;
-    ops_gemm_t(out, ld, f->dsum + h * D, 3 * C, f->rows, &w, false, NULL);
-    for (int64_t r = 0; r < f->rows && gamma; r++)
+    ops_gemm(out, ld, f->dsum + h * D, 3 * C, f->rows, &w, 0, C, &(struct epilogue){0}, NULL);
+    for (int64_t r = 0; r < f->rows && f->kinds == 1 && f->cfg->ln == LN_TRUE; r++) {
+        const float b = f->b[r * H3 + h], *n = f->norm + r * C;
         for (int64_t c = 0; c < C; c++)
-            out[r * ld + c] *= gamma[c];
+            out[r * ld + c] += b * n[c];
+    }
 }
 
 /* Less n b of every run, and the MLP's column. */
@@ -322,23 +338,22 @@ static void finish_row(void *arg, int64_t j, int worker)
     const struct config *cfg = f->cfg;
     const int64_t C = cfg->d_model, H3 = 3 * cfg->n_head, r = f->r0 + j;
     const int i = group_item(f->g, r);
-    const struct suffix_layer *y = &f->view->layer[f->layer];
     const bool last = f->layer + 1 == cfg->n_layer;
     float *grad = f->grad + j * (H3 + 1) * C, *dense = f->dense[worker], *to = grad + H3 * C;
     struct panel n = f->n_room;
     n.data = (char *)n.data + (size_t)worker * f->n_step;
-    struct ln ln = {cfg->ln, cfg->ln_eps, NULL, NULL, true};
     memset(to, 0, (size_t)C * sizeof *to);
     for (int k = 0; k < f->kinds; k++) {
         const int64_t at = view_row(f, r, i, k), run = k * f->n + i;
-        ops_ln(dense + k * C, C, y->s1 + at, y->x + at * C, C, 1, C, &ln, NULL);
+        if (f->kinds > 1)
+            normalise(dense + k * C, f, at);
         if (last && at + 1 != f->view->offset[run + 1])
             continue;
         const float *from = f->mlp + (last ? run : at) * C;
         for (int64_t c = 0; c < C; c++)
             to[c] += (float)f->weight * from[c];
     }
-    if (cfg->ln != LN_TRUE)
+    if (cfg->ln != LN_TRUE || f->kinds == 1)
         return;
     panel_pack_rows(&n, dense, 0, f->kinds);
     const struct epilogue add = {.add = grad, .ld_add = C};
@@ -384,29 +399,26 @@ static int on_block(void *arg, int layer, int64_t r0, int64_t n, float *grad)
     return 0;
 }
 
-/* A panel for each head's columns of W: the layer's own where heads begin with a panel. */
-static int head_panels(struct fast *f, const struct panel *w)
+/* Rows of W, times gamma, as columns of the heads' panels. */
+static void pack_heads(void *arg, int64_t i, int worker)
 {
-    const int64_t C = f->cfg->d_model, D = f->cfg->d_head;
-    f->w_head = (struct panel){w->dtype, C, D, w->width, w->data};
-    f->w_step = (size_t)(C * D) * dtype_bytes(w->dtype);
-    if (D % w->width == 0)
-        return 0;
-    f->w_head.dtype = DT_F32;
-    f->w_step = (panel_bytes(DT_F32, C, D) + 63) & ~(size_t)63;
-    f->w_head.data = take(f, 3 * f->cfg->n_head, f->w_step);
-    float *all = take(f, 3 * C, sizeof *all);
-    if (!f->w_head.data || !all)
-        return ERR_LIMIT;
-    for (int64_t c = 0; c < C; c++) {
-        panel_row(all, w, c);
-        for (int64_t h = 0; h < 3 * f->cfg->n_head; h++) {
-            struct panel p = f->w_head;
-            p.data = (char *)p.data + (size_t)h * f->w_step;
-            panel_pack_rows(&p, all + h * D, c, 1);
-        }
+    const struct fast *f = arg;
+    const int64_t C = f->cfg->d_model, D = f->cfg->d_head, width = f->w_head.width;
+    const int64_t c0 = i * width, n = C - c0 < width ? C - c0 : width;
+    const float *gamma = f->g->x->ctx->params->layer[f->layer].ln1_g;
+    float *rows = f->piece[worker], *own = rows + width * 3 * C;
+    for (int64_t r = 0; r < n; r++) {
+        panel_row(rows + r * 3 * C, f->w_qkv, c0 + r);
+        for (int64_t k = 0; gamma && k < 3 * C; k++)
+            rows[r * 3 * C + k] *= gamma[c0 + r];
     }
-    return 0;
+    struct panel w = f->w_head;
+    for (int64_t h = 0; h < 3 * f->cfg->n_head; h++) {
+        for (int64_t r = 0; r < n; r++)
+            memcpy(own + r * D, rows + r * 3 * C + h * D, (size_t)D * sizeof *own);
+        panel_pack_cols(&w, own, c0, n);
+        w.data = (char *)w.data + f->w_step;
+    }
 }
 
 static int on_layer(
@@ -417,8 +429,7 @@ static int on_layer(
     const struct layer_vectors *v = &ctx->params->layer[layer];
     const int64_t C = f->cfg->d_model;
     const struct panel *w = params_panel(ctx->params, MAT_QKV, layer, f->e);
-    struct arena_mark mark = arena_mark(ctx->arena);
-    if (!w || head_panels(f, w))
+    if (!w)
         return f->e->code;
     *is_done = f->kinds == 1;
     f->dpre = *is_done ? dx : NULL;
@@ -429,9 +440,9 @@ static int on_layer(
     if (v->ln1_b)
         ops_gemm(f->still, 3 * C, v->ln1_b, C, 1, w, 0, 3 * C, &(struct epilogue){.bias = v->b_qkv},
             NULL);
-    int rc = scorer_layer(&f->g->scorer, layer, on_block, f);
-    arena_rewind(ctx->arena, mark);
-    return rc;
+    f->w_qkv = w;
+    pool_for(ctx->pool, (C + f->w_head.width - 1) / f->w_head.width, pack_heads, f);
+    return scorer_layer(&f->g->scorer, layer, on_block, f);
 }
 
 /* Back through `kinds` runs a pair, run k * n + i of the view, each with this weight. */
@@ -440,11 +451,17 @@ static int back(struct fast *f, const struct suffixes *view, int kinds, double w
     struct group *g = f->g;
     struct ctx *ctx = g->x->ctx;
     struct arena_mark mark = arena_mark(ctx->arena);
-    const int64_t C = f->cfg->d_model, threads = pool_threads(ctx->pool), n = view->n;
+    const int64_t C = f->cfg->d_model, D = f->cfg->d_head, n = view->n;
+    const int64_t threads = pool_threads(ctx->pool), width = panel_width();
     f->view = view;
     f->kinds = kinds;
     f->weight = weight * eap_sign(g->x);
-    f->n_room = (struct panel){DT_F32, kinds, C, panel_width(), NULL};
+    f->w_head = (struct panel){DT_F32, D, C, (int)width, NULL};
+    f->w_step = (panel_bytes(DT_F32, D, C) + 63) & ~(size_t)63;
+    f->w_head.data = take(f, 3 * f->cfg->n_head, f->w_step);
+    f->piece = take(f, threads, sizeof *f->piece);
+    f->norm = take(f, SCORER_ROWS * C, sizeof *f->norm);
+    f->n_room = (struct panel){DT_F32, kinds, C, (int)width, NULL};
     f->n_step = (panel_bytes(DT_F32, kinds, C) + 63) & ~(size_t)63;
     f->n_room.data = take(f, threads, f->n_step);
     f->still = take(f, 3 * C, sizeof *f->still);
@@ -456,10 +473,11 @@ static int back(struct fast *f, const struct suffixes *view, int kinds, double w
     int64_t *row = take(f, f->n, sizeof *row);
     float *d = take(f, n * C, sizeof *d), *sum = take(f, f->n * C, sizeof *sum);
     if (!f->n_room.data || !f->still || !f->dsum || !f->b || !f->dense || !values || !at || !row ||
-        !d || !sum)
+        !d || !sum || !f->w_head.data || !f->piece || !f->norm)
         return ERR_LIMIT;
     for (int64_t k = 0; k < threads; k++)
-        if (!(f->dense[k] = take(f, kinds * C, sizeof **f->dense)))
+        if (!(f->dense[k] = take(f, kinds * C, sizeof **f->dense)) ||
+            !(f->piece[k] = take(f, width * (3 * C + D), sizeof **f->piece)))
             return ERR_LIMIT;
     for (int64_t i = 0; i < n; i++)
         at[i] = g->items[i % f->n].at;
