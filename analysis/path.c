@@ -65,7 +65,8 @@ struct path {
     int n_senders, n_receivers;
     bool *wants_qkv, *wants_mlp; /* [L] some receiver */
     int n_pairs, next;
-    struct moments effect, linear, normalized;
+    struct moments effect, linear;
+    double clean_sum, corrupt_sum; /* over the pairs in these */
     struct block *effect_by_input, *linear_by_input, *clean, *corrupt;
     const char **sender_names, **receiver_names;
 };
@@ -212,7 +213,9 @@ static int declare(struct path *s, struct run *out, struct err *e)
         {&s->effect_by_input, "effect_by_input",
             "change of the metric when the sender is patched on its paths to the receiver", 3},
         {&s->linear_by_input, "linear_by_input",
-            "the same, linear from the receiver on: its change times the metric's gradient", 3},
+            "linear from the receiver on: what is patched there (a head's q, k or v, an MLP's "
+            "output, the last resid_post) changes by so much, times the metric's gradient",
+            3},
         {&s->clean, "clean_metric", "metric of the clean prompt", 1},
         {&s->corrupt, "corrupt_metric", "metric of the corrupt prompt", 1},
     };
@@ -266,8 +269,7 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
             (v % per == per - 1 ? s->wants_mlp : s->wants_qkv)[v / per] = true;
     }
     if (moments_init(&s->effect, cells, ctx->arena, e) ||
-        moments_init(&s->linear, cells, ctx->arena, e) ||
-        moments_init(&s->normalized, cells, ctx->arena, e))
+        moments_init(&s->linear, cells, ctx->arena, e))
         return e->code;
     return declare(s, out, e);
 }
@@ -606,15 +608,13 @@ static int gradients(struct walk *w)
 static int write_pair(struct walk *w)
 {
     struct path *s = w->s;
-    int64_t cells = (int64_t)s->n_senders * s->n_receivers, one = 1;
+    int64_t one = 1;
     int64_t at[3] = {s->next++, 0, 0}, count[3] = {1, s->n_senders, s->n_receivers};
     float clean = (float)w->p.clean, corrupt = (float)w->p.corrupt;
-    double span = s->o.noise ? w->p.corrupt - w->p.clean : w->p.clean - w->p.corrupt;
-    bool is_flat = patch_pair_is_flat(w->p.clean, w->p.corrupt);
     moments_add_all(&s->effect, w->effect);
     moments_add_all(&s->linear, w->linear);
-    for (int64_t i = 0; i < cells && !is_flat; i++)
-        moments_add(&s->normalized, i, w->effect[i] / span);
+    s->clean_sum += w->p.clean;
+    s->corrupt_sum += w->p.corrupt;
     return block_write(s->effect_by_input, at, count, w->effect, w->e) ||
                    block_write(s->linear_by_input, at, count, w->linear, w->e) ||
                    block_write(s->clean, at, &one, &clean, w->e) ||
@@ -668,23 +668,43 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return rc;
 }
 
+/* The mean effect over mean clean - mean corrupt: a change as attr normalises it, whatever the
+ * direction, so that denoising everything gives 1 and noising everything -1. */
+static int write_normalized(const struct path *s, struct ctx *ctx, struct run *out, struct err *e)
+{
+    struct block_spec spec = spec_of(s, "effect_normalized",
+        "mean effect / (mean clean - mean corrupt): all of it is 1 under denoise, -1 under noise");
+    const int64_t cells = (int64_t)s->n_senders * s->n_receivers;
+    const double span = s->clean_sum - s->corrupt_sum;
+    const bool is_flat = patch_pair_is_flat(s->clean_sum, s->corrupt_sum);
+    float *x = arena_array(ctx->arena, (size_t)cells, sizeof *x, e);
+    struct block *b;
+    if (!x)
+        return ERR_LIMIT;
+    for (int64_t i = 0; i < cells; i++)
+        x[i] = is_flat || !s->effect.count[i]
+                   ? NAN
+                   : (float)(s->effect.mean[i] * s->effect.count[i] / span);
+    spec.unit = "clean - corrupt";
+    return run_block(&b, out, &spec, e) || block_set(b, x, e) ? e->code : 0;
+}
+
 static int end(struct ctx *ctx, struct run *out, struct err *e)
 {
     const struct path *s = ctx->state;
     struct block_spec effect = spec_of(s, "effect",
         "change of the metric when the sender is patched on its paths to the receiver, mean over "
         "pairs");
-    struct block_spec linear =
-        spec_of(s, "linear", "the same, linear from the receiver on, mean over pairs");
-    struct block_spec share = spec_of(
-        s, "effect_normalized", "effect over the difference of the two runs, mean over pairs");
+    struct block_spec linear = spec_of(s, "linear",
+        "linear from the receiver on: the change of a head's q, k or v, of an MLP's output or of "
+        "the "
+        "last resid_post times the metric's gradient there, mean over pairs");
     struct block_spec se = spec_of(s, "effect_se", "standard error of the effect over pairs");
-    share.unit = "share";
     se.is_signed = false;
     se.is_detail = true;
     return moments_write(out, &effect, &s->effect, false, ctx->arena, e) ||
                    moments_write(out, &linear, &s->linear, false, ctx->arena, e) ||
-                   moments_write(out, &share, &s->normalized, false, ctx->arena, e) ||
+                   write_normalized(s, ctx, out, e) ||
                    moments_write(out, &se, &s->effect, true, ctx->arena, e)
                ? e->code
                : 0;
@@ -695,8 +715,10 @@ const struct analysis analysis_path = {
     .title = "what a sender tells a receiver",
     .help =
         "Path patching: a head's or MLP's output is replaced on its way to one receiver (a head's "
-        "q, k or v, an MLP, the logits) while all other heads stand still, exactly and in a "
-        "linear estimate. Receivers other than the logits take a sweep each.",
+        "q, k or v, an MLP, the logits) while all other heads stand still, exactly and in an "
+        "estimate that is linear behind q, k, v, the MLP's output or the last resid_post. "
+        "Receivers "
+        "other than the logits take a sweep each.",
     .source = path_source,
     .params = params,
     .n_params = sizeof params / sizeof *params,
@@ -704,4 +726,5 @@ const struct analysis analysis_path = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
 };
