@@ -1,5 +1,6 @@
 #include "analysis/eap.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "analysis/eap_group.h"
@@ -115,6 +116,39 @@ bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_b
     return n <= GROUP_PAIRS && batch <= GROUP_ROWS && bytes <= max_bytes;
 }
 
+/* As group_lay_out has it where the suffixes do. */
+static int64_t first_live(const struct eap *x, const struct eap_item *it, int64_t end)
+{
+    int64_t first = x->ablation == ABLATE_RESAMPLE ? it->first : 0;
+    first = first < end ? first : end - 1;
+    return first > it->at_corrupt.pos ? it->at_corrupt.pos : first;
+}
+
+int eap_expect(struct eap *x, const struct pair *pairs, int n, int64_t pos, struct err *e)
+{
+    struct ctx *ctx = x->ctx;
+    const int64_t runs = runs_of(x), group = n < GROUP_PAIRS ? n : GROUP_PAIRS;
+    int64_t live = 0, rows = 0;
+    double live_share = 0, row_share = 0; /* of the rows that eap_fits counts */
+    for (int i = 0; i < n; i++) {
+        struct arena_mark mark = arena_mark(ctx->arena);
+        struct eap_item it;
+        if (eap_item_init(&it, &pairs[i], x->kind, pos, ctx, e))
+            return e->code;
+        arena_rewind(ctx->arena, mark);
+        const int64_t end = it.at.pos + 1, first = first_live(x, &it, end), own = end - first;
+        const double all = (double)(runs * pairs[i].clean->n);
+        live = own > live ? own : live;
+        rows = first + runs * own > rows ? first + runs * own : rows;
+        live_share = fmax(live_share, (double)own / all);
+        row_share = fmax(row_share, (double)(first + runs * own) / all);
+    }
+    const int64_t full[2] = {(int64_t)(live_share * GROUP_ROWS), (int64_t)(row_share * GROUP_ROWS)};
+    x->live_most = group * live < full[0] ? group * live : live > full[0] ? live : full[0];
+    x->rows_most = group * rows < full[1] ? group * rows : rows > full[1] ? rows : full[1];
+    return 0;
+}
+
 int group_lay_out(struct group *g)
 {
     struct arena *a = g->x->ctx->arena;
@@ -127,9 +161,7 @@ int group_lay_out(struct group *g)
         const struct eap_item *it = &g->items[i];
         const int64_t end = g->is_fast ? it->at.pos + 1 : it->pair->clean->n;
         int64_t first = g->x->ablation == ABLATE_RESAMPLE ? it->first : 0;
-        first = first < end ? first : end - 1;
-        if (g->is_fast && first > it->at_corrupt.pos)
-            first = it->at_corrupt.pos;
+        first = g->is_fast ? first_live(g->x, it, end) : first < end ? first : end - 1;
         g->live[i] = first;
         g->live_at[i + 1] = g->live_at[i] + end - first;
     }

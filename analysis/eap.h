@@ -32,6 +32,7 @@ struct eap {
     enum ablation ablation;
     enum metric_kind kind;
     int steps;
+    int64_t live_most, rows_most; /* of a group, by eap_expect; 0: not known */
 };
 /* Scores of every edge for each pair, and both metrics: score(u -> v) = sum over positions of
  * (what replaces u - u) . d loss/d(input of v), with loss = -metric (kl and loss: the metric). */
@@ -42,6 +43,8 @@ int eap_metrics(const struct eap *x, struct eap_item *items, int n, struct err *
 int eap_others(float **other, const struct eap *x, struct eap_item *item, struct err *e);
 /* sum [2 L + 1][T, C] += embeddings, z and MLP outputs of one prompt: ABLATE_MEAN's reference. */
 int eap_add_sites(double *sum, const struct eap *x, const struct input *in, struct err *e);
+/* Looks at all pairs to come, so that every group takes the memory of the largest. */
+int eap_expect(struct eap *x, const struct pair *pairs, int n, int64_t pos, struct err *e);
 /* Whether n pairs make a group that takes no more than that. */
 bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_bytes);
 

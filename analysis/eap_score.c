@@ -158,7 +158,11 @@ int scorer_init(struct scorer *s, const struct eap *x, struct eap_item *items, i
     }
     s->d = (struct panel){DT_F32, C, g->writers, panel_width(), NULL};
     s->d_step = (panel_bytes(DT_F32, C, g->writers) + 63) & ~(size_t)63;
-    s->d.data = arena_array(a, (size_t)rows, s->d_step, e);
+    const int64_t more = x->live_most - rows;
+    const bool has_room = more > 0 && (size_t)more * s->d_step < budget_left(x->ctx->budget) / 4;
+    s->d.data = arena_array(a, (size_t)(rows + (has_room ? more : 0)), s->d_step, e);
+    for (size_t i = 0; s->d.data && has_room && i < (size_t)more * s->d_step; i += 4096)
+        ((char *)s->d.data)[(size_t)rows * s->d_step + i] = 0;
     s->chunk = arena_array(a, (size_t)s->chunks + 1, sizeof *s->chunk, e);
     s->grad = arena_array(a, (size_t)(SCORER_ROWS * s->cols * C), sizeof *s->grad, e);
     int64_t most = s->chunks < SCORER_ROWS ? s->chunks : SCORER_ROWS;

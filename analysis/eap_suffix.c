@@ -183,6 +183,7 @@ static struct suffix_opts options(const struct fast *f)
 {
     struct ctx *ctx = f->g->x->ctx;
     return (struct suffix_opts){.rows_most = rows_most(f),
+        .rows_taken = rows_most(f) ? f->g->x->rows_most : 0,
         .pool = ctx->pool,
         .progress = eap_progress,
         .progress_arg = ctx,
@@ -491,6 +492,7 @@ static int back(struct fast *f, const struct suffixes *view, int kinds, double w
     const struct suffix_back_opts o = {.layer = on_layer,
         .arg = f,
         .rows_most = rows_most(f),
+        .rows_taken = rows_most(f) ? kinds * g->x->live_most : 0,
         .pool = ctx->pool,
         .progress = eap_progress,
         .progress_arg = ctx,

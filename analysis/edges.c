@@ -17,9 +17,9 @@ static const struct param params[] = {
         .def = "eap_ig_inputs",
         .choices = "eap|eap_ig_inputs|eap_ig_activations|clean_corrupted",
         .help =
-            "eap: gradients of the clean run; eap_ig_inputs and eap_ig_activations: their mean on "
-            "the way from corrupt to clean embeddings, or layer by layer of activations; "
-            "clean_corrupted: the mean of both ends"},
+            "eap: gradients of the clean run; eap_ig_inputs: their mean on the way from what "
+            "--ablation puts in place of the embeddings to the clean ones; eap_ig_activations: the "
+            "same, activations layer by layer; clean_corrupted: the mean of the way's two ends"},
     {.name = "steps",
         .type = PARAM_INT,
         .def = "5",
@@ -157,7 +157,8 @@ static int reference_means(struct edges *s, struct ctx *ctx, struct err *e)
             }
         if (!found)
             return err_set(e, ERR_USAGE,
-                "--ablation mean: no corrupt prompt has the %lld tokens of a clean one",
+                "--ablation mean: no corrupt prompt has the %lld tokens of a clean one; take "
+                "--ablation resample or zero, or add a pair whose corrupt prompt has as many",
                 (long long)l->T);
         for (int64_t i = 0; i < n; i++)
             mean[i] = (float)(sum[i] / (double)found);
@@ -248,6 +249,8 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
         declare_metric(&s->clean_block, out, s, "clean_metric", "metric of the clean prompt", e) ||
         declare_metric(
             &s->corrupt_block, out, s, "corrupt_metric", "metric of the corrupt prompt", e))
+        return e->code;
+    if (!s->has_file && eap_expect(&s->x, ctx->pairs, s->n_pairs, s->pos, e))
         return e->code;
     return args_bool(ctx->args, "each") && !s->has_file ? declare_each(s, out, e) : 0;
 }
@@ -652,9 +655,28 @@ static int curves(struct edges *s, struct ctx *ctx, struct run *out, const int64
     return write_curves(s, ctx, out, &c, labels, e);
 }
 
+/* After a run was cancelled: what the pairs so far give, without more runs. */
+static int end_early(const struct edges *s, struct run *out, struct err *e)
+{
+    return run_attr_int(out, "pairs_scored", s->first, e) ||
+                   run_attr_text(out, "note",
+                       "cancelled: scores and graph are of the first pairs_scored pairs; circuits "
+                       "were not run",
+                       e)
+               ? e->code
+               : 0;
+}
+
 static int end(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct edges *s = ctx->state;
+    const bool is_early = s->first < s->n_pairs;
+    if (s->has_ended) /* cancelled in here */
+        return run_attr_text(out, "note",
+            "cancelled while circuits were run: scores and graph are whole, there is no curve", e);
+    if (is_early && (s->has_file || !s->first))
+        return 0; /* nothing to say yet */
+    s->has_ended = true;
     int64_t *ranked = arena_array(ctx->arena, (size_t)s->graph.edges, sizeof *ranked, e);
     const char *file = args_text(ctx->args, "graph-out");
     if (!ranked)
@@ -667,6 +689,8 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
         return e->code;
     if (file && *file && graph_write(file, &s->graph, e))
         return e->code;
+    if (is_early)
+        return end_early(s, out, e);
     if (args_int(ctx->args, "check") &&
         edges_check(s, ctx, out, ranked, n, args_int(ctx->args, "check"), e))
         return e->code;
@@ -686,4 +710,5 @@ const struct analysis analysis_edges = {
     .begin = begin,
     .each = each,
     .end = end,
+    .ends_early = true,
 };

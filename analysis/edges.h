@@ -12,7 +12,7 @@ struct edges {
     struct eap x;
     struct graph graph;
     int64_t pos;
-    bool absolute, has_file;
+    bool absolute, has_file, has_ended;
     int n_pairs, first; /* first pair of the group under way */
     struct moments score;
     double *clean; /* [n_pairs] */

@@ -43,6 +43,15 @@ static float *floats(struct arena *a, int64_t n, struct err *e)
     return arena_array(a, (size_t)n, sizeof(float), e);
 }
 
+void suffix_settle(struct arena *a, uint64_t row_bytes, int64_t rows)
+{
+    const size_t bytes = rows > 0 ? (size_t)rows * row_bytes : 0;
+    struct err ignored = {0};
+    char *p = bytes ? arena_alloc(a, bytes, &ignored) : NULL;
+    for (size_t i = 0; p && i < bytes; i += 4096)
+        p[i] = 0;
+}
+
 static int allocate(struct march *m)
 {
     struct suffixes *s = m->s;
@@ -81,6 +90,11 @@ static int allocate(struct march *m)
             (m->o->keep_outputs && !y->out))
             return ERR_LIMIT;
     }
+    const int64_t more = m->o->rows_taken < most ? m->o->rows_taken - R : most - R;
+    struct arena_mark mark = arena_mark(&m->scratch);
+    suffix_settle(a, kept / (uint64_t)most, more);
+    suffix_settle(&m->scratch, scratch / (uint64_t)most, more);
+    arena_rewind(&m->scratch, mark);
     return 0;
 }
 

@@ -49,8 +49,9 @@ struct suffix_opts {
     const struct suffixes *below;
     void (*fill)(void *arg, int run, float *rows);
     void *arg;
-    bool keep_outputs; /* z and out of every layer */
-    int64_t rows_most; /* of the batches to come: memory for so many is reserved; 0: of this one */
+    bool keep_outputs;  /* z and out of every layer */
+    int64_t rows_most;  /* of the batches to come: memory for so many is reserved; 0: of this one */
+    int64_t rows_taken; /* and for so many taken now, so that the largest does not show; 0: none */
     struct pool *pool;
     progress_fn progress;
     void *progress_arg;
@@ -80,7 +81,7 @@ struct suffix_back_opts {
     int (*layer)(
         void *arg, int layer, const float *dqkv, const float *mlp, float *dx, bool *is_done);
     void *arg;
-    int64_t rows_most; /* as in suffix_opts */
+    int64_t rows_most, rows_taken; /* as in suffix_opts */
     struct pool *pool;
     progress_fn progress;
     void *progress_arg;
@@ -101,6 +102,8 @@ int suffix_attend(struct suffix_attention *out, const struct suffixes *s, int la
     struct pool *pool, struct arena *scratch, struct err *e);
 /* out [n, C]: the last row of every run. */
 void suffix_last_rows(float *out, const struct suffixes *s, const float *rows, int64_t ld);
+/* Takes memory of `rows` more rows where the arena has room, and touches it. */
+void suffix_settle(struct arena *a, uint64_t row_bytes, int64_t rows);
 /* Rows above the attention of a layer. */
 int64_t suffix_upper(const struct suffixes *s, int layer);
 

@@ -128,6 +128,10 @@ static int run(struct back *b, const float *d)
     b->dqkv = arena_array(&b->scratch, (size_t)(R * 3 * C), sizeof *b->dqkv, b->e);
     if (!b->dx || !b->dy || !b->mlp || !b->big || !b->dqkv)
         return ERR_LIMIT;
+    struct arena_mark mark = arena_mark(&b->scratch);
+    suffix_settle(&b->scratch, (uint64_t)(11 * C + s->ld) * sizeof(float),
+        (b->o->rows_taken < most ? b->o->rows_taken : most) - R);
+    arena_rewind(&b->scratch, mark);
     memcpy(b->dx, d, (size_t)(s->n * C) * sizeof *d);
     for (int l = (int)L - 1; l >= 0; l--) {
         if (b->o->progress && b->o->progress(b->o->progress_arg, (double)(L - 1 - l), (double)L))
