@@ -513,7 +513,8 @@ const struct view view_heatmap = {
             "room, and what is no number has a sign of its own.",
     .good =
         "Two axes at a glance: where in a grid of layers, heads or positions something happens.",
-    .source = "colours: after viridis (Smith and van der Walt 2015) and RdBu (Brewer and Harrower 2003)",
+    .source =
+        "colours: after viridis (Smith and van der Walt 2015) and RdBu (Brewer and Harrower 2003)",
     .modes = 1u << VIEW_NUMBERS | 1u << VIEW_FLIP | 1u << VIEW_TRANSPOSE | 1u << VIEW_COARSER |
              1u << VIEW_FINER | 1u << VIEW_REDUCE | 1u << VIEW_LOG,
     .looks = 1u << LOOK_HEATMAP | 1u << LOOK_TABLE | 1u << LOOK_CONTOUR | 1u << LOOK_BARS |
