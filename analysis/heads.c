@@ -3,10 +3,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/moments.h"
 #include "datasets/dataset.h"
 
 /* What heads do: TransformerLens' detectors on the patterns of the given text and the diagonals of
- * repeated random tokens, and what their weights say (methods: circuits section 4). */
+ * repeated random tokens, and what their weights say (docs/circuits.md, "heads"). */
 
 static const struct param params[] = {
     {.name = "error-measure",
@@ -46,7 +47,7 @@ static const struct param params[] = {
         .min = 0,
         .max = 1000,
         .help = "also the K leading singular directions of QK and OV and the tokens they read and "
-                "write"},
+                "write, each pair signed so that the largest of the second side is positive"},
 };
 
 enum { PREVIOUS, DUPLICATE, INDUCTION, COPYING, DETECTORS };
@@ -54,9 +55,8 @@ static const char *const names[] = {"previous_token", "duplicate_token", "induct
 
 struct heads {
     bool is_abs, no_bos, no_self;
-    double *mean, *m2; /* [DETECTORS * L * H] over inputs, Welford */
-    int64_t *count;
-    float *copying; /* [L, H] */
+    struct moments moments; /* [DETECTORS * L * H] over inputs */
+    float *copying;         /* [L, H] */
     struct block *score, *se, *per_input;
     int next;
 };
@@ -144,13 +144,7 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
             return e->code;
         pool_for(ctx->pool, cfg->n_head, detect_one, &d);
     }
-    for (int64_t i = 0; i < DETECTORS * n; i++) {
-        if (isnan(score[i]))
-            continue;
-        double delta = score[i] - h->mean[i];
-        h->mean[i] += delta / (double)++h->count[i];
-        h->m2[i] += delta * (score[i] - h->mean[i]);
-    }
+    moments_add_all(&h->moments, score);
     if (!h->per_input)
         return 0;
     int64_t start[4] = {h->next++, 0, 0, 0};
@@ -269,12 +263,9 @@ static int repeated(struct ctx *ctx, struct run *out, struct err *e)
 
 static int allocate(struct heads *h, struct ctx *ctx, struct err *e)
 {
-    size_t n = (size_t)ctx->model->cfg.n_layer * (size_t)ctx->model->cfg.n_head;
-    h->mean = arena_zalloc(ctx->arena, DETECTORS * n * sizeof *h->mean, e);
-    h->m2 = arena_zalloc(ctx->arena, DETECTORS * n * sizeof *h->m2, e);
-    h->count = arena_zalloc(ctx->arena, DETECTORS * n * sizeof *h->count, e);
-    h->copying = arena_array(ctx->arena, n, sizeof *h->copying, e);
-    return h->mean && h->m2 && h->count && h->copying ? 0 : ERR_LIMIT;
+    const int64_t n = (int64_t)ctx->model->cfg.n_layer * ctx->model->cfg.n_head;
+    h->copying = arena_array(ctx->arena, (size_t)n, sizeof *h->copying, e);
+    return h->copying ? moments_init(&h->moments, DETECTORS * n, ctx->arena, e) : ERR_LIMIT;
 }
 
 static int copying(struct heads *h, struct ctx *ctx, struct run *out, struct err *e)
@@ -354,19 +345,7 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
 {
     (void)out;
     const struct heads *h = ctx->state;
-    int64_t n = (int64_t)DETECTORS * ctx->model->cfg.n_layer * ctx->model->cfg.n_head;
-    float *x = arena_array(ctx->arena, (size_t)n, sizeof *x, e);
-    if (!x)
-        return ERR_LIMIT;
-    for (int64_t i = 0; i < n; i++)
-        x[i] = h->count[i] ? (float)h->mean[i] : NAN;
-    if (block_set(h->score, x, e) || !h->se)
-        return e->code;
-    for (int64_t i = 0; i < n; i++) {
-        double c = (double)h->count[i];
-        x[i] = c > 1 ? (float)sqrt(h->m2[i] / (c - 1) / c) : NAN;
-    }
-    return block_set(h->se, x, e);
+    return moments_set(h->score, h->se, &h->moments, ctx->arena, e);
 }
 
 const struct analysis analysis_heads = {

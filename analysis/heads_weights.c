@@ -8,9 +8,9 @@
 #include "model/core/rng.h"
 #include "model/fold.h"
 
-/* Copying, composition and singular directions of the weights (methods: circuits section 4.3). With
- * Gram matrices of the outer factors taken to the power 1/2, a product of two circuits has the norm of
- * one [D, C] x [C, D] product: |V O A B|_F = |(V^T V)^1/2 O A (B B^T)^1/2|_F. */
+/* Copying and composition (Elhage et al. 2021) and singular directions (Millidge and Black 2022) of the
+ * weights. With Gram matrices of the outer factors taken to the power 1/2, a product of two circuits has
+ * the norm of one [D, C] x [C, D] product: |V O A B|_F = |(V^T V)^1/2 O A (B B^T)^1/2|_F. */
 
 static float *array(struct arena *arena, int64_t n, struct err *e)
 {
@@ -644,7 +644,8 @@ static int declare_directions(struct directions *d, struct run *out, struct err 
             .axes = {{"direction", AXIS_OTHER, 0, NULL}},
             .unit = "",
             .long_name = "leading singular directions of every head: the tokens whose embeddings "
-                         "they read, and whose logits they write",
+                         "they read, and whose logits they write; signed so that the largest "
+                         "of what OV writes, of QK's keys, is positive",
             .source = "Millidge and Black 2022, the singular value decompositions of transformer "
                       "weight matrices",
             .look = LOOK_TABLE,
