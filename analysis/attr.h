@@ -29,7 +29,7 @@ const char *attr_part_name(char *buf, size_t n, const struct patch_menu *m, int 
 int attr_agree_end(struct attr_tally *t, const struct patch_blocks *s, struct err *e);
 
 /* The same pairs on another model of the same shape, its twin with or without LayerNorm: how well its
- * estimates agree, and the difference (methods: ln_free section 4.3). */
+ * estimates agree, and the difference (Baroni et al. 2025, arXiv 2507.02559, section 5.2). */
 struct attr_twin {
     struct model *model;
     struct attr_tally tally;

@@ -8,9 +8,9 @@
 #include "model/core/text.h"
 #include "model/fold.h"
 
-/* Direct logit attribution (Elhage et al. 2021; methods: circuits section 1.5). Every writer into the
- * residual stream is divided by the one final LN scale of its position and read along the direction
- * of the target. With the b_U term the parts add up to the logit: the ledger says how well. */
+/* Direct logit attribution (Elhage et al. 2021). Every writer into the residual stream is divided by the
+ * one final LN scale of its position and read along the direction of the target. With the b_U term the
+ * parts add up to the logit: the ledger says how well. */
 
 static const struct param params[] = {
     {.name = "target",

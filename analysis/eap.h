@@ -4,8 +4,8 @@
 #include "analysis/graph.h"
 #include "analysis/pairs.h"
 
-/* Edge attribution patching and circuits wired edge by edge, over groups of pairs (methods: circuits
- * sections 3.3 and 3.4). */
+/* Edge attribution patching and circuits wired edge by edge, over groups of pairs (Syed et al.
+ * 2023, arXiv 2310.10348; Hanna et al. 2024, arXiv 2403.17806; docs/circuits.md, "edges"). */
 
 /* What a cut edge carries instead of its writer's output. */
 enum ablation { ABLATE_RESAMPLE, ABLATE_ZERO, ABLATE_MEAN };

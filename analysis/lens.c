@@ -6,7 +6,7 @@
 #include "analysis/token.h"
 
 /* Logit lens (nostalgebraist 2020): the stream before each layer, and the final one, through ln_final
- * with statistics of its own and the unembedding. Methods: circuits section 1.1 and 1.2. */
+ * with statistics of its own and the unembedding. */
 
 static const struct param params[] = {
     {.name = "top",

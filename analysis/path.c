@@ -7,7 +7,7 @@
 #include "analysis/patch_pair.h"
 #include "model/backward.h"
 
-/* Path patching (Wang et al. 2022; methods: circuits section 3.6). A sender's output becomes the other
+/* Path patching (Wang et al. 2022, arXiv 2211.00593, section 3.1). A sender's output becomes the other
  * run's while every other head keeps its own, so that nothing moves between positions and only MLPs
  * are computed again: all senders march upward as rows of one batch. What a receiver then sees is
  * patched into the receiving run by the exact sweep, which computes all that comes later. */

@@ -7,7 +7,7 @@
 #include "model/backward.h"
 
 /* Which tokens of the prompt a scalar of the output hangs on: gradient x input, and integrated
- * gradients (Sundararajan et al. 2017), over token embeddings (methods: circuits section 6). Points of
+ * gradients (Sundararajan et al. 2017), over token embeddings (docs/circuits.md, "saliency"). Points of
  * the path are inputs of one batch, so memory follows the batch and not the number of steps. */
 
 #define MAX_STEPS 512
@@ -49,7 +49,8 @@ static const struct param params[] = {
         .metavar = "M",
         .min = 1,
         .max = MAX_STEPS,
-        .help = "points on the path, to begin with"},
+        .help = "steps of the path, to begin with: so many gradients, and one more with trapezoid, "
+                "which takes both ends"},
     {.name = "rule",
         .type = PARAM_CHOICE,
         .def = "gauss_legendre",
@@ -257,7 +258,7 @@ static const struct {
         "completeness error over the size of the change"},
     [VALUE] = {"metric", NULL, "the metric"},
     [BASE] = {"baseline_metric", NULL, "the metric at the baseline"},
-    [STEPS] = {"steps", "points", "points on the path that were needed"},
+    [STEPS] = {"steps", "steps", "steps of the path that were needed"},
     [INDEX] = {"source_input", "index", "which input of the run each is"},
 };
 

@@ -3,9 +3,10 @@
 
 #include "model/back.h"
 
-/* LayerNorm and sums, the small parts of a backward pass. circuits section 0, ln_free 4.4:
- * v = gamma g, n = xc / s; dx = (v - mean v - n mean(v n)) / s; a frozen scale drops the last term;
- * LINEAR has s = 1 and no last term; ds = -sum(v n) / s. */
+/* LayerNorm (Ba et al. 2016, arXiv 1607.06450) and sums, the small parts of a backward pass. Of
+ * y = gamma n + beta, n = xc / s, and the gradient g of y: v = gamma g,
+ * dx = (v - mean v - n mean(v n)) / s; a frozen scale drops the last term; LINEAR has s = 1 and no
+ * last term; ds = -sum(v n) / s. */
 
 #define SUM_COLUMNS 64
 

@@ -5,9 +5,10 @@
 #include "model/core/parallel.h"
 #include "model/params.h"
 
-/* The folded view, computed from the raw weights where it is needed (methods: circuits sections 0 and
- * 1.5): LN weights and biases folded into their readers, writers centred over C, the unembedding
- * centred over V, value biases moved into b_O. Never a second model. */
+/* The folded view, computed from the raw weights where it is needed, as TransformerLens folds: LN
+ * weights and biases into their readers (fold_ln), writers centred over C (center_writing_weights), the
+ * unembedding centred over V (center_unembed), value biases into b_O (fold_value_biases). Never a
+ * second model. */
 
 /* Mean over the vocabulary of the columns of W_U, out [C], in fp64. */
 int fold_unembed_mean(double *out, const struct params *p, struct pool *pool, struct err *e);

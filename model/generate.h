@@ -7,7 +7,7 @@
 #include "model/core/err.h"
 #include "model/forward.h"
 
-/* Order: repetition penalty, temperature, top-k, top-p (methods: circuits section 8). */
+/* Order: repetition penalty, temperature, top-k, top-p, as transformers' generate. */
 struct sampling {
     bool greedy;        /* temperature 0 as well; lowest id on ties */
     double temperature; /* 1 */

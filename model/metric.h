@@ -7,7 +7,8 @@
 #include "model/params.h"
 #include "model/trace.h"
 
-/* Scalars of the logits, and their backward seeds (methods: circuits section 2.2). */
+/* Scalars of the logits, and their backward seeds (Heimersheim and Nanda 2024, arXiv 2404.15255, on when
+ * which is apt). z logits, p probabilities, a answers, b wrong answers. */
 enum metric_kind {
     METRIC_LOSS,       /* mean over all predicted positions of all inputs, nats */
     METRIC_LOGIT,      /* z_a; several answers: their mean, here and below where not said */

@@ -14,8 +14,8 @@ struct model {
     struct weights *weights;
     struct params *params;
     struct tokenizer *tokenizer; /* NULL: a folder without tokenizer files; --tokens still works */
-    int64_t bos_id;              /* design.md section 5: config.json, <|endoftext|>, or -1 */
-    char note[256];              /* "LN-free (eps-scaled, gain 1e6)", "no BOS", ... for doctor */
+    int64_t bos_id; /* config.json's below the vocabulary's size, else of <|endoftext|>, else -1 */
+    char note[256]; /* "LN-free (eps-scaled, gain 1e6)", "no BOS", ... for doctor */
 };
 
 /* `name` is a folder, a hub-cache id (ORG/NAME or NAME), a name under $SONDE_MODELS, or "tiny". */

@@ -71,7 +71,7 @@ struct ln {
 void ops_ln(float *y, int64_t ldy, float *scale, const float *x, int64_t ldx, int64_t m, int64_t c,
     const struct ln *ln, struct pool *pool);
 /* dx [M, C] (+)= VJP of ops_ln; dgamma, dbeta [C] are accumulated where they are not NULL. A frozen
- * scale contributes no gradient (circuits, section 0). */
+ * scale contributes no gradient: the formula is in backward_ln.c. */
 void ops_ln_grad(float *dx, int64_t lddx, float *dgamma, float *dbeta, const float *dy,
     int64_t lddy, const float *x, int64_t ldx, const float *scale, int64_t m, int64_t c,
     const struct ln *ln, bool accumulate, struct pool *pool);

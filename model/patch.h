@@ -7,9 +7,9 @@
 #include "model/forward.h"
 #include "model/metric.h"
 
-/* Exact activation patching, many patches at once (methods: circuits section 2.3). A patch at (layer,
- * position) changes nothing below its layer and before its position, so each patch is a *lane*: the
- * rows of the receiving run that it changes. Lanes march upward together, every weight matrix meets
+/* Exact activation patching, many patches at once (docs/patching.md, "How it is fast"). A patch at
+ * (layer, position) changes nothing below its layer and before its position, so each patch is a *lane*:
+ * the rows of the receiving run that it changes. Lanes march upward together, every weight matrix meets
  * the rows of all of them in one product, keys and values of unchanged rows stay the receiving run's,
  * and above the last attention only the rows that the metric reads are computed. */
 

@@ -22,7 +22,7 @@ static double clip(double x, double lo, double hi)
     return x < lo ? lo : x > hi ? hi : x;
 }
 
-/* circuits section 0.1 */
+/* The formulas of transformers' ACT2FN, by the names of config.json. */
 double ref64_act(double x, enum act act)
 {
     double r = x > 0 ? x : 0, erf_form = x / 2 * (1 + erf(x * M_SQRT1_2));

@@ -6,8 +6,9 @@
 #include "model/generate.h"
 #include "model/ops.h"
 
-/* Drawing a token: circuits section 8. The stream of draws has a name of its own, so that a seed may
- * serve other purposes as well. */
+/* Drawing a token: the repetition penalty of Keskar et al. 2019 (arXiv 1909.05858, section 4.1), top-k of
+ * Fan et al. 2018 (arXiv 1805.04833), top-p of Holtzman et al. 2020 (arXiv 1904.09751). The stream of
+ * draws has a name of its own, so that a seed may serve other purposes as well. */
 #define SAMPLE_STREAM UINT64_C(0x73616d706c65)
 
 /* Tokens in falling order of their logits, taken one at a time: a binary heap costs V once and log V

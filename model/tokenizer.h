@@ -8,8 +8,8 @@
 #include "model/core/arena.h"
 #include "model/core/err.h"
 
-/* GPT-2 byte-level BPE (Radford et al. 2019; methods: circuits section 7). Const after opening and
- * safe to share between threads. */
+/* GPT-2 byte-level BPE (Radford et al. 2019, section 2.2; Sennrich et al. 2016, arXiv 1508.07909).
+ * Const after opening and safe to share between threads. */
 struct tokenizer;
 
 struct tokenizer_files {

@@ -9,7 +9,7 @@
 
 /* One document: inputs, and runs of analyses over them; each run holds named blocks. It lives in
  * memory (workbench), is written straight into FILE.part (headless), or is read from a file. The
- * layout on disk is design.md section 7 (schema "sonde-report", version 1). Blocks are declared with
+ * layout on disk is docs/report-schema.md (schema "sonde-report", version 1). Blocks are declared with
  * their shapes and then filled by slices, so that memory does not grow with the number of inputs. */
 struct report;
 struct run;

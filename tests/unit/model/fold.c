@@ -1,4 +1,4 @@
-/* The folded view against a folded model, built here in fp64 by the book (methods: layer norms into
+/* The folded view against a folded model, built here in fp64 by the book (layer norms into
  * their readers, writers centred, unembedding centred, value biases into b_O). */
 #include "model/fold.h"
 
