@@ -138,7 +138,7 @@ static int reference_means(struct edges *s, struct ctx *ctx, struct err *e)
     int64_t C = ctx->model->cfg.d_model, sites = 2 * s->graph.layers + 1;
     if (s->x.ablation != ABLATE_MEAN)
         return 0;
-    if (lengths_of(&s->lengths, ctx, e))
+    if (lengths_of(&s->lengths, ctx, false, e))
         return e->code;
     for (int k = 0; k < s->lengths.n; k++) {
         struct length *l = &s->lengths.list[k];

@@ -2,6 +2,7 @@
 #define SONDE_ANALYSIS_EDGES_H
 
 #include "analysis/eap.h"
+#include "analysis/lengths.h"
 #include "analysis/moments.h"
 
 /* The state of the analysis `edges`, shared by its parts. */

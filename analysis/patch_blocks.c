@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analysis/token.h"
+#include "analysis/lengths.h"
 
 /* Metrics that are 0 or more, as long as they are no change of one. */
 static bool is_never_negative(enum metric_kind k)
@@ -13,32 +13,6 @@ static bool is_never_negative(enum metric_kind k)
 }
 
 /* ---- blocks ---- */
-
-/* Labels of the receiving prompts' positions: tokens where all of them agree. */
-static int label_positions(struct patch_group *g, const struct ctx *ctx, struct err *e)
-{
-    const struct patch_blocks *s = ctx->state;
-    const struct input *first = NULL;
-    g->pos = arena_zalloc(ctx->arena, (size_t)g->T * sizeof *g->pos, e);
-    bool *same = arena_array(ctx->arena, (size_t)g->T, sizeof *same, e);
-    if (!g->pos || !same)
-        return ERR_LIMIT;
-    for (int i = 0; i < ctx->n_inputs / 2; i++) {
-        const struct input *in = s->o.noise ? ctx->pairs[i].clean : ctx->pairs[i].corrupt;
-        if (in->n != g->T)
-            continue;
-        for (int64_t t = 0; t < g->T; t++)
-            same[t] = first ? same[t] && in->tokens[t] == first->tokens[t] : true;
-        first = first ? first : in;
-    }
-    for (int64_t t = 0; t < g->T; t++) {
-        g->pos[t] = same[t] ? token_text(ctx->model, first->tokens[t], ctx->arena, e)
-                            : arena_printf(ctx->arena, e, "%lld", (long long)t);
-        if (!g->pos[t])
-            return ERR_LIMIT;
-    }
-    return 0;
-}
 
 /* How a block of a site is called behind the site's name, and what it holds. */
 struct variant {
@@ -171,7 +145,7 @@ static int declare_list(struct block **b, struct run *out, const struct patch_gr
 static int declare_group(struct patch_group *g, struct run *out, struct ctx *ctx, struct err *e)
 {
     const struct patch_blocks *s = ctx->state;
-    if (label_positions(g, ctx, e) || declare_items(g, out, ctx, e) ||
+    if (declare_items(g, out, ctx, e) ||
         declare_list(
             &g->clean, out, g, s, "clean_metric", "metric of the clean prompt", DT_F32, e) ||
         declare_list(
@@ -195,27 +169,24 @@ static int list_sites(struct patch_blocks *s, const char *list, struct err *e)
     return 0;
 }
 
-/* Alignment of every pair before any of them is patched, and how many there are of each length. */
-static int count_lengths(struct patch_blocks *s, struct ctx *ctx, struct err *e)
+/* Alignment of every pair before any of them is patched, and the lengths of receiving prompts. */
+static int group_pairs(struct patch_blocks *s, struct ctx *ctx, struct err *e)
 {
-    const int n = ctx->n_inputs / 2;
-    s->group = arena_zalloc(ctx->arena, (size_t)n * sizeof *s->group, e);
+    struct lengths by;
     int64_t *map = arena_array(ctx->arena, (size_t)ctx->model->cfg.n_ctx, sizeof *map, e), first;
-    if (!s->group || !map)
+    if (!map)
         return ERR_LIMIT;
-    for (int i = 0; i < n; i++) {
-        const struct pair *p = &ctx->pairs[i];
-        const int64_t T = s->o.noise ? p->clean->n : p->corrupt->n;
-        int k = 0;
-        if (pair_align(map, &first, p, !s->o.noise, ctx->model, e))
+    for (int i = 0; i < ctx->n_inputs / 2; i++)
+        if (pair_align(map, &first, &ctx->pairs[i], !s->o.noise, ctx->model, e))
             return e->code;
-        while (k < s->n_groups && s->group[k].T != T)
-            k++;
-        s->n_groups += k == s->n_groups;
-        s->group[k].T = T;
-        s->group[k].n++;
-    }
-    return 0;
+    if (lengths_of(&by, ctx, !s->o.noise, e))
+        return e->code;
+    s->n_groups = by.n;
+    s->group = arena_zalloc(ctx->arena, (size_t)by.n * sizeof *s->group, e);
+    for (int i = 0; s->group && i < by.n; i++)
+        s->group[i] =
+            (struct patch_group){.T = by.list[i].T, .n = by.list[i].n, .pos = by.list[i].pos};
+    return s->group ? 0 : ERR_LIMIT;
 }
 
 /* Whether every site has that position in every receiving prompt. */
@@ -241,7 +212,7 @@ int patch_blocks_begin(struct patch_blocks *s, struct ctx *ctx, struct run *out,
     s->o.noise = !strcmp(args_text(ctx->args, "direction"), "noise");
     s->o.pos = args_int(ctx->args, "pos");
     if (metric_parse(&s->o.metric, args_text(ctx->args, "metric"), e) ||
-        list_sites(s, args_text(ctx->args, "site"), e) || count_lengths(s, ctx, e) ||
+        list_sites(s, args_text(ctx->args, "site"), e) || group_pairs(s, ctx, e) ||
         (s->at_one && check_at(s, e)))
         return e->code;
     if (declare_all(out, ctx, e))

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/lengths.h"
 #include "analysis/moments.h"
 #include "analysis/pairs.h"
 #include "analysis/token.h"
@@ -366,7 +367,7 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     if (!strcmp(base, "mean") && mean_embedding(s->mean, ctx, e))
         return e->code;
     if (plan_init(&s->forward, cfg, ctx->arena, e) || plan_init(&s->want, cfg, ctx->arena, e) ||
-        lengths_of(&s->lengths, ctx, e))
+        lengths_of(&s->lengths, ctx, false, e))
         return e->code;
     backward_plan(&s->forward, cfg);
     s->forward.logits = LOGITS_NONE;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/lengths.h"
 #include "analysis/moments.h"
 #include "analysis/pairs.h"
 #include "analysis/token.h"
@@ -176,7 +177,7 @@ static int start_tallies(struct ctx *ctx, struct err *e)
 {
     struct state *s = ctx->state;
     const int64_t cells = (int64_t)KINDS * ctx->model->cfg.n_layer;
-    if (lengths_of(&s->lengths, ctx, e))
+    if (lengths_of(&s->lengths, ctx, false, e))
         return e->code;
     for (int i = 0; i < s->lengths.n; i++) {
         struct length *l = &s->lengths.list[i];
