@@ -5,12 +5,13 @@
 
 #include "model/core/text.h"
 #include "views/draw.h"
+#include "views/number.h"
 #include "views/paper.h"
 
 /* A directed graph from the columns of a table: source, target, score and kept (absent: every row). A
  * target may name a port, as in a9.h9<q>: the node is what stands before it. On screen each node has
- * its incoming edges, strongest first, from the last node down; on paper nodes stand in rows by the
- * longest way that leads to them. */
+ * its incoming edges, strongest first, from the last node down; on paper nodes stand in rows, a model's
+ * by their layers, others by the longest way that leads to them. */
 
 #define MAX_ROWS (1 << 22)
 #define NAME 48
@@ -27,7 +28,10 @@ struct net {
     const char **names; /* [n_nodes] in the order of depth */
     int *depth;         /* [n_nodes] */
     int levels;
-    double most; /* |score| */
+    double most;  /* |score| */
+    int64_t rows; /* of the table */
+    const char *unit;
+    struct number_form form;
 };
 
 static const struct field *column(const struct view_data *d, const char *name, bool is_text)
@@ -88,6 +92,45 @@ static void find_depths(struct net *g)
             g->levels = g->depth[i] + 1;
 }
 
+/* input, a3.h1, m3 and logits in the order in which a model computes them; -1: no such name. */
+static int model_depth(const char *name)
+{
+    int layer, head, end = 0;
+    if (!strcmp(name, "input"))
+        return 0;
+    if (!strcmp(name, "logits"))
+        return INT32_MAX;
+    if (sscanf(name, "a%6d.h%6d%n", &layer, &head, &end) == 2 && !name[end] && layer >= 0)
+        return 1 + 2 * layer;
+    end = 0;
+    return sscanf(name, "m%6d%n", &layer, &end) == 1 && !name[end] && layer >= 0 ? 2 + 2 * layer
+                                                                                 : -1;
+}
+
+/* Where all nodes are a model's: their layers, those that are there in turn. */
+static bool model_depths(struct net *g)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        if (model_depth(g->names[i]) < 0)
+            return false;
+    g->levels = 0;
+    for (int at = -1, next; g->levels <= g->n_nodes; at = next, g->levels++) {
+        next = INT32_MAX;
+        bool found = false;
+        for (int i = 0; i < g->n_nodes; i++) {
+            const int own = model_depth(g->names[i]);
+            found = found || own > at;
+            next = own > at && own < next ? own : next;
+        }
+        if (!found)
+            break;
+        for (int i = 0; i < g->n_nodes; i++)
+            if (model_depth(g->names[i]) == next)
+                g->depth[i] = g->levels;
+    }
+    return true;
+}
+
 /* 0: a graph; 1: the data is none. */
 static int net_read(struct net *g, const struct view_data *d, struct arena *a, struct err *e)
 {
@@ -119,7 +162,17 @@ static int net_read(struct net *g, const struct view_data *d, struct arena *a, s
         g->most = fmax(g->most, fabs(s[i]));
         g->edges[g->n_edges++] = x;
     }
-    find_depths(g);
+    if (!model_depths(g))
+        find_depths(g);
+    g->rows = n;
+    g->unit = score->unit && strcmp(score->unit, "1") ? score->unit : "";
+    double *shown = arena_array(a, (size_t)g->n_edges + 1, sizeof *shown, e);
+    if (!shown)
+        return e->code;
+    for (int i = 0; i < g->n_edges; i++)
+        shown[i] = g->edges[i].score;
+    g->form = number_form_fit(number_form(g->unit, false, true), shown, g->n_edges);
+    g->form.sign = true;
     if (g->n_edges)
         qsort(g->edges, (size_t)g->n_edges, sizeof *g->edges, by_target);
     return 0;
@@ -135,7 +188,7 @@ static int *downwards(const struct net *g, struct arena *a, struct err *e)
             int at = n;
             if (g->depth[i] != level)
                 continue;
-            for (; at > first && strcmp(g->names[order[at - 1]], g->names[i]) > 0; at--)
+            for (; at > first && strverscmp(g->names[order[at - 1]], g->names[i]) > 0; at--)
                 order[at] = order[at - 1];
             order[at] = i;
             n++;
@@ -170,7 +223,7 @@ static void piece(struct writer *w, struct style style, const char *text)
 static void write_node(struct writer *w, const struct net *g, int i, int left)
 {
     const char *port = "";
-    char text[NAME + 32], name[NAME];
+    char text[NAME + 48], name[NAME];
     int any = 0;
     snprintf(name, sizeof name, "%.40s", g->names[i]);
     for (int k = 0; k < g->n_edges; k++)
@@ -195,7 +248,9 @@ static void write_node(struct writer *w, const struct net *g, int i, int left)
                 piece(w, STYLE(LABEL), text);
                 port = x->port;
             }
-            snprintf(text, sizeof text, "%.40s %+.2f  ", g->names[x->from], x->score);
+            char score[40];
+            number_text(score, sizeof score, &g->form, x->score, w->s->canvas->glyphs);
+            snprintf(text, sizeof text, "%.40s %s  ", g->names[x->from], score);
             struct style style = x->score < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE);
             if (fabs(x->score) < g->most / 50)
                 style = STYLE(DIM);
@@ -324,7 +379,12 @@ static int graph_svg(struct buf *out, const struct view_data *d, struct view_sta
         return e->code;
     struct field head = d->fields[0];
     struct view_data titled = *d;
-    head.name = head.long_name = "circuit";
+    char what[96];
+    snprintf(what, sizeof what, "%d node%s and %d of %lld edges", g.n_nodes, text_s(g.n_nodes),
+        g.n_edges, (long long)g.rows);
+    head.name = "edge";
+    head.long_name = rc ? head.long_name : what;
+    head.unit = rc ? head.unit : g.unit;
     titled.fields = &head;
     titled.n = 1;
     paper_open(&s, &titled, st, "graph", &none, PAPER_LEFT, 52);
@@ -348,9 +408,8 @@ static int graph_svg(struct buf *out, const struct view_data *d, struct view_sta
         svg_text(out, x, y + 4, SVG_MIDDLE, 12, PAPER_INK, g.names[i]);
     }
     char text[160];
-    snprintf(text, sizeof text, "%d node%s, %d edge%s%s; as thick as their score, at most %.3g",
-        g.n_nodes, text_s(g.n_nodes), g.n_edges, text_s(g.n_edges),
-        drawn < g.n_edges ? " (some not drawn)" : "", g.most);
+    snprintf(text, sizeof text, "width of lines: the root of the score, largest %.3g%s%.40s%s",
+        g.most, *g.unit ? " " : "", g.unit, drawn < g.n_edges ? "; some are not drawn" : "");
     svg_text(out, s.x, s.y + s.h + 20, SVG_START, 11, PAPER_GREY, text);
     svg_text(out, s.x, s.y + s.h + 36, SVG_START, 11, PAPER_GREY,
         "dashed: negative; q, k and v enter left, in the middle and right");
