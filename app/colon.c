@@ -298,7 +298,7 @@ static void put_line(
         put_input(b, wb, c);
     if (c->verb->sets & FLAGS_INPUT && !wb->bos && !is_given(c, "prepend-bos"))
         buf_puts(b, " --no-prepend-bos");
-    if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit"))
+    if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit") && !is_given(c, "cache"))
         for (int i = 0; i < wb->n_edits; i++) {
             if (edit_is_off(wb->edits[i]))
                 continue;

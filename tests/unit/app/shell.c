@@ -122,6 +122,24 @@ static void a_form_knows_its_parameters(void **state)
     bench_close(&b);
 }
 
+/* A run that names its inputs gets none from the screen, and a cache no edits: nothing runs forward. */
+static void a_run_of_a_cache_is_as_typed(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 110, 34);
+    keys(&b, "x"); /* an edit on screen */
+    assert_int_equal(b.wb.n_edits, 1);
+    keys(&b, ": 'run~norms Enter");
+    assert_non_null(strstr(b.fake.last_text, " -p '"));
+    assert_non_null(strstr(b.fake.last_text, " --edit "));
+    keys(&b, ": 'run~norms~-c~acts.h5 Enter");
+    assert_non_null(strstr(b.fake.last_text, "run norms -c acts.h5 -m"));
+    assert_null(strstr(b.fake.last_text, " -p "));
+    assert_null(strstr(b.fake.last_text, " --edit"));
+    bench_close(&b);
+}
+
 static void everything_explains_itself(void **state)
 {
     (void)state;
@@ -664,6 +682,7 @@ int main(void)
         cmocka_unit_test(letters_in_order_score),
         cmocka_unit_test(everything_is_in_the_palette),
         cmocka_unit_test(a_form_knows_its_parameters),
+        cmocka_unit_test(a_run_of_a_cache_is_as_typed),
         cmocka_unit_test(everything_explains_itself),
         cmocka_unit_test(layouts_are_text),
         cmocka_unit_test(panes_split_and_close),
