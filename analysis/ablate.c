@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/moments.h"
 #include "analysis/pairs.h"
 #include "analysis/patch_menu.h"
@@ -533,6 +534,37 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return run_one(ctx, ctx->pairs ? i / 2 : i, e);
 }
 
+/* The passes that values come from, and a lane a part, from its layer upward. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    const char *mode = args_text(ctx->args, "mode"), *metric = args_text(ctx->args, "metric");
+    const bool is_auto = !strcmp(metric, "auto"), is_loss = is_auto && !ctx->pairs;
+    const bool is_gathered = is_auto ? !is_loss : cost_is_gathered(metric);
+    const double T = (double)n, L = cfg->n_layer, share = cost_share(ctx);
+    const double rows = is_gathered ? 0 : is_loss || !strcmp(metric, "loss") ? T : 1;
+    struct state s = {0};
+    enum site site[N_KNOCKOUTS + 4] = {SITE_RESID_PRE, SITE_RESID_POST, SITE_K, SITE_V};
+    struct err e;
+    double units = 0, widths = 0;
+    if (find_parts(&s, args_text(ctx->args, "site"), &e))
+        return;
+    for (int i = 0; i < s.n_parts; i++) {
+        const struct knockout *k = s.part[i].k;
+        units += k->axis == 'H' ? cfg->n_head : k->axis == 'N' ? cfg->d_mlp : 1;
+        widths += (double)site_width(k->site, cfg);
+        site[4 + i] = k->site;
+    }
+    const int passes = !strcmp(mode, "zero") ? 1 : 2;
+    const struct estimate one = cost_pass(cfg, site, 4 + s.n_parts, n, 1);
+    out->flops = share * (passes * one.flops + units * T * cost_layers(cfg) * cost_row(cfg, T) +
+                             units * L * rows * cost_logits(cfg));
+    out->keep_bytes = (uint64_t)(4 * share * units * L);
+    out->scratch_bytes = (uint64_t)(strcmp(mode, "resample") ? 1 : 2) * one.keep_bytes +
+                         one.scratch_bytes + cost_lanes(cfg, is_gathered) +
+                         (uint64_t)(4 * L * T * widths + 40 * units * L);
+}
+
 const struct analysis analysis_ablate = {
     .id = "ablate",
     .title = "what the metric loses without each part",
@@ -549,4 +581,5 @@ const struct analysis analysis_ablate = {
     .each = each,
     .end = end,
     .ends_early = true,
+    .cost = cost,
 };

@@ -36,9 +36,12 @@ struct ctx {
     bool folded;          /* the weights view asked for: folded, else raw */
     progress_fn progress; /* of the current each(); a non-zero answer cancels */
     void *progress_arg;
+    void (*note)(void *arg, const char *text); /* a line for who reads the results; may be NULL */
+    void *note_arg;
     size_t max_bytes;      /* of the whole run */
     struct budget *budget; /* what is left of it: passes of the analysis' own go on it */
     void *state;           /* the analysis' own, between begin and end */
+    int asked;             /* the input that cost is asked about */
 };
 
 /* The activations of one input, whatever they come from. */
@@ -69,7 +72,8 @@ struct analysis {
     /* Last, whatever happened before, where there is a state that is more than the arena's memory. */
     void (*release)(struct ctx *ctx);
     /* What each() takes for an input of n tokens beside the shared pass: keep_bytes of result,
-     * scratch_bytes while it works, flops. NULL: next to nothing. */
+     * scratch_bytes while it works, flops; what begin() and end() compute is shared out among the
+     * inputs. Asked before begin(), by who computes nothing, too. NULL: next to nothing. */
     void (*cost)(struct estimate *out, const struct ctx *ctx, int64_t n);
 };
 
@@ -97,6 +101,8 @@ struct job {
     int64_t group_rows; /* tokens a pass, at most, unless one input is longer; 0: 4096 */
     progress_fn progress;
     void *progress_arg;
+    void (*note)(void *arg, const char *text); /* may be NULL */
+    void *note_arg;
     /* Told before anything is computed what the run will take; may be NULL. */
     void (*expect)(void *arg, const struct estimate *est);
     void *expect_arg;

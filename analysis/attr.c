@@ -1,4 +1,5 @@
 #include "analysis/attr.h"
+#include "analysis/cost.h"
 
 #include <math.h>
 #include <string.h>
@@ -272,6 +273,41 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
 }
 
+/* A prompt's half of its pair: its own pass, and the way there and back at the receiving one; cells that
+ * are patched exactly, in the middle of the model and the prompt. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct patch_menu *menu[MENU_MOST];
+    const struct config *cfg = &ctx->model->cfg;
+    const double L = cfg->n_layer, D = (double)(n - cost_first(ctx));
+    const double passes = args_bool(ctx->args, "grad-drop") ? 1 + 2 * L : 3;
+    const char *twin = args_text(ctx->args, "twin");
+    const bool has_twin = twin && *twin;
+    const bool is_gathered = cost_is_gathered(args_text(ctx->args, "metric"));
+    const struct estimate there = cost_back(cfg, n, 1, !is_gathered);
+    const int64_t check = args_int(ctx->args, "check");
+    const double most = has_twin && !check ? INFINITY : 2.0 * (double)check;
+    double cells = 0, checked = 0;
+    int n_menu = 0;
+    struct err e;
+    if (patch_menu_parse(menu, &n_menu, MENU_MOST, args_text(ctx->args, "site"), &e))
+        return;
+    for (int i = 0; i < n_menu; i++)
+        for (int k = 0; k < menu[i]->n_parts; k++) {
+            const enum patch_form f = menu[i]->part[k].form;
+            const double own = L * (double)patch_form_cells(f, cfg, n);
+            const double rows = f == FORM_HEAD || f == FORM_UNIT ? D : (D + 1) / 2;
+            cells += own;
+            checked += (own < most ? own : most) * rows;
+        }
+    const double half =
+        (1 + passes) / 2 * there.flops / 3 + checked / 2 * (L + 1) / 2 * cost_row(cfg, (double)n);
+    out->flops = (has_twin ? 2 : 1) * half;
+    out->keep_bytes = (uint64_t)(4 * cells); /* values and normalised ones of a pair */
+    out->scratch_bytes = (uint64_t)(48 * cells) + there.scratch_bytes + there.scratch_bytes / 2 +
+                         (most > 0 ? cost_lanes(cfg, is_gathered) : 0);
+}
+
 const struct analysis analysis_attr = {
     .id = "attr",
     .title = "attribution patching: every patch estimated from one backward pass",
@@ -287,4 +323,5 @@ const struct analysis analysis_attr = {
     .end = end,
     .ends_early = true,
     .release = release,
+    .cost = cost,
 };

@@ -102,18 +102,22 @@ static int64_t runs_of(const struct eap *x)
                                              : 3;
 }
 
-bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_bytes)
+uint64_t eap_bytes(const struct eap *x, int64_t rows, int n)
 {
     const struct config *cfg = &x->ctx->model->cfg;
     const uint64_t cells = (uint64_t)x->graph->writers * (uint64_t)x->graph->readers;
+    return (uint64_t)(rows * runs_of(x)) *
+               (suffix_row_bytes(cfg, true) + 16 * (uint64_t)cfg->d_mlp) +
+           (uint64_t)rows * scorer_row_bytes(x) + (uint64_t)n * cells * sizeof(double);
+}
+
+bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_bytes)
+{
     int64_t rows = 0;
     for (int i = 0; i < n; i++)
         rows += pairs[i].clean->n;
     const int64_t batch = rows * runs_of(x);
-    const uint64_t bytes =
-        (uint64_t)batch * (suffix_row_bytes(cfg, true) + 16 * (uint64_t)cfg->d_mlp) +
-        (uint64_t)rows * scorer_row_bytes(x) + (uint64_t)n * cells * sizeof(double);
-    return n <= GROUP_PAIRS && batch <= GROUP_ROWS && bytes <= max_bytes;
+    return n <= GROUP_PAIRS && batch <= GROUP_ROWS && eap_bytes(x, rows, n) <= max_bytes;
 }
 
 /* As group_lay_out has it where the suffixes do. */

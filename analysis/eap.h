@@ -47,6 +47,7 @@ int eap_add_sites(double *sum, const struct eap *x, const struct input *in, stru
 int eap_expect(struct eap *x, const struct pair *pairs, int n, int64_t pos, struct err *e);
 /* Whether n pairs make a group that takes no more than that. */
 bool eap_fits(const struct eap *x, const struct pair *pairs, int n, size_t max_bytes);
+uint64_t eap_bytes(const struct eap *x, int64_t rows, int n); /* of n pairs with that many tokens */
 
 /* ---- Parts ---- */
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/edges.h"
 
 /* Edge attribution patching and the circuits it finds. Pairs pass in groups; scores are kept as means
@@ -9,6 +10,7 @@
  * chosen, and circuits of growing size are run exactly over the same pairs. */
 
 #define WIRING_ROWS 512          /* of a batch of circuits */
+#define GROUP_MOST 170           /* tokens of a group of pairs, about; each in three runs */
 #define ENOUGH ((size_t)1 << 30) /* bytes where there is no limit */
 
 static const struct param params[] = {
@@ -209,18 +211,24 @@ static int declare_each(struct edges *s, struct run *out, struct err *e)
     return run_block(&s->by_input, out, &spec, e);
 }
 
+static enum eap_method method_of(const struct ctx *ctx)
+{
+    static const char *const methods[] = {
+        "eap", "eap_ig_inputs", "eap_ig_activations", "clean_corrupted"};
+    int i = 0;
+    while (i < 3 && strcmp(args_text(ctx->args, "method"), methods[i]))
+        i++;
+    return (enum eap_method)i;
+}
+
 static int begin(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct edges *s = arena_zalloc(ctx->arena, sizeof *s, e);
     if (!s)
         return ERR_LIMIT;
     ctx->state = s;
-    static const char *const methods[] = {
-        "eap", "eap_ig_inputs", "eap_ig_activations", "clean_corrupted"};
     static const char *const ablations[] = {"resample", "zero", "mean"};
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(args_text(ctx->args, "method"), methods[i]))
-            s->x.method = (enum eap_method)i;
+    s->x.method = method_of(ctx);
     for (int i = 0; i < 3; i++)
         if (!strcmp(args_text(ctx->args, "ablation"), ablations[i]))
             s->x.ablation = (enum ablation)i;
@@ -697,6 +705,48 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     return args_bool(ctx->args, "curve") ? curves(s, ctx, out, ranked, n, e) : 0;
 }
 
+/* A prompt's half of its pair: the passes of the scores, and those of circuits, wired edge by edge. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    const double C = cfg->d_model, T = (double)n, steps = (double)args_int(ctx->args, "steps");
+    const double n_sizes = args_get(ctx->args, "sizes")->n_list;
+    const char *file = args_text(ctx->args, "graph-in");
+    const bool has_file = file && *file;
+    struct eap x = {.ctx = (struct ctx *)ctx,
+        .method = method_of(ctx),
+        .steps = (int)args_int(ctx->args, "steps")};
+    struct graph g;
+    graph_size(&g, cfg);
+    x.graph = &g;
+    const double edges = (double)g.edges, cells = (double)g.writers * (double)g.readers;
+    const double one = cost_back(cfg, n, 1, false).flops / 3, wired = one + 2 * T * edges * C;
+    const double points = x.method == EAP                   ? 1
+                          : x.method == EAP_CLEAN_CORRUPTED ? 2
+                          : x.method == EAP_IG_ACTIVATIONS  ? steps * cfg->n_layer
+                                                            : steps;
+    const double sizes = n_sizes ? n_sizes : 10;
+    const double circuits = (args_bool(ctx->args, "curve") ? 2 * (sizes + 2) : 0) +
+                            2 * (double)args_int(ctx->args, "check");
+    out->flops = ((has_file ? 2 : 2 + 2 * points) * one + circuits * wired) / 2;
+    out->keep_bytes =
+        (uint64_t)(2 * circuits + (has_file || !args_bool(ctx->args, "each") ? 0 : 2 * cells) +
+                   48 * edges / ctx->n_inputs); /* a row of the table an edge */
+    const int64_t pairs = ctx->n_inputs / 2, most = n > GROUP_MOST ? 1 : GROUP_MOST / n;
+    const uint64_t scores = has_file ? 0
+                                     : eap_bytes(&x, (pairs < most ? pairs : most) * n,
+                                           (int)(pairs < most ? pairs : most));
+    const int64_t jobs = n > WIRING_ROWS ? 1 : WIRING_ROWS / n;
+    const uint64_t wires =
+        circuits > 0 ? (uint64_t)(circuits < jobs ? circuits : jobs) * wiring_bytes(&x, n) : 0;
+    /* Groups and batches take no more than there is room for, but for one pair. */
+    const uint64_t all = scores > wires ? scores : wires, bound = room(ctx);
+    const uint64_t pair = has_file ? 0 : eap_bytes(&x, n, 1);
+    const uint64_t job = circuits > 0 ? wiring_bytes(&x, n) : 0, least = pair > job ? pair : job;
+    out->scratch_bytes = all <= bound ? all : bound > least ? bound : least;
+    out->scratch_bytes += (uint64_t)(cells * (40 + sizes));
+}
+
 const struct analysis analysis_edges = {
     .id = "edges",
     .title = "which edges carry the answer",
@@ -711,4 +761,5 @@ const struct analysis analysis_edges = {
     .each = each,
     .end = end,
     .ends_early = true,
+    .cost = cost,
 };

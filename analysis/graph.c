@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int graph_init(struct graph *g, const struct config *cfg, struct arena *arena, struct err *e)
+void graph_size(struct graph *g, const struct config *cfg)
 {
     int64_t L = cfg->n_layer, H = cfg->n_head;
     *g = (struct graph){.layers = cfg->n_layer,
@@ -13,6 +13,13 @@ int graph_init(struct graph *g, const struct config *cfg, struct arena *arena, s
         .width = cfg->d_model,
         .writers = 1 + L * (H + 1),
         .readers = L * (3 * H + 1) + 1};
+    for (int64_t v = 0; v < g->readers; v++)
+        g->edges += graph_parents(g, v);
+}
+
+int graph_init(struct graph *g, const struct config *cfg, struct arena *arena, struct err *e)
+{
+    graph_size(g, cfg);
     size_t n = (size_t)(g->writers * g->readers);
     g->score = arena_array(arena, n, sizeof *g->score, e);
     g->kept = arena_zalloc(arena, n, e);
@@ -21,8 +28,6 @@ int graph_init(struct graph *g, const struct config *cfg, struct arena *arena, s
         return ERR_LIMIT;
     for (size_t i = 0; i < n; i++)
         g->score[i] = NAN;
-    for (int64_t v = 0; v < g->readers; v++)
-        g->edges += graph_parents(g, v);
     return 0;
 }
 

@@ -17,6 +17,7 @@ struct graph {
     uint8_t *kept;                   /* [writers, readers] */
     uint8_t *node;                   /* [writers + 1] in the graph; the last is logits */
 };
+void graph_size(struct graph *g, const struct config *cfg); /* without its arrays */
 int graph_init(struct graph *g, const struct config *cfg, struct arena *arena, struct err *e);
 
 int64_t graph_head(const struct graph *g, int layer, int head); /* the writer */

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/moments.h"
 #include "datasets/dataset.h"
 
@@ -50,6 +51,8 @@ static const struct param params[] = {
                 "write, each pair signed so that the largest of the second side is positive"},
 };
 
+/* For the estimate: tokens of a repeated sequence, and operations of an eigenproblem's n^3. */
+enum { REPEATED = 101, EIGEN = 100 };
 enum { PREVIOUS, DUPLICATE, INDUCTION, COPYING, DETECTORS };
 static const char *const names[] = {"previous_token", "duplicate_token", "induction", "copying"};
 
@@ -348,6 +351,34 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     return moments_set(h->score, h->se, &h->moments, ctx->arena, e);
 }
 
+/* What the run computes once, of weights and random sequences, shared out among the inputs. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    static const enum site pattern[] = {SITE_PATTERN};
+    const struct config *cfg = &ctx->model->cfg;
+    const double L = cfg->n_layer, H = cfg->n_head, D = cfg->d_head, C = cfg->d_model;
+    const double V = (double)cfg->vocab, heads = L * H;
+    const int64_t repeats = args_int(ctx->args, "repeats");
+    const int64_t len = REPEATED < cfg->n_ctx ? REPEATED : cfg->n_ctx;
+    const bool tokens = !strcmp(args_text(ctx->args, "copying"), "tokens");
+    const struct estimate one = cost_pass(cfg, pattern, 1, len, 1);
+    double flops = (double)repeats * one.flops;
+    flops += heads * (2 * C * D * D + EIGEN * D * D * D) + (tokens ? 4 * heads * V * C * D : 0);
+    if (args_bool(ctx->args, "composition"))
+        flops += 3 * heads * heads * D * D * C;
+    if (args_int(ctx->args, "svd"))
+        flops +=
+            2 * heads *
+            (8 * C * D * D + EIGEN * D * D * D + 4.0 * (double)args_int(ctx->args, "svd") * C * V);
+    out->flops = flops / ctx->n_inputs;
+    out->keep_bytes = (uint64_t)(4 * DETECTORS * heads);
+    out->scratch_bytes = repeats ? one.keep_bytes + one.scratch_bytes : 0;
+    out->scratch_bytes += (uint64_t)(4 * (6 * C * C + heads * (DETECTORS * 6 + 2 * D)));
+    if (tokens || args_int(ctx->args, "svd"))
+        out->scratch_bytes += (uint64_t)(8 * V * D);
+    (void)n;
+}
+
 const struct analysis analysis_heads = {
     .id = "heads",
     .title = "what heads do",
@@ -363,4 +394,5 @@ const struct analysis analysis_heads = {
     .each = each,
     .end = end,
     .ends_early = true,
+    .cost = cost,
 };

@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/patch_blocks.h"
 #include "model/core/rng.h"
 
@@ -156,12 +157,14 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     return patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
 }
 
-/* A prompt's half of its pair, as if every position differed and the metric read the last. */
+/* A prompt's half of its pair, as if the metric read the last position. */
 static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 {
     const struct patch_menu *menu[MENU_MOST];
     const struct config *cfg = &ctx->model->cfg;
-    const double C = cfg->d_model, F = cfg->d_mlp, L = cfg->n_layer, T = (double)n;
+    const double C = cfg->d_model, L = cfg->n_layer, T = (double)n;
+    const bool is_gathered = cost_is_gathered(args_text(ctx->args, "metric"));
+    const int64_t differ = n - cost_first(ctx);
     int n_menu = 0;
     struct err e;
     if (patch_menu_parse(menu, &n_menu, MENU_MOST, args_text(ctx->args, "site"), &e))
@@ -170,19 +173,18 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
         for (int k = 0; k < menu[i]->n_parts; k++) {
             const enum patch_form f = menu[i]->part[k].form;
             const bool at_one = args_int(ctx->args, "cell-pos") >= 0;
-            const double per =
-                (double)(at_one ? patch_form_cells_at(f, cfg, n) : patch_form_cells(f, cfg, n));
-            const double rows = f == FORM_HEAD || f == FORM_UNIT ? T : (T + 1) / 2;
-            out->flops += per * rows * L * (L + 1) / 2 * (4 * C * C + 2 * C * F);
+            const double per = (double)(at_one ? patch_form_cells_at(f, cfg, n)
+                                               : patch_form_cells(f, cfg, differ));
+            const double D = (double)differ,
+                         rows = f == FORM_HEAD || f == FORM_UNIT ? D : (D + 1) / 2;
+            out->flops += per / 2 *
+                          (rows * cost_layers(cfg) * cost_row(cfg, T) +
+                              (is_gathered ? 0 : L * cost_logits(cfg)));
             out->keep_bytes += (uint64_t)(8 * L) * (uint64_t)patch_form_cells(f, cfg, n);
         }
     /* Both prompts' runs, a wave of lanes, a chunk of whole rows of logits where they are needed. */
-    const bool is_gathered = !strncmp(args_text(ctx->args, "metric"), "logit_", 6) ||
-                             !strcmp(args_text(ctx->args, "metric"), "logit");
-    const double V = (double)cfg->vocab, chunk = V * 1024 < (1 << 22) ? V * 1024 : (1 << 22);
-    out->scratch_bytes =
-        (uint64_t)(4 * (2 * L * T * 7 * C + 1024 * 6 * C + 384 * F + (is_gathered ? 0 : chunk))) +
-        8 * out->keep_bytes; /* values, and means over inputs */
+    out->scratch_bytes = (uint64_t)(4 * 2 * L * T * 7 * C) + cost_lanes(cfg, is_gathered) +
+                         8 * out->keep_bytes; /* values, and means over inputs */
 }
 
 const struct analysis analysis_patch = {

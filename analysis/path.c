@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/graph.h"
 #include "analysis/moments.h"
 #include "analysis/patch_pair.h"
@@ -710,6 +711,43 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
                : 0;
 }
 
+/* A prompt's half of its pair: every sender's run from its layer upward, and a lane for each pair of a
+ * sender and a receiver above it other than the logits. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    const double C = cfg->d_model, L = cfg->n_layer, T = (double)n;
+    const double D = T - (double)cost_first(ctx);
+    struct arena scratch = {0};
+    struct graph g;
+    struct err e;
+    struct list senders = {.g = &g, .flag = "senders"};
+    struct list receivers = {.g = &g, .readers = true, .flag = "receivers"};
+    int64_t *ignored;
+    const char **names;
+    int n_senders = 0, n_receivers = 0;
+    graph_size(&g, cfg);
+    if (!parse_list(&ignored, &n_senders, &names, &senders, args_text(ctx->args, "senders"),
+            &scratch, &e) &&
+        !parse_list(&ignored, &n_receivers, &names, &receivers, args_text(ctx->args, "receivers"),
+            &scratch, &e)) {
+        const struct estimate back = cost_back(cfg, n, 1, false);
+        const bool is_gathered = cost_is_gathered(args_text(ctx->args, "metric"));
+        const double S = n_senders, R = n_receivers, rows = S * T < CHUNK_ROWS ? S * T : CHUNK_ROWS;
+        const double mlps = args_bool(ctx->args, "freeze-mlps") ? 0 : 4 * C * cfg->d_mlp;
+        const double lanes = receivers.taken[g.readers - 1] ? R - 1 : R;
+        out->flops = back.flops / 3 * 2.5 +
+                     S * T * (L + 1) / 4 * (mlps + (lanes > 0 ? 6 * C * C : 0)) +
+                     S * lanes / 4 * D * (L + 1) / 3 * cost_row(cfg, T) +
+                     (is_gathered ? 0 : S * R / 2 * cost_logits(cfg));
+        out->keep_bytes = (uint64_t)(4 * S * R);
+        out->scratch_bytes = 3 * back.scratch_bytes / 2 + cost_lanes(cfg, is_gathered) +
+                             (uint64_t)(4 * rows * (3 * C + cfg->d_mlp) + 100 * S * R +
+                                        (lanes > 0 ? 16 * rows * C * L : 0));
+    }
+    arena_release(&scratch);
+}
+
 const struct analysis analysis_path = {
     .id = "path",
     .title = "what a sender tells a receiver",
@@ -727,4 +765,5 @@ const struct analysis analysis_path = {
     .each = each,
     .end = end,
     .ends_early = true,
+    .cost = cost,
 };

@@ -197,6 +197,8 @@ static int prepare(struct pipeline *pl, struct err *e)
             .folded = is_folded(job, t->a),
             .progress = on_progress,
             .progress_arg = pl,
+            .note = job->note,
+            .note_arg = job->note_arg,
             .max_bytes = job->max_bytes,
             .budget = &pl->budget};
         if (t->a->plan && t->a->plan(&pl->plan, &t->ctx, e))
@@ -205,9 +207,25 @@ static int prepare(struct pipeline *pl, struct err *e)
     return 0;
 }
 
-/* What inputs [first, first + n) take: the pass they share and the hungriest analysis. */
-static int group_estimate(
-    struct estimate *out, const struct pipeline *pl, int first, int n, struct err *e)
+/* What analyses take for one input more: flops and results add up, the hungriest says the bytes. */
+static void own_estimate(struct estimate *sum, const struct pipeline *pl, int i)
+{
+    const struct job *job = pl->job;
+    for (int k = 0; k < job->n; k++) {
+        struct estimate own = {0};
+        pl->tasks[k].ctx.asked = i;
+        if (job->list[k]->cost)
+            job->list[k]->cost(&own, &pl->tasks[k].ctx, job->inputs[i].n);
+        if (own.scratch_bytes > sum->scratch_bytes)
+            sum->scratch_bytes = own.scratch_bytes;
+        sum->flops += own.flops;
+        sum->result_bytes += pl->in_memory ? own.keep_bytes : 0;
+    }
+}
+
+/* What inputs [first, first + n) take: the pass they share, and `own` of the analyses. */
+static int group_estimate(struct estimate *out, const struct pipeline *pl, int first, int n,
+    const struct estimate *own, struct err *e)
 {
     const struct job *job = pl->job;
     struct forward_opts o = {.plan = &pl->plan, .edits = pl->edits.n ? &pl->edits : NULL};
@@ -217,18 +235,10 @@ static int group_estimate(
         out->keep_bytes = plan_estimate(&pl->plan, &job->model->cfg, &b).keep_bytes;
     else if (!plan_is_empty(&pl->plan) && forward_estimate(out, &o, &job->model->cfg, &b, e))
         return e->code;
-    uint64_t keep = out->keep_bytes, most = keep + out->scratch_bytes;
-    for (int i = first; i < first + n; i++)
-        for (int k = 0; k < job->n; k++) {
-            struct estimate own = {0};
-            if (job->list[k]->cost)
-                job->list[k]->cost(&own, &pl->tasks[k].ctx, job->inputs[i].n);
-            most = keep + own.scratch_bytes > most ? keep + own.scratch_bytes : most;
-            out->flops += own.flops;
-            out->result_bytes += pl->in_memory ? own.keep_bytes : 0;
-        }
-    out->keep_bytes = keep;
-    out->scratch_bytes = most - keep;
+    if (own->scratch_bytes > out->scratch_bytes)
+        out->scratch_bytes = own->scratch_bytes;
+    out->flops += own->flops;
+    out->result_bytes += own->result_bytes;
     return 0;
 }
 
@@ -243,12 +253,13 @@ static int group_size(
 {
     const struct job *job = pl->job;
     int64_t rows = 0;
-    struct estimate next;
+    struct estimate next, own = {0};
     *out = 0;
     while (first + *out < job->n_inputs &&
            (!*out || rows + job->inputs[first + *out].n <= group_rows(job))) {
         rows += job->inputs[first + *out].n;
-        if (group_estimate(&next, pl, first, *out + 1, e))
+        own_estimate(&own, pl, first + *out);
+        if (group_estimate(&next, pl, first, *out + 1, &own, e))
             return e->code;
         uint64_t bytes = next.keep_bytes + next.scratch_bytes;
         if (*out && bytes > pl->pass)

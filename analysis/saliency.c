@@ -1,6 +1,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/lengths.h"
 #include "analysis/moments.h"
 #include "analysis/pairs.h"
@@ -556,6 +557,22 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     return 0;
 }
 
+/* A gradient at the prompt and the points on the path; where a tolerance is to be met, of one doubling. */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    const struct config *cfg = &ctx->model->cfg;
+    const int64_t steps = args_int(ctx->args, "steps");
+    const bool doubles = args_float(ctx->args, "tolerance") > 0 && 2 * steps <= MAX_STEPS;
+    const int64_t points = 2 + (doubles ? 3 : 1) * steps;
+    const int64_t room = BATCH_ROWS / n > 1 ? BATCH_ROWS / n : 1;
+    const int inputs = (int)(points < room ? points : room);
+    struct estimate batch = cost_back(cfg, n, inputs, false);
+    out->flops = cost_share(ctx) * batch.flops * (double)points / inputs;
+    out->keep_bytes = (uint64_t)(cost_share(ctx) * 4 * (2 * (double)n + 4));
+    out->scratch_bytes =
+        batch.scratch_bytes + (uint64_t)(n * inputs * cfg->d_model) * 4 + (uint64_t)n * 64;
+}
+
 const struct analysis analysis_saliency = {
     .id = "saliency",
     .title = "which tokens matter",
@@ -571,4 +588,5 @@ const struct analysis analysis_saliency = {
     .each = each,
     .end = end,
     .ends_early = true,
+    .cost = cost,
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analysis/cost.h"
 #include "analysis/lengths.h"
 #include "analysis/moments.h"
 #include "analysis/pairs.h"
@@ -16,8 +17,9 @@ static const struct param params[] = {
     {.name = "subject",
         .type = PARAM_STRING,
         .metavar = "TEXT",
-        .help = "what is noised: every token that touches this text; without it, the tokens in "
-                "which clean and corrupt differ"},
+        .help =
+            "what is noised: every token that touches this text; without it, all from the first "
+            "to the last token in which clean and corrupt differ"},
     {.name = "noise",
         .type = PARAM_FLOAT,
         .def = "3",
@@ -35,7 +37,8 @@ static const struct param params[] = {
         .def = "10",
         .min = 1,
         .max = 1000,
-        .help = "layers around each that attn_out and mlp_out are put back in together"},
+        .help = "layers around each that attn_out and mlp_out are put back in together; 10 is what "
+                "Meng et al. took for GPT-2 XL's 48: give a small model 1"},
     {.name = "noise-seed",
         .type = PARAM_INT,
         .def = "1",
@@ -190,6 +193,21 @@ static int start_tallies(struct ctx *ctx, struct err *e)
     return 0;
 }
 
+/* A window over half of the model puts back the same layers for most of the rows of a map. */
+static void warn_of_window(const struct ctx *ctx)
+{
+    const int64_t window = args_int(ctx->args, "window");
+    const int L = ctx->model->cfg.n_layer;
+    char text[160];
+    if (!ctx->note || window < 2 || 2 * window < L)
+        return;
+    snprintf(text, sizeof text,
+        "trace: windows of %lld layers cover %s of %d, so that rows of mlp_out and attn_out say "
+        "nearly the same; --window 1 tells layers apart",
+        (long long)window, window < L ? "half or more" : "all", L);
+    ctx->note(ctx->note_arg, text);
+}
+
 static int begin(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct state *s = arena_zalloc(ctx->arena, sizeof *s, e);
@@ -207,6 +225,7 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
         return e->code;
     if (find_spans(ctx, e) || measure_noise(ctx, e) || start_tallies(ctx, e))
         return e->code;
+    warn_of_window(ctx);
     return run_attr_float(out, "noise_sd", s->sd, e);
 }
 
@@ -505,6 +524,28 @@ static int end(struct ctx *ctx, struct run *out, struct err *e)
     return 0;
 }
 
+/* The clean run; for each sample a noised one and a lane a cell, from the first noised position on (from
+ * the beginning where only --subject knows it). */
+static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
+{
+    static const enum site site[] = {
+        SITE_RESID_PRE, SITE_RESID_POST, SITE_K, SITE_V, SITE_MLP_OUT, SITE_ATTN_OUT};
+    const struct config *cfg = &ctx->model->cfg;
+    const double L = cfg->n_layer, T = (double)n, share = cost_share(ctx);
+    const double D = T - (double)(args_text(ctx->args, "subject") ? 0 : cost_first(ctx));
+    const int64_t samples = args_int(ctx->args, "samples"), window = args_int(ctx->args, "window");
+    const struct estimate one = cost_pass(cfg, site, 6, n, 1);
+    double layers = cost_layers(cfg);
+    for (int64_t l = 0; l < cfg->n_layer; l++) /* a window's lane is born in its first layer */
+        layers += 2 * (L - (double)(l > window / 2 ? l - window / 2 : 0));
+    out->flops = share * (one.flops + (double)samples *
+                                          (one.flops + D * (D + 1) / 2 * layers * cost_row(cfg, T) +
+                                              KINDS * L * D * cost_logits(cfg)));
+    out->keep_bytes = (uint64_t)(share * 8 * (KINDS * L * T + 2));
+    out->scratch_bytes = 2 * one.keep_bytes + one.scratch_bytes + cost_lanes(cfg, false) +
+                         (uint64_t)(KINDS * L * T * 48);
+}
+
 const struct analysis analysis_trace = {
     .id = "trace",
     .title = "causal tracing: which states restore an answer under noise",
@@ -521,4 +562,5 @@ const struct analysis analysis_trace = {
     .each = each,
     .end = end,
     .ends_early = true,
+    .cost = cost,
 };

@@ -75,6 +75,18 @@ if code != 4 or "weights" not in err:
 code, _, err = measure("run", "gradients", "--filter", ".", *FILE, "--max-mem", "6M", *OUT)
 if code != 4 or "needs" not in err or os.path.exists(OUT[1] + ".part"):
     fault(f"gradients that cannot fit: exit {code} {err}")
+# Causal tools say beforehand what they need: refused before any work, or within the limit.
+PAIRS = ("--dataset", "ioi_tiny:4")
+_, base, _ = measure("run", "norms", "-p", "Mara")
+for run in ("attr --site neuron_by_pos", "ablate", "trace --samples 1 --window 1", "heads --copying tokens",
+            "saliency", "edges", "path --receivers all", "patch --site resid_pre"):
+    for limit in (4e6, 60e6):
+        code, peak, err = measure("run", *run.split(), *PAIRS, "--max-mem", f"{limit / 1e6:.0f}M")
+        if limit < 10e6 and (code != 4 or "needs" not in err or "--max-mem" not in err):
+            fault(f"{run} at {limit / 1e6:.0f} MB: exit {code} {err}")
+        if limit > 10e6 and (code or peak > base + limit + MARGIN):
+            fault(f"{run} at {limit / 1e6:.0f} MB: exit {code}, peak {peak / 1e6:.1f} MB {err}")
+
 # Results that stay in memory count as well.
 code, _, err = measure("run", "logits", *FILE, "--max-mem", "12M")
 if code != 4 or "-o FILE" not in err:
