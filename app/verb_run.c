@@ -60,6 +60,11 @@ static void on_expect(void *arg, const struct estimate *est)
             x->in->n, text_s(x->in->n), bytes / 1e6, est->flops / 1e9, x->cost.seconds);
 }
 
+static void on_note(void *arg, const char *text)
+{
+    session_note(arg, "%s", text);
+}
+
 /* What a run works on. */
 struct subject {
     struct model *model;
@@ -106,6 +111,8 @@ static int run_job(struct report *r, struct session *s, const struct command *c,
     job.max_bytes = max_bytes;
     job.progress = progress_step;
     job.progress_arg = &s->progress;
+    job.note = on_note;
+    job.note_arg = s;
     job.expect = on_expect;
     job.expect_arg = &expected;
     double began = machine_seconds();
