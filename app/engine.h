@@ -52,8 +52,9 @@ struct paired {
     int64_t n[2];
     const int32_t *ids[2];
     const char *const *tokens[2];
-    const char *text[2];        /* NULL: given as ids */
-    const char *answer, *wrong; /* as shown; several: the first and how many more */
+    const char *text[2];         /* NULL: given as ids */
+    const char *answer, *wrong;  /* as shown; several: the first and how many more */
+    int32_t answer_id, wrong_id; /* the first of each; -1: none */
     const char *flags; /* --clean .. --corrupt .. --answer .. --wrong .. as run takes them */
     const int64_t (*align)[4]; /* that came with it */
     int n_align;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "app/list.h"
+#include "app/patching.h"
 #include "app/records.h"
 #include "model/core/text.h"
 #include "views/number.h"
@@ -451,6 +452,10 @@ void act_dossier(struct workbench *wb, const struct key *k)
     if (wb->focus == PANE_DOSSIER || !wb->lens)
         return;
     selected_thing(wb, wb->dossier_of, sizeof wb->dossier_of);
+    /* A map says what a part does to the metric: its dossier is about the same place. */
+    const int kind = (int)wb->panes[wb->focus].id;
+    if (wb->dossier_of[0] == 'L' && (kind == PANE_PATCH || kind == PANE_ESTIMATE))
+        patching_to_metric(wb);
     open_dossier(wb);
 }
 

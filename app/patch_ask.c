@@ -199,6 +199,8 @@ static int name_all(struct paired *out, struct answer *a, const struct pair *p, 
     for (int i = 0; i < p->n_wrong; i++)
         line = add_flag(line, "wrong", token_word(m, p->wrong[i], &a->arena, e), &a->arena, e);
     out->flags = line;
+    out->answer_id = p->n_answer ? p->answer[0] : -1;
+    out->wrong_id = p->n_wrong ? p->wrong[0] : -1;
     out->answer = name_answers(m, p->answer, p->n_answer, &a->arena, e);
     out->wrong = name_answers(m, p->wrong, p->n_wrong, &a->arena, e);
     for (int i = 0; i < 2; i++) {

@@ -50,6 +50,33 @@ const struct paired *patching_pair(const struct workbench *wb)
     return wb->patching && wb->patching->pair ? wb->patching->pair->pair : NULL;
 }
 
+const struct paired *patching_on_screen(const struct workbench *wb)
+{
+    const struct paired *q = patching_pair(wb);
+    const struct answer *a = wb->lens;
+    const bool is_it = q && a && a->ids && a->n == q->n[0] &&
+                       !memcmp(a->ids, q->ids[0], (size_t)a->n * sizeof *a->ids);
+    return is_it ? q : NULL;
+}
+
+void patching_to_metric(struct workbench *wb)
+{
+    const struct paired *q = patching_on_screen(wb);
+    if (!q)
+        return;
+    wb->sel.pos = wb->patching->seen_pos = q->n[0] - 1;
+    workbench_selected(wb);
+}
+
+/* The panes of the prompt explain another answer now. */
+static void explain_answers(struct workbench *wb)
+{
+    const struct paired *q = patching_on_screen(wb);
+    const struct answer *d = wb->dla;
+    if (q && d && (d->target != q->answer_id || d->versus != q->wrong_id))
+        workbench_ask_dla(wb);
+}
+
 int patching_receiver(const struct patching *p)
 {
     return p->noise ? 0 : 1;
@@ -183,6 +210,7 @@ void patching_take_pair(struct workbench *wb, struct answer *a)
     p->e.code = 0;
     const bool wants = p->wants_run;
     p->wants_run = false;
+    explain_answers(wb);
     if (is_same) {
         if (wants && align_is_done(&p->rows))
             patching_run(wb);

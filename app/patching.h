@@ -50,6 +50,11 @@ void patching_release(struct patching **p);
 struct patching *patching_of(struct workbench *wb); /* made at first use; NULL: out of memory */
 /* The pair as it stands, NULL: none. */
 const struct paired *patching_pair(const struct workbench *wb);
+/* The same while its clean prompt is the one on screen: what the panes of the prompt explain is then its
+ * answer against its wrong answer. */
+const struct paired *patching_on_screen(const struct workbench *wb);
+/* Puts the shared position where the metric is; the cursor of the maps stays. */
+void patching_to_metric(struct workbench *wb);
 /* Whether its numbers belong to another metric, model, BOS or edits: asked for, or cancelled. */
 bool patching_is_past(const struct workbench *wb);
 /* Asks for the pair again if the model, BOS, the edits or the metric are not what they were. */

@@ -170,6 +170,26 @@ static struct question question(struct workbench *wb, enum ask ask)
         .serial = ++wb->serial};
 }
 
+/* What attribution explains. Unless told otherwise: the answer of the pair on screen against its wrong
+ * one; without a pair the best token against the runner-up, which is what a choice between two answers
+ * is about. */
+static void choose_tokens(struct workbench *wb, struct question *q)
+{
+    const struct paired *pair = patching_on_screen(wb);
+    const bool is_pinned = wb->pin_target >= 0 && wb->pin_pos == wb->sel.pos;
+    q->target = pair ? pair->answer_id : is_pinned ? wb->pin_dla : top_id(wb, 0);
+    q->versus = pair ? pair->wrong_id : is_pinned ? wb->pin_versus : top_id(wb, 1);
+    if (wb->target)
+        q->target = wb->lens->target;
+    q->target_name = NULL;
+    if (q->versus == q->target && !pair && !is_pinned)
+        q->versus = top_id(wb, 0);
+    if (q->versus == q->target || (wb->versus && !strcmp(wb->versus, "none")))
+        q->versus = -1;
+    else
+        q->versus_name = wb->versus;
+}
+
 void workbench_ask(struct workbench *wb, enum ask ask)
 {
     if (wb->is_replaying)
@@ -178,21 +198,7 @@ void workbench_ask(struct workbench *wb, enum ask ask)
     if (ask == ASK_DLA || ask == ASK_NEURONS) {
         if (!wb->lens || wb->sel.pos < 0 || wb->sel.pos >= wb->lens->n)
             return;
-        /* Unless told otherwise: the best token against the runner-up, which is what a choice
-         * between two answers is about. */
-        q.target = wb->target ? wb->lens->target : top_id(wb, 0);
-        q.target_name = NULL;
-        q.versus = top_id(wb, 1);
-        if (q.versus == q.target)
-            q.versus = top_id(wb, 0);
-        if (wb->pin_target >= 0 && wb->pin_pos == wb->sel.pos) {
-            q.target = wb->target ? q.target : wb->pin_dla;
-            q.versus = wb->pin_versus;
-        }
-        if (q.versus == q.target || (wb->versus && !strcmp(wb->versus, "none")))
-            q.versus = -1;
-        else
-            q.versus_name = wb->versus;
+        choose_tokens(wb, &q);
     }
     wb->asked[ask] = q.serial;
     wb->engine->ask(wb->engine, &q);
@@ -398,7 +404,8 @@ static void take_dla(struct workbench *wb, struct answer *a)
     if (is_other)
         pane_top(wb, &wb->panes[PANE_DLA]);
     workbench_ask_dossier(wb);
-    if (wb->neurons && (wb->neurons->pos != a->pos || workbench_is_past(wb, wb->neurons)) &&
+    if (wb->neurons &&
+        (is_other || wb->neurons->pos != a->pos || workbench_is_past(wb, wb->neurons)) &&
         (wb->zoomed == PANE_NEURONS ||
             (wb->zoomed == SLOT_NONE && workbench_shows(wb, PANE_NEURONS))))
         workbench_ask(wb, ASK_NEURONS);

@@ -313,6 +313,40 @@ static void other_cells_drill_too(void **state)
     rig_close(&r);
 }
 
+/* What explains a head of a map explains the pair's answers, where the metric is. */
+static void attribution_explains_the_pair(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny:3 Enter");
+    ends(&r, SWEEP_EXACT);
+    const struct paired *q = patching_on_screen(&r.b.wb);
+    assert_non_null(q);
+    assert_int_equal(r.b.wb.dla->target, q->answer_id);
+    assert_int_equal(r.b.wb.dla->versus, q->wrong_id);
+    assert_int_equal(r.b.wb.dla->pos, q->n[0] - 1);
+    act(&r, "0 l l");
+    assert_int_equal(r.b.wb.sel.pos, 2);
+    act(&r, "D");
+    char title[160], answer[64], wrong[64];
+    token_show(answer, sizeof answer, q->answer);
+    token_show(wrong, sizeof wrong, q->wrong);
+    snprintf(title, sizeof title, "at %lld: %s − %s", (long long)q->n[0] - 1, answer, wrong);
+    shows(&r.b, title);
+    assert_int_equal(r.b.wb.dossier->target, q->answer_id);
+    assert_int_equal(r.b.wb.dossier->versus, q->wrong_id);
+    act(&r, "Esc");
+    assert_int_equal(r.b.wb.patching->column, 2); /* the map's cursor stays */
+    act(&r, ": 'versus~none Enter");              /* the person's choice wins */
+    assert_int_equal(r.b.wb.dla->target, q->answer_id);
+    assert_int_equal(r.b.wb.dla->versus, -1);
+    act(&r, ": 'versus~auto Enter : 'prompt~When~Mara Enter");
+    assert_null(patching_on_screen(&r.b.wb));
+    assert_int_not_equal(r.b.wb.dla->versus, q->wrong_id);
+    rig_close(&r);
+}
+
 static void a_menu_has_every_choice(void **state)
 {
     (void)state;
@@ -644,6 +678,7 @@ int main(void)
         cmocka_unit_test(cells_drill_to_heads_and_patterns),
         cmocka_unit_test(other_cells_drill_too),
         cmocka_unit_test(unequal_prompts_wait_for_an_alignment),
+        cmocka_unit_test(attribution_explains_the_pair),
         cmocka_unit_test(a_menu_has_every_choice),
         cmocka_unit_test(lines_replay),
         cmocka_unit_test(a_stopped_sweep_is_kept),
