@@ -270,6 +270,7 @@ void act_export(struct workbench *wb, const struct key *k)
     }
     snprintf(name, sizeof name, "%s.svg", focused(wb)->class->name);
     workbench_line(wb, INPUT_EXPORT, name);
+    wb->line.is_offer = true;
 }
 
 void act_quit(struct workbench *wb, const struct key *k)

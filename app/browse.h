@@ -1,6 +1,7 @@
 #ifndef SONDE_APP_BROWSE_H
 #define SONDE_APP_BROWSE_H
 
+#include "analysis/report/export.h"
 #include "app/browse_io.h"
 #include "app/workbench.h"
 
@@ -112,6 +113,11 @@ void browse_enter(struct workbench *wb, int doc, int node); /* into the block pa
 void browse_plane(struct workbench *wb, struct spec *s);
 bool browse_field(struct browse *b, struct pane *p); /* its fields; false: nothing to draw */
 void browse_find(struct workbench *wb, const char *pattern, int direction);
+/* The pane's data for a file is the window on screen, from begins until not. */
+void browse_paper(struct workbench *wb, struct pane *p, bool begins);
+/* Where that window lies in its data set; NULL: the pane has none. Lives in the arena. */
+const struct export_origin *browse_origin(
+    const struct workbench *wb, const struct pane *p, struct arena *a, struct err *e);
 int browse_zoom(const struct browse *b, const struct pane *p, bool is_row); /* indices a cell */
 
 #endif

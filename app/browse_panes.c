@@ -841,74 +841,6 @@ static void block_search(struct workbench *wb, struct pane *p, const char *patte
     browse_find(wb, pattern, direction);
 }
 
-/* For a file the field is the window on screen: values at hand, labels with the dataset's indices. */
-/* The errors of the window on screen; p->field has its axes already. */
-static bool paper_error(struct workbench *wb, const struct pane *p)
-{
-    struct browse *b = wb->browse;
-    const struct io_window *w = &b->seen;
-    struct window at = {.start = {w->r0, w->c0}, .count = {w->nr, w->nc}, .stride = {1, 1}};
-    struct err e;
-    double *v = p->error && w->rs == 1 && w->cs == 1
-                    ? arena_array(&wb->frame, (size_t)(w->nr * w->nc), sizeof *v, &e)
-                    : NULL;
-    if (!v || p->error->fetch(p->error, v, &at, FIELD_POINT, &e))
-        return false;
-    memcpy(b->error.axes, p->field.axes, sizeof b->error.axes);
-    b->error.generation = NULL;
-    b->error_values = (struct field_values){v, 1};
-    field_from_values(&b->error, &b->error_values);
-    return true;
-}
-
-static void block_paper(struct workbench *wb, struct pane *p, bool begins)
-{
-    struct browse *b = wb->browse;
-    if (!b || !b->now)
-        return;
-    if (!begins) {
-        if (b->is_paper)
-            p->st = b->kept;
-        b->is_paper = false;
-        p->many = NULL;
-        return;
-    }
-    if (!browse_field(b, p) || spec_is_table(b->now->spec) || !b->has_seen)
-        return;
-    struct err e;
-    const struct io_window *w = &b->seen;
-    struct field_values *values = &p->values;
-    double *copy = arena_array(&wb->frame, (size_t)(w->nr * w->nc), sizeof *copy, &e);
-    if (!copy)
-        return;
-    memcpy(copy, b->window, (size_t)(w->nr * w->nc) * sizeof *copy);
-    for (int side = 0; side < p->field.rank; side++) {
-        struct axis *a = &p->field.axes[side];
-        int64_t n = side ? w->nc : w->nr, from = side ? w->c0 : w->r0, step = side ? w->cs : w->rs;
-        const char **labels = arena_array(&wb->frame, (size_t)n, sizeof *labels, &e);
-        for (int64_t i = 0; labels && i < n; i++) {
-            char buf[64];
-            labels[i] =
-                arena_strdup(&wb->frame, axis_label(a, from + i * step, buf, sizeof buf), &e);
-            if (!labels[i])
-                return;
-        }
-        a->size = n;
-        a->label = NULL;
-        a->labels = labels;
-    }
-    b->has_paper_error = paper_error(wb, p);
-    *values = (struct field_values){copy, 1};
-    p->field.generation = NULL;
-    field_from_values(&p->field, values);
-    b->kept = p->st;
-    p->st = (struct view_state){.flipped = b->kept.flipped, .numbers = b->kept.numbers};
-    p->st.has_axes = true;
-    p->st.row_axis = 0;
-    p->st.col_axis = p->field.rank > 1 ? 1 : -1;
-    b->is_paper = true;
-}
-
 const struct pane_class pane_block = {
     .name = "block",
     .title = "block",
@@ -925,5 +857,5 @@ const struct pane_class pane_block = {
     .draw = block_draw,
     .key = block_key,
     .search = block_search,
-    .paper = block_paper,
+    .paper = browse_paper,
 };

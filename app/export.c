@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "analysis/report/export.h"
+#include "app/browse.h"
 #include "app/workbench.h"
 #include "model/core/outfile.h"
 
@@ -11,7 +12,8 @@
 #define CELLS_MAX ((int64_t)1 << 24)
 
 /* The two drawn axes whole, the others at the cursor. */
-static int write_numbers(struct buf *b, const struct pane *p, enum export_form form, struct err *e)
+static int write_numbers(struct buf *b, const struct workbench *wb, const struct pane *p,
+    enum export_form form, struct arena *a, struct err *e)
 {
     const struct field *f = &p->field;
     struct export_part part = export_whole(f);
@@ -22,6 +24,7 @@ static int write_numbers(struct buf *b, const struct pane *p, enum export_form f
         part.w.count[i] = 1;
         part.drop[i] = true;
     }
+    part.origin = browse_origin(wb, p, a, e);
     int64_t n = window_count(&part.w, f->rank);
     if (n < 0 || n > CELLS_MAX)
         return err_set(
@@ -95,11 +98,11 @@ void export_pane(struct workbench *wb, const char *path)
     if (dot && !strcmp(dot, ".svg"))
         rc = p->view->svg(&b, &d, &p->st, &scratch, &e);
     else if (dot && !strcmp(dot, ".csv"))
-        rc = write_numbers(&b, p, EXPORT_CSV, &e);
+        rc = write_numbers(&b, wb, p, EXPORT_CSV, &scratch, &e);
     else if (dot && !strcmp(dot, ".json"))
-        rc = write_numbers(&b, p, EXPORT_JSON, &e);
+        rc = write_numbers(&b, wb, p, EXPORT_JSON, &scratch, &e);
     else if (dot && !strcmp(dot, ".npy"))
-        rc = write_numbers(&b, p, EXPORT_NPY, &e);
+        rc = write_numbers(&b, wb, p, EXPORT_NPY, &scratch, &e);
     else if (dot && !strcmp(dot, ".txt"))
         rc = write_txt(&b, wb, p, &e);
     else

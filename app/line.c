@@ -10,6 +10,7 @@
 bool line_set(struct line *l, const char *text)
 {
     l->n = l->at = 0;
+    l->is_offer = false;
     if (l->text)
         l->text[0] = '\0';
     return line_insert(l, text);
@@ -95,6 +96,10 @@ bool line_key(struct line *l, const struct key *k)
         {"Home", START}, {"Ctrl-A", START}, {"End", FINISH}, {"Ctrl-E", FINISH},
         {"Backspace", BACK}, {"Delete", DELETE}, {"Ctrl-D", DELETE}, {"Ctrl-K", KILL},
         {"Ctrl-U", UNDO}, {"Ctrl-W", WORD}, {"Ctrl-Left", WORD_LEFT}, {"Ctrl-Right", WORD_RIGHT}};
+    bool was_offer = l->is_offer;
+    l->is_offer = false;
+    if (was_offer && (k->paste || k->text[0]))
+        line_set(l, "");
     if (k->paste)
         return line_insert(l, k->paste);
     if (k->text[0])

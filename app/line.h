@@ -11,6 +11,7 @@
 struct line {
     char *text; /* NUL-terminated, never NULL after line_set */
     size_t n, room, at;
+    bool is_offer; /* a proposal: what is typed takes its place, any other key keeps it */
 };
 
 bool line_set(struct line *l, const char *text); /* cursor at the end; false: no memory */

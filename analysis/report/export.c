@@ -20,6 +20,7 @@ struct export
     struct export_part part;
     int rank;                        /* of the source */
     int64_t first[FIELD_MAX_RANK];   /* index of each written axis' first cell */
+    int source[FIELD_MAX_RANK];      /* axis of the source that it is */
     const char *cut[FIELD_MAX_RANK]; /* names of dropped axes */
     char *values;                    /* of one piece */
     size_t size;                     /* of a value */
@@ -95,27 +96,48 @@ static bool has_tokens(const struct axis *a)
     return a->labels && a->kind == AXIS_POS;
 }
 
+/* Index i of a written axis, in the data set. */
+static int64_t index_of(const struct export *x, int axis, int64_t i)
+{
+    const struct export_origin *o = x->part.origin;
+    const int64_t *index = o ? o->index[x->source[axis]] : NULL;
+    return index ? index[x->first[axis] + i] : x->first[axis] + i;
+}
+
+static bool is_plain(const struct export *x, int axis)
+{
+    return x->part.origin && x->part.origin->is_plain[x->source[axis]];
+}
+
+/* Whether the index stands beside a label that may come twice. */
+static bool has_both(const struct export *x, int axis)
+{
+    const struct axis *a = &x->s.axes[axis];
+    return has_tokens(a) ? !is_plain(x, axis) : x->part.origin && a->labels && !is_plain(x, axis);
+}
+
 static void csv_heads(const struct export *x, int axes)
 {
     for (int i = 0; i < axes; i++) {
         csv_text(x->out, x->s.axes[i].name);
         fputc(',', x->out);
-        if (has_tokens(&x->s.axes[i]))
-            fprintf(x->out, "%s_token,", x->s.axes[i].name);
+        if (has_both(x, i))
+            fprintf(
+                x->out, "%s_%s,", x->s.axes[i].name, has_tokens(&x->s.axes[i]) ? "token" : "label");
     }
 }
 
 static const char *label_of(const struct export *x, int axis, int64_t i, char *buf, size_t n)
 {
     const struct axis *a = &x->s.axes[axis];
-    return axis_label(a, a->labels ? i : x->first[axis] + i, buf, n);
+    return axis_label(a, a->labels ? i : index_of(x, axis, i), buf, n);
 }
 
 static void csv_label(const struct export *x, int axis, int64_t i)
 {
     char buf[32];
-    if (has_tokens(&x->s.axes[axis]))
-        fprintf(x->out, "%" PRId64 ",", x->first[axis] + i);
+    if (has_both(x, axis))
+        fprintf(x->out, "%" PRId64 ",", index_of(x, axis, i));
     csv_text(x->out, label_of(x, axis, i, buf, sizeof buf));
     fputc(',', x->out);
 }
@@ -157,7 +179,7 @@ static int csv_matrix(struct export *x, struct err *e)
         char buf[32], *both = NULL;
         const char *label = label_of(x, 1, i, buf, sizeof buf);
         /* The same token may stand at two positions: a name of a column has to be its own. */
-        if (has_tokens(a) && asprintf(&both, "%" PRId64 ":%s", x->first[1] + i, label) > 0)
+        if (has_both(x, 1) && asprintf(&both, "%" PRId64 ":%s", index_of(x, 1, i), label) > 0)
             label = both;
         csv_text(x->out, label);
         free(both);
@@ -258,6 +280,15 @@ static void json_pair(FILE *f, const char *name, const char *value)
     fputs(",\n", f);
 }
 
+static void json_index(const struct export *x, int axis)
+{
+    int64_t n = x->s.axes[axis].size;
+    fputs(", \"index\": [", x->out);
+    for (int64_t k = 0; k < n; k++)
+        fprintf(x->out, "%s%" PRId64, k ? ", " : "", index_of(x, axis, k));
+    fputc(']', x->out);
+}
+
 static void json_axes(const struct export *x)
 {
     FILE *f = x->out;
@@ -268,21 +299,49 @@ static void json_axes(const struct export *x)
         fprintf(f, "%s{\"name\": ", i ? ", " : "");
         json_text(f, a->name);
         fprintf(f, ", \"kind\": \"%s\", \"size\": %" PRId64, axis_kind_name(a->kind), size);
-        if (x->first[i])
+        if (x->part.origin)
+            json_index(x, i);
+        else if (x->first[i])
             fprintf(f, ", \"first\": %" PRId64, x->first[i]);
-        for (int64_t k = 0; a->labels && k < a->size; k++) {
+        bool has_labels = a->labels && a->size && !is_plain(x, i);
+        for (int64_t k = 0; has_labels && k < a->size; k++) {
             fputs(k ? ", " : ", \"labels\": [", f);
             json_text(f, a->labels[k]);
         }
-        fputs(a->labels && a->size ? "]}" : "}", f);
+        fputs(has_labels ? "]}" : "}", f);
     }
     fputs("],\n", f);
+}
+
+/* Where a window lies in its data set, and by what its axes are sorted. */
+static void json_origin(FILE *f, const struct export_origin *o)
+{
+    int n = 0;
+    for (int i = 0; i < o->n_slice; i++) {
+        fputs(i ? ", " : "  \"slice\": {", f);
+        json_text(f, o->slice[i].axis);
+        fputs(": ", f);
+        json_text(f, o->slice[i].value);
+    }
+    fputs(o->n_slice ? "},\n" : "", f);
+    for (int i = 0; i < FIELD_MAX_RANK; i++) {
+        if (!o->order[i])
+            continue;
+        fputs(n++ ? ", " : "  \"order\": {", f);
+        fprintf(f, "\"%s\": ", i ? "columns" : "rows");
+        json_text(f, o->order[i]);
+    }
+    fputs(n ? "},\n" : "", f);
 }
 
 /* "slice": where the block was cut along the axes that are gone. */
 static void json_cut(const struct export *x)
 {
     int n = 0;
+    if (x->part.origin) {
+        json_origin(x->out, x->part.origin);
+        return;
+    }
     for (int i = 0; i < x->rank; i++) {
         if (!x->part.drop[i])
             continue;
@@ -422,6 +481,7 @@ static int cut(struct export *x, const struct export_part *part, struct err *e)
         a.size = count;
         a.labels = a.labels ? a.labels + start : NULL;
         x->first[n] = start;
+        x->source[n] = i;
         x->s.axes[n++] = a;
     }
     x->s.rank = n;

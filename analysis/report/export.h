@@ -18,6 +18,19 @@ enum export_form { EXPORT_CSV, EXPORT_JSON, EXPORT_NPY };
 struct export_part {
     struct window w; /* strides 1 */
     bool drop[FIELD_MAX_RANK];
+    const struct export_origin *origin; /* NULL: the source is its own data set */
+};
+
+/* Where a field lies in the data set that it is a window of: rows and columns are written with these
+ * indices (beside their labels, if they have any), and JSON says "slice" and "order". */
+struct export_origin {
+    const int64_t *index[FIELD_MAX_RANK]; /* [size of the axis] */
+    bool is_plain[FIELD_MAX_RANK];        /* its labels are these numbers */
+    const char *order[FIELD_MAX_RANK];    /* "falling by neuron 60"; NULL: as they lie */
+    struct {
+        const char *axis, *value; /* "7", "1000:1020", "mean of 0:12" */
+    } * slice;                    /* of what the data set was cut to */
+    int n_slice;
 };
 struct export_part export_whole(const struct field *f);
 

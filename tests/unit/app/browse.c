@@ -713,6 +713,59 @@ static void windows_go_to_files(void **state)
     bench_close(&b);
 }
 
+/* Writes the pane by `e` with a name typed over the one that is offered; the file's text. */
+static void export_as(struct bench *b, const char *name, char *text, size_t n)
+{
+    char command[200];
+    snprintf(command, sizeof command, "e '%s Enter", name);
+    keys(b, command);
+    FILE *f = fopen(name, "r");
+    if (!f)
+        fail_msg("%s: %s", name, b->wb.message);
+    text[fread(text, 1, n - 1, f)] = '\0';
+    fclose(f);
+    unlink(name);
+}
+
+/* Rows and columns of a file carry the data set's indices, however they were cut and sorted. */
+static void files_say_where_they_lie(void **state)
+{
+    (void)state;
+    struct bench b;
+    char csv[80], json[80], text[65536], want[64];
+    snprintf(csv, sizeof csv, "%s.csv", path);
+    snprintf(json, sizeof json, "%s.json", path);
+    bench_open(&b, 100, 30, path, "flat");
+    keys(&b, ": 'at~dim_0=40:60,dim_1=55:58 Enter");
+    export_as(&b, csv, text, sizeof text);
+    assert_memory_equal(text, "dim_0,55,56,57\n40,", 18);
+    export_as(&b, json, text, sizeof text);
+    assert_non_null(strstr(text, "\"index\": [40, 41, 42, "));
+    assert_non_null(strstr(text, "\"index\": [55, 56, 57]"));
+    assert_non_null(strstr(text, "\"slice\": {\"dim_0\": \"40:60\", \"dim_1\": \"55:58\"}"));
+    assert_null(strstr(text, "\"order\""));
+    /* By the second column, dim_1 56: the first row is that of the largest value. */
+    int64_t top = -1;
+    for (int64_t r = 40; r < 60; r++)
+        if (!isnan(value(r * 70 + 56)) && (top < 0 || value(r * 70 + 56) > value(top * 70 + 56)))
+            top = r;
+    keys(&b, ": 'sort~rows~1~falling Enter");
+    settle(&b);
+    export_as(&b, csv, text, sizeof text);
+    snprintf(want, sizeof want, "dim_0,55,56,57\n%d,", (int)top);
+    assert_memory_equal(text, want, strlen(want));
+    export_as(&b, json, text, sizeof text);
+    snprintf(want, sizeof want, "\"index\": [%d, ", (int)top);
+    assert_non_null(strstr(text, want));
+    assert_non_null(strstr(text, "\"order\": {\"rows\": \"falling by dim_1 56\"}"));
+    /* Before anything was drawn the window is read for the file. */
+    b.wb.browse->has_seen = false;
+    export_as(&b, csv, text, sizeof text);
+    snprintf(want, sizeof want, "dim_0,55,56,57\n%d,", (int)top);
+    assert_memory_equal(text, want, strlen(want));
+    bench_close(&b);
+}
+
 /* NAME_se beside NAME_mean: whiskers, the readout, and what goes to a file. */
 static void standard_errors_come_along(void **state)
 {
@@ -793,6 +846,7 @@ int main(void)
         cmocka_unit_test(differences_and_large_ones),
         cmocka_unit_test(a_file_cut_short_under_us),
         cmocka_unit_test(windows_go_to_files),
+        cmocka_unit_test(files_say_where_they_lie),
         cmocka_unit_test(standard_errors_come_along),
         cmocka_unit_test(every_key_on_every_dataset),
     };
