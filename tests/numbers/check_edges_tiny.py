@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """Edges of the embedded model: exact effects of single edges are those of path patching with still MLPs, the
 agreement is NumPy's, an edit that replaces a query leaves its edges without a score, a graph goes out and comes
-in again, and many pairs take the memory of a few.
+in again, changes are normalised alike in both directions, a cancelled run leaves its means, and many pairs take the
+memory of a few.
 
     check_edges_tiny.py SONDE"""
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import h5py
 import numpy as np
@@ -76,6 +79,31 @@ doc = json.load(open(graph))
 check(set(doc) == {"cfg", "nodes", "edges"} and doc["cfg"]["n_heads"] == 4, "the library's keys")
 h, _ = run("edges", "--dataset", "ioi_tiny:4", "--graph-in", graph)
 check(np.allclose(g["circuit"], h["circuit"], atol=1e-4), "a graph read again is the same circuit")
+
+# A change is normalised by clean - corrupt whatever the direction.
+for direction in ("denoise", "noise"):
+    p, _ = run("path", "--dataset", "ioi_tiny:6", "--direction", direction)
+    span = p["clean_metric"].mean() - p["corrupt_metric"].mean()
+    want = p["effect_by_input"].mean(axis=0) / span
+    check(np.allclose(p["effect_normalized"], want, rtol=1e-4, atol=1e-5), f"path normalised, {direction}")
+
+# A cancelled run leaves the means over what it has done.
+for name, every, mean in (("path", "effect_by_input", "effect"), ("edges", "score_by_input", "score")):
+    path = os.path.join(tmp, name + ".h5")
+    r = subprocess.Popen([sonde, "run", name, "--dataset", "ioi_tiny:400", "-q", "-o", path,
+                          *(["--each"] if name == "edges" else [])], stderr=subprocess.DEVNULL)
+    while not os.path.exists(path + ".part") and r.poll() is None:
+        time.sleep(0.02)
+    time.sleep(0.7)
+    r.send_signal(signal.SIGINT)
+    check(r.wait() == 130, f"{name}: interrupted")
+    with h5py.File(path + ".part") as f:
+        g = f[f"runs/000-{name}"]
+        status, by_input = g.attrs["status"], g[every][()]
+        done = by_input[np.isfinite(by_input).any(axis=(1, 2))]
+        check(status in ("cancelled", b"cancelled"), f"{name}: status {status}")
+        check(0 < len(done) <= 400 and np.allclose(g[mean][()], done.mean(axis=0), atol=1e-4, equal_nan=True),
+              f"{name}: the mean of {len(done)} pairs")
 
 # The peak does not depend on the number of pairs, only on the longest.
 text = "When {0} and {1} went to the harbour, {2} gave the lantern to"
