@@ -48,8 +48,9 @@ def main():
         os.environ["XDG_STATE_HOME"] = folder
         few, many = pairs(folder, 10), pairs(folder, 1000)
         for run in RUNS:
-            small = max(peak(folder, run, few) for _ in range(2))
-            large = peak(folder, run, many)
+            # What the allocator finds free varies by a few hundred KB between runs of one command.
+            small = sorted(peak(folder, run, few) for _ in range(5))[2]
+            large = sorted(peak(folder, run, many) for _ in range(1 if SANITIZED else 3))[1 - SANITIZED]
             grown = large / small - 1
             fails = grown > BOUND and not SANITIZED
             bad += fails
