@@ -40,7 +40,7 @@ static const struct param params[] = {
         .type = PARAM_CHOICE,
         .def = "logit_diff",
         .choices = PAIR_METRICS,
-        .help = "what the circuit is for"},
+        .help = "what the circuit is for; " PAIR_METRICS_SEVERAL},
     {.name = "pos",
         .type = PARAM_INT,
         .def = "-1",
@@ -103,13 +103,6 @@ static const struct param params[] = {
 
 const char edges_source[] =
     "Syed et al. 2023 (arXiv 2310.10348); Hanna et al. 2024 (arXiv 2403.17806)";
-
-const char *edges_unit(enum metric_kind k)
-{
-    return k == METRIC_PROB || k == METRIC_PROB_DIFF     ? "probability"
-           : k == METRIC_LOGIT || k == METRIC_LOGIT_DIFF ? "logits"
-                                                         : "nats";
-}
 
 /* ---- Before the first pair ---- */
 
@@ -177,7 +170,7 @@ static int declare_metric(struct block **b, struct run *out, const struct edges 
             .input = -1,
             .rank = 1,
             .axes = {{"input", AXIS_INPUT, s->n_pairs, NULL}},
-            .unit = edges_unit(s->x.kind),
+            .unit = metric_unit(s->x.kind),
             .long_name = what,
             .look = LOOK_BARS,
             .is_signed = true,
@@ -193,7 +186,7 @@ static struct block_spec matrix_spec(const struct edges *s, const char *name, co
         .rank = 2,
         .axes = {{"source", AXIS_COMPONENT, g->writers, s->writer},
             {"target", AXIS_COMPONENT, g->readers, s->reader}},
-        .unit = edges_unit(s->x.kind),
+        .unit = metric_unit(s->x.kind),
         .long_name = what,
         .source = edges_source,
         .look = LOOK_HEATMAP,
@@ -382,7 +375,7 @@ static int write_table(
 {
     const struct graph *g = &s->graph;
     const struct column columns[] = {{"source", "", DT_F32, true}, {"target", "", DT_F32, true},
-        {"kind", "", DT_F32, true}, {"score", edges_unit(s->x.kind), DT_F32, false},
+        {"kind", "", DT_F32, true}, {"score", metric_unit(s->x.kind), DT_F32, false},
         {"kept", "", DT_I32, false}};
     struct block *b;
     if (run_block(&b, out,
@@ -425,7 +418,7 @@ static int write_nodes(const struct edges *s, struct ctx *ctx, struct run *out, 
                 .input = -1,
                 .rank = 1,
                 .axes = {{"component", AXIS_COMPONENT, g->writers, s->writer}},
-                .unit = edges_unit(s->x.kind),
+                .unit = metric_unit(s->x.kind),
                 .long_name = "sum of the scores of a node's outgoing edges",
                 .source = edges_source,
                 .look = LOOK_BARS,
@@ -561,7 +554,7 @@ static int write_curves(struct edges *s, struct ctx *ctx, struct run *out, const
     const char **labels, struct err *e)
 {
     int m = s->n_sizes, n = m - 2;
-    const char *unit = edges_unit(s->x.kind);
+    const char *unit = metric_unit(s->x.kind);
     double model = 0, empty = c->circuit.mean[m - 1];
     for (int i = 0; i < s->n_pairs; i++)
         model += s->clean[i] / s->n_pairs;
@@ -649,7 +642,7 @@ static int curves(struct edges *s, struct ctx *ctx, struct run *out, const int64
             return ERR_LIMIT;
     static const char *const names[] = {"circuit_metric_by_input", "complement_metric_by_input"};
     for (int side = 0; side < 2; side++)
-        if (declare_curve(&by_input[side], out, s, labels, names[side], edges_unit(s->x.kind),
+        if (declare_curve(&by_input[side], out, s, labels, names[side], metric_unit(s->x.kind),
                 side ? "metric without the kept edges, every pair"
                      : "metric of the kept edges alone, every pair",
                 true, e))

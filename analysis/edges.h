@@ -27,7 +27,6 @@ struct edges {
 };
 
 extern const char edges_source[];
-const char *edges_unit(enum metric_kind k);
 /* Items [0, n) of pairs first, first + 1, ... */
 int edges_open(
     struct eap_item **out, const struct edges *s, struct ctx *ctx, int first, int n, struct err *e);

@@ -60,7 +60,7 @@ static int write_checked(const struct check *c, struct run *out, struct err *e)
 {
     const struct edges *s = c->s;
     const struct graph *g = &s->graph;
-    const char *unit = edges_unit(s->x.kind);
+    const char *unit = metric_unit(s->x.kind);
     const struct column columns[] = {{"source", "", DT_F32, true}, {"target", "", DT_F32, true},
         {"kind", "", DT_F32, true}, {"drawn", "", DT_F32, true}, {"score", unit, DT_F64, false},
         {"exact", unit, DT_F64, false}, {"exact_se", unit, DT_F64, false}};
@@ -120,7 +120,7 @@ static int agree(struct agreement *a, const struct check *c, int64_t first, int6
 
 static int write_agreement(const struct check *c, struct ctx *ctx, struct run *out, struct err *e)
 {
-    const char *unit = edges_unit(c->s->x.kind);
+    const char *unit = metric_unit(c->s->x.kind);
     const struct column columns[] = {{"edges", "", DT_F32, true}, {"cells", "count", DT_I64, false},
         {"pearson", "", DT_F64, false}, {"spearman", "", DT_F64, false},
         {"mean_abs_error", unit, DT_F64, false}, {"mean_abs_effect", unit, DT_F64, false},

@@ -169,9 +169,7 @@ static int write(struct ctx *ctx, struct run *out, const struct input *in, struc
             &(struct block_spec){.name = "value",
                 .input = in->index,
                 .dtype = DT_F64,
-                .unit = g->kind == METRIC_PROB || g->kind == METRIC_PROB_DIFF     ? "probability"
-                        : g->kind == METRIC_LOGIT || g->kind == METRIC_LOGIT_DIFF ? "logits"
-                                                                                  : "nats",
+                .unit = metric_unit(g->kind),
                 .long_name = "the metric",
                 .look = LOOK_TEXT},
             e) ||
