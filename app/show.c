@@ -207,11 +207,12 @@ static void print_title(FILE *out, const struct block *b)
     fputc('\n', out);
 }
 
-/* "after ·to: ·Tobin 97.4 %, ·the 1.8 %": what a row of logits says, for the last position. */
+/* "after ·to: ·Tobin 97.4 %, ·the 1.8 %": what a row of logits over the vocabulary says, for the last
+ * position. */
 static int print_best(const struct show *how, const struct field *f, struct arena *a, struct err *e)
 {
     const struct model *m = how->model;
-    if (!m || !m->tokenizer || !f->name || strcmp(f->name, "logits") != 0 || f->rank != 2 ||
+    if (!m || !m->tokenizer || !f->unit || strcmp(f->unit, "logits") != 0 || f->rank != 2 ||
         f->axes[1].kind != AXIS_VOCAB || f->axes[0].size < 1)
         return 0;
     int64_t V = f->axes[1].size, last = f->axes[0].size - 1;
