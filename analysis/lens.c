@@ -156,7 +156,8 @@ static int write(const struct lens *s, struct run *out, struct arena *a, struct 
             .unit = blocks[i].unit,
             .long_name = blocks[i].long_name,
             .source = source,
-            .look = LOOK_HEATMAP};
+            .look = LOOK_HEATMAP,
+            .below_0_is_none = blocks[i].data == s->rank}; /* no next token, no rank */
         if (run_block(&b, out, &spec, e) || block_set(b, blocks[i].data, e))
             return e->code;
     }

@@ -247,10 +247,9 @@ static int print_best(const struct show *how, const struct field *f, struct aren
     return 0;
 }
 
-/* A position without a next token has no rank; the report says -1. */
-static double known_rank(double rank)
+static double nan_below_0(double v)
 {
-    return rank < 0 ? NAN : rank;
+    return v < 0 ? NAN : v;
 }
 
 static int draw_block(const struct show *how, const struct block *b, struct err *e)
@@ -263,8 +262,8 @@ static int draw_block(const struct show *how, const struct block *b, struct err 
     }
     int rc = block_data(&d, b, &frame, e);
     struct field *fields = rc ? NULL : (struct field *)d.fields;
-    struct field_mapped known = {.fn = known_rank};
-    if (!rc && d.n == 1 && fields->unit && !strcmp(fields->unit, "rank")) {
+    struct field_mapped known = {.fn = nan_below_0};
+    if (!rc && d.n == 1 && block_spec(b)->below_0_is_none) {
         known.base = *fields;
         field_from_map(fields, &known);
     }

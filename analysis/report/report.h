@@ -89,7 +89,8 @@ struct block_spec {
     const char *unit, *long_name, *source; /* source: paper and equation, or NULL */
     enum look look;
     bool is_signed;
-    bool is_detail; /* for whoever names it: left out where a run is shown whole */
+    bool is_detail;       /* for whoever names it: left out where a run is shown whole */
+    bool below_0_is_none; /* whole numbers that count: -1 stands for what is not there */
     bool by_slice; /* filled index by index along the first axis over a long time: a process that is
                       killed while it writes one leaves the others whole */
     const struct column *columns; /* a table: rank 1, growable, axes[0] names the rows */

@@ -635,6 +635,8 @@ static int write_about(struct block *b, struct err *e)
         rc = h5_put_ints(at, "signed", &is_signed, 0, e);
     if (!rc && s->is_detail)
         rc = h5_put_ints(at, "detail", &is_detail, 0, e);
+    if (!rc && s->below_0_is_none)
+        rc = h5_put_ints(at, "missing_value", &(int64_t){-1}, 0, e);
     if (!rc && s->source)
         rc = h5_put_text(at, "source", s->source, e);
     if (rc || !s->n_columns)

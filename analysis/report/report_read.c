@@ -86,7 +86,7 @@ static int read_axes(struct block_spec *s, struct reader *rd, int64_t data, stru
 static int read_about(struct block_spec *s, struct reader *rd, int64_t data, struct err *e)
 {
     const char *look;
-    int64_t is_signed, is_detail;
+    int64_t is_signed, is_detail, missing;
     int rc = text_attr(&s->unit, rd, data, "unit", "", e);
     if (!rc)
         rc = text_attr(&s->long_name, rd, data, "long_name", s->name, e);
@@ -98,11 +98,14 @@ static int read_about(struct block_spec *s, struct reader *rd, int64_t data, str
         rc = int_attr(&is_signed, rd, data, "signed", e);
     if (!rc)
         rc = int_attr(&is_detail, rd, data, "detail", e);
+    if (!rc)
+        rc = int_attr(&missing, rd, data, "missing_value", e);
     if (rc)
         return rc;
     s->look = look_of(look, s);
     s->is_signed = is_signed != 0;
     s->is_detail = is_detail != 0;
+    s->below_0_is_none = missing == -1;
     return 0;
 }
 

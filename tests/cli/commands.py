@@ -159,6 +159,10 @@ check('attribution of ·Tobin at position 4' in drawn, 'the attribution names it
 check(re.search(r'^error +\S?\de-\d+', drawn, re.M), 'the error of the ledger is not rounded away')
 check(not re.search(r'target_rank.*?−1', drawn.split('entropy [')[0], re.S),
       'no rank is drawn where there is none')
+with h5py.File(good_file('lens', '-p', TEXT, '--target', 'next')) as f:
+    r = f['runs/000-lens/input_0/target_rank']
+    check(r.attrs['missing_value'] == -1 and (r[:, -1] == -1).all(), 'a rank that is not there is -1, and the block says so')
+check('6 NaN' in good('show', 'good.h5', 'runs/000-lens/input_0/target_rank'), 'nor from a file')
 bad(5, 'folder', 'run', 'lens', '-p', TEXT, '-o', TMP)
 if os.path.exists('/dev/full'):
     with open('/dev/full', 'w') as full:
