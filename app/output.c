@@ -41,6 +41,18 @@ int output_open(struct report **out, const char *path, struct err *e)
     return cache_left(&left, path) ? cache_left_error(path, &left, e) : report_open(out, path, e);
 }
 
+int output_whole(const char *path, const char *block, struct err *e)
+{
+    struct cache *c = NULL;
+    if ((block && strncmp(block + (*block == '/'), "acts", 4) != 0) || !cache_is(path))
+        return 0;
+    int rc = cache_open(&c, path, e);
+    if (!rc)
+        rc = cache_check(c, e);
+    cache_release(&c);
+    return rc;
+}
+
 int output_report(struct report **out, const char *path, const struct session *s,
     const char *command, struct err *e)
 {

@@ -9,6 +9,9 @@
 int output_check(const char *path, struct err *e);
 /* Opens a report to read. */
 int output_open(struct report **out, const char *path, struct err *e);
+/* Before values of `block` (NULL: any) are read from a joined cache: its shards are there and its own,
+ * where HDF5 would give fill values or another run's. Nothing to do for other files. */
+int output_whole(const char *path, const char *block, struct err *e);
 /* A report at `path` (NULL: in memory) that says which command made it. */
 int output_report(struct report **out, const char *path, const struct session *s,
     const char *command, struct err *e);

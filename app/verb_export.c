@@ -110,6 +110,8 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (!rc)
         rc = output_check(path, e);
     if (!rc)
+        rc = output_whole(c->operands[0], c->operands[1], e);
+    if (!rc)
         rc = output_open(&r, c->operands[0], e);
     if (rc)
         return rc;

@@ -25,7 +25,9 @@ static int run(struct session *s, const struct command *c, struct err *e)
 {
     struct report *r;
     struct model *m = NULL;
-    int rc = output_open(&r, c->operands[0], e);
+    int rc = output_whole(c->operands[0], c->n_operands > 1 ? c->operands[1] : NULL, e);
+    if (!rc)
+        rc = output_open(&r, c->operands[0], e);
     if (rc)
         return rc;
     if (args_get(&c->args, "model")->is_set)

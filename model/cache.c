@@ -234,6 +234,18 @@ int cache_open(struct cache **out, const char *path, struct err *e)
     return rc;
 }
 
+int cache_check(struct cache *c, struct err *e)
+{
+    int rc = 0;
+    for (int64_t i = 0; i < c->n_stores && !rc; i++) {
+        struct store *s;
+        rc = acquire(&s, c, i, e);
+        if (!rc)
+            give_back(c, s);
+    }
+    return rc;
+}
+
 void cache_release(struct cache **p)
 {
     struct cache *c = *p;

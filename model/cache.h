@@ -47,6 +47,9 @@ void cache_release(struct cache **c);
 /* Whether the file says it is one; nothing else is looked at. */
 bool cache_is(const char *path);
 
+/* That every shard is there and of this run: for readers that take the values from HDF5. */
+int cache_check(struct cache *c, struct err *e);
+
 /* What the run that makes X.h5 has left so far, where X.h5 itself is not there yet. */
 struct cache_left {
     char folder[4096],

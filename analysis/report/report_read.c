@@ -138,8 +138,9 @@ static int read_spec(struct block_spec *s, bool *known, struct h5_info *info, st
     if (rc)
         return rc;
     bool table = info->kind == H5_TABLE || info->kind == H5_TEXTS;
-    const char *why = info->kind == H5_STRANGE      ? info->why
-                      : info->layout == H5_VIRTUAL  ? "values in other files"
+    const char *why = info->kind == H5_STRANGE ? info->why
+                      : info->layout == H5_VIRTUAL && (!rd->r->foreign || info->missing)
+                          ? "values in other files"
                       : table && info->rank > 1     ? "a table of several dimensions"
                       : info->rank > FIELD_MAX_RANK ? "more than 6 axes"
                                                     : NULL;

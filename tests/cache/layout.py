@@ -86,6 +86,21 @@ with h5py.File(path('s0.h5')) as f:
     check(d.dims[0].label == 'token' and d.dims[1].label == 'd_model' and 'unit' in d.attrs and 'long_name' in d.attrs, 'axes and attributes')
     check(d.is_virtual and np.isfinite(d[()]).all(), 'a virtual dataset over all shards')
     whole = d[()]
+# A joined cache opens like any file: whole, cut, folded, with the names of its axes.
+hook = 'acts/blocks.0.hook_resid_post'
+for args, want in (([], whole), (['--slice', 'token=30:50'], whole[30:50]), (['--slice', 'token=45,d_model=1:4'], whole[45, 1:4]),
+                   (['--reduce', 'mean', '--along', '0'], whole.astype('f8').mean(0))):
+    sonde('export', 's0.h5', hook, *args, '--npy', '-o', 'part.npy')
+    have = np.load(path('part.npy'))
+    check(have.shape == want.shape and np.allclose(have, want, rtol=1e-6, atol=1e-6), f'export {args}')
+check(sonde('export', 's0.h5', hook, '--csv', '--slice', 'token=45:47').stdout.split(',')[0] == 'token', 'export names the axes')
+out = sonde('show', 's0.h5', hook, '--slice', '0:9,0:9').stdout
+check('token' in out and 'dim_0' not in out, 'show draws a joined cache')
+check(hook in sonde('show', 's0.h5').stdout, 'show lists the hooks')
+os.rename(path('s0.acts/shard_00001.h5'), path('aside.h5'))
+check('shard_00001.h5' in sonde('export', 's0.h5', hook, '--npy', code=3).stderr, 'a missing shard is no fill value')
+sonde('export', 's0.h5', 'tokens', '--csv')
+os.rename(path('aside.h5'), path('s0.acts/shard_00001.h5'))
 for i in range(len(os.listdir(path('s0.acts'))) - 1):
     with h5py.File(path(f's0.acts/shard_{i:05d}.h5')) as f:
         d = f['acts/blocks.0.hook_resid_post']
