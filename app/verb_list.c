@@ -56,7 +56,8 @@ static int list_datasets(struct session *s, const struct command *c, struct err 
         if (args_bool(&c->args, "names"))
             fprintf(s->out, "%s\n", datasets[i]->id);
         else
-            fprintf(s->out, "%-18s %s\n", datasets[i]->id, datasets[i]->title);
+            fprintf(s->out, "%-18s %-6s %s\n", datasets[i]->id,
+                dataset_gives_pairs(datasets[i]) ? "pairs" : "", datasets[i]->title);
     return 0;
 }
 

@@ -44,6 +44,11 @@ int dataset_parse(const struct dataset **out, int64_t *n, const char *spec, stru
     return unknown(spec, length, e);
 }
 
+bool dataset_gives_pairs(const struct dataset *d)
+{
+    return d->kind == DATASET_TASK || d->has_pairs;
+}
+
 int dataset_make(struct items *out, const struct dataset *d, const struct dataset_opts *o,
     struct arena *arena, struct err *e)
 {

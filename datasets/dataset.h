@@ -60,6 +60,7 @@ extern const int n_datasets;
 
 /* "ioi_tiny" or "ioi_tiny:100"; *n is 0 where no number is given. ERR_USAGE names the nearest. */
 int dataset_parse(const struct dataset **out, int64_t *n, const char *spec, struct err *e);
+bool dataset_gives_pairs(const struct dataset *d); /* clean and corrupt, with answers */
 /* Items 0 .. n - 1, owned by the arena. */
 int dataset_make(struct items *out, const struct dataset *d, const struct dataset_opts *o,
     struct arena *arena, struct err *e);
