@@ -24,9 +24,7 @@ struct browse *browse_of(struct workbench *wb)
     b->wait = 0.012;
     b->mark_doc = b->wish_doc = -1;
     b->search.direction = 1;
-    if (layout_parse(&wb->documents[0], "[36 documents | block]", &e) ||
-        layout_parse(&wb->documents[1], "*", &e))
-        workbench_say(wb, true, "%s", e.msg);
+    documents_layout(wb);
     return wb->browse = b;
 }
 

@@ -195,6 +195,19 @@ static void dispatch(struct workbench *wb, const struct key *k)
     }
 }
 
+/* Where nothing is drawn nothing is done unseen: to leave and to draw again are what is left. */
+static void small_key(struct workbench *wb, const struct key *k)
+{
+    static const char *const acts[] = {"leave", "redraw"};
+    const char *pane = wb->panes[wb->focus].class->name;
+    const int row = key_find(pane, k->name);
+    if (!strcmp(k->name, "q"))
+        wb->wants_quit = true;
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+        if (row >= 0 && row == key_named(acts[i]))
+            key_row(row)->act(wb, k);
+}
+
 void workbench_key(struct workbench *wb, const struct key *k)
 {
     if (!strcmp(k->name, "Stop") || !strcmp(k->name, "Ctrl-C")) {
@@ -205,6 +218,10 @@ void workbench_key(struct workbench *wb, const struct key *k)
         return;
     if (!strcmp(k->name, "Ctrl-Z")) {
         wb->wants_suspend = true;
+        return;
+    }
+    if (wb->w > 0 && (wb->w < SCREEN_W || wb->h < SCREEN_H)) {
+        small_key(wb, k);
         return;
     }
     wb->message[0] = '\0';

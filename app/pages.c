@@ -15,6 +15,14 @@ static const struct layout *layout_of(const struct workbench *wb)
     return &wb->documents[wb->w > 0 && wb->w < DOCUMENTS_W];
 }
 
+void documents_layout(struct workbench *wb)
+{
+    struct err e;
+    if (layout_parse(&wb->documents[0], "[36 documents | block]", &e) ||
+        layout_parse(&wb->documents[1], "*", &e))
+        workbench_say(wb, true, "%s", e.msg);
+}
+
 struct layout *workbench_layout(struct workbench *wb)
 {
     return (struct layout *)layout_of(wb);
@@ -267,9 +275,19 @@ void act_split_down(struct workbench *wb, const struct key *k)
     split(wb, '/', (int)wb->panes[wb->main_focus].id);
 }
 
+/* The documents' own two, without which there is no browsing. */
+static bool is_document_pane(const struct workbench *wb, int slot)
+{
+    return wb->in_documents && (slot == PANE_DOCUMENTS || slot == PANE_BLOCK);
+}
+
 void act_close_pane(struct workbench *wb, const struct key *k)
 {
     (void)k;
+    if (is_document_pane(wb, wb->main_focus)) {
+        workbench_say(wb, false, "the documents and their block stay; Esc goes back to the panes");
+        return;
+    }
     if (!layout_close(workbench_layout(wb), wb->main_focus)) {
         workbench_say(wb, false, "the last pane of a layout stays; 1 to 9 choose another layout");
         return;
@@ -314,6 +332,17 @@ void act_shorter(struct workbench *wb, const struct key *k)
 void act_reset_layout(struct workbench *wb, const struct key *k)
 {
     (void)k;
+    if (wb->in_documents) {
+        const int was = wb->focus;
+        documents_layout(wb);
+        wb->zoomed = SLOT_NONE;
+        wb->n_back = 0;
+        workbench_arranged(wb);
+        if (workbench_shows(wb, was))
+            workbench_focus(wb, was);
+        workbench_say(wb, false, "the layout of the documents as it was made");
+        return;
+    }
     layout_preset(workbench_layout(wb), wb->layout);
     workbench_choose(wb, wb->layout);
     workbench_say(wb, false, "layout %d as it was made", wb->layout);
@@ -324,6 +353,10 @@ void act_next_kind(struct workbench *wb, const struct key *k)
     (void)k;
     struct layout *l = workbench_layout(wb);
     int at = layout_leaf(l, wb->main_focus), kind = (int)wb->panes[wb->main_focus].id;
+    if (is_document_pane(wb, wb->main_focus)) {
+        workbench_say(wb, false, "the documents and their block stay; | and - put a pane beside");
+        return;
+    }
     if (at < 0) {
         workbench_say(wb, false, "this pane is no part of the layout; 1 to 9 choose one");
         return;
@@ -406,7 +439,7 @@ void colon_layout(struct workbench *wb, const char *arg)
     } else if (layout_parse(&l, arg, &e)) {
         workbench_say(wb, true, "%s; or give a number from 1 to %d", e.msg, LAYOUTS);
     } else {
-        *workbench_layout(wb) = l;
+        wb->layouts[wb->layout - 1] = l; /* the documents keep theirs */
         workbench_choose(wb, wb->layout);
     }
 }

@@ -134,6 +134,7 @@ void workbench_ask_dossier(struct workbench *wb); /* of dossier_of, if its pane 
 void workbench_say(struct workbench *wb, bool is_error, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 struct layout *workbench_layout(struct workbench *wb); /* the one in force */
+void documents_layout(struct workbench *wb);           /* that of the documents as it was made */
 void workbench_arranged(struct workbench *wb);         /* it changed: slots get their panes */
 void workbench_choose(struct workbench *wb, int number);
 /* Layouts as they were left for models of this shape; only where `remembers` is set. */

@@ -351,6 +351,51 @@ static void small_screens_say_so(void **state)
     bench_close(&b);
 }
 
+/* Nothing that changes layouts takes the documents' panes from them. */
+static void documents_keep_their_layout(void **state)
+{
+    (void)state;
+    static const char *const tries[] = {"=", "X", "P", ": 'layout~[50~lens~|~dla] Enter", "3"};
+    struct bench b;
+    bench_open(&b, 120, 40);
+    for (size_t i = 0; i < sizeof tries / sizeof *tries; i++) {
+        keys(&b, ": 'documents Enter");
+        keys(&b, tries[i]);
+        if (!b.wb.in_documents)
+            keys(&b, ": 'documents Enter");
+        assert_true(b.wb.panes[PANE_DOCUMENTS].rect.w > 0);
+        assert_true(b.wb.panes[PANE_BLOCK].rect.w > 0);
+        assert_int_equal(b.wb.panes[PANE_LENS].rect.w, 0);
+        assert_true(b.wb.panes[b.wb.focus].rect.w > 0);
+        keys(&b, "Esc");
+    }
+    bench_close(&b);
+}
+
+/* Where nothing can be drawn nothing is done unseen. */
+static void too_small_only_leaves(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err e;
+    bench_open(&b, 120, 40);
+    assert_int_equal(canvas_resize(&b.c, 40, 10, &e), 0);
+    workbench_draw(&b.wb, &b.c);
+    const int64_t pos = b.wb.sel.pos;
+    const int layout = b.wb.layout;
+    keys(&b, "h x 3 D : 'clear Enter Ctrl-O");
+    assert_int_equal(b.wb.sel.pos, pos);
+    assert_int_equal(b.wb.layout, layout);
+    assert_int_equal(b.wb.n_edits, 0);
+    assert_int_equal(b.wb.input, INPUT_NONE);
+    keys(&b, "Ctrl-L");
+    assert_true(b.wb.wants_redraw);
+    assert_false(b.wb.wants_quit);
+    keys(&b, "q");
+    assert_true(b.wb.wants_quit);
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -368,6 +413,8 @@ int main(void)
         cmocka_unit_test(titles_and_numbers_agree),
         cmocka_unit_test(every_key_has_its_action_and_help),
         cmocka_unit_test(small_screens_say_so),
+        cmocka_unit_test(documents_keep_their_layout),
+        cmocka_unit_test(too_small_only_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
