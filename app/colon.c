@@ -11,6 +11,7 @@
 #include "app/patching.h"
 #include "app/words.h"
 #include "app/workbench.h"
+#include "model/core/text.h"
 
 /* Commands typed behind a colon: the workbench's own, and every verb of the command line, which gets
  * the model, the prompt and the edits on screen unless it names its own. */
@@ -262,8 +263,8 @@ static void put_quoted(struct buf *b, const char *text)
     buf_put(b, "'", 1);
 }
 
-/* Where it names none of its own: the pair on screen for what needs one, else the prompt. */
-static void put_input(struct buf *b, const struct workbench *wb, const struct command *c)
+/* True: it takes the prompt on screen. Where it names none of its own: the pair on screen for what needs one, else the prompt. */
+static bool put_input(struct buf *b, const struct workbench *wb, const struct command *c)
 {
     static const char *const inputs[] = {
         "prompt", "file", "tokens", "dataset", "clean", "corrupt", "cache"};
@@ -272,7 +273,7 @@ static void put_input(struct buf *b, const struct workbench *wb, const struct co
     bool needs_pair = false;
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (is_given(c, inputs[i]))
-            return;
+            return false;
     for (int i = 0; i < c->n_analyses; i++)
         needs_pair = needs_pair || c->analyses[i]->pairs == PAIRS_NEEDED;
     if (needs_pair) {
@@ -283,28 +284,58 @@ static void put_input(struct buf *b, const struct workbench *wb, const struct co
         put_quoted(b, wb->shown_prompt);
     }
     arena_release(&arena);
+    return !needs_pair;
+}
+
+/* Whether it runs under the edits on screen. */
+static bool takes_edits(const struct command *c)
+{
+    return c->verb->sets & FLAGS_EDIT && !is_given(c, "edit") && !is_given(c, "cache");
 }
 
 /* The line with the model, the input and the edits on screen where it names none of its own. */
 static void put_line(
     struct buf *b, const struct workbench *wb, const struct command *c, const char *line)
 {
+    bool is_prompt = false;
     buf_puts(b, line);
     if (c->verb->sets & FLAGS_MODEL && wb->facts.is_open) {
         buf_puts(b, " -m ");
         put_quoted(b, wb->model_name);
     }
     if (c->verb->sets & FLAGS_INPUT)
-        put_input(b, wb, c);
+        is_prompt = put_input(b, wb, c);
     if (c->verb->sets & FLAGS_INPUT && !wb->bos && !is_given(c, "prepend-bos"))
         buf_puts(b, " --no-prepend-bos");
-    if (c->verb->sets & FLAGS_EDIT && !is_given(c, "edit") && !is_given(c, "cache"))
+    if (takes_edits(c))
         for (int i = 0; i < wb->n_edits; i++) {
             if (edit_is_off(wb->edits[i]))
                 continue;
+            struct arena scratch = {0};
+            struct err e;
+            /* Other inputs are counted by themselves. */
+            const char *edit =
+                is_prompt ? edit_for_prompt(wb, wb->edits[i], &scratch, &e) : wb->edits[i];
             buf_puts(b, " --edit ");
-            put_quoted(b, wb->edits[i]);
+            put_quoted(b, edit ? edit : wb->edits[i]);
+            arena_release(&scratch);
         }
+}
+
+/* What people see of it; a report made under edits says so. */
+static void name_job(
+    char *buf, size_t n, const struct workbench *wb, const struct command *c, const char *line)
+{
+    const int n_on = workbench_edits_on(wb);
+    size_t at = (size_t)snprintf(buf, n, "%s", line);
+    if (!n_on || !takes_edits(c))
+        return;
+    for (int i = 0, k = 0; i < wb->n_edits && at < n; i++)
+        if (!edit_is_off(wb->edits[i]) && k++ == 0)
+            at += (size_t)snprintf(
+                buf + at, n - at, " under %d edit%s: %s", n_on, text_s(n_on), wb->edits[i]);
+        else if (!edit_is_off(wb->edits[i]))
+            at += (size_t)snprintf(buf + at, n - at, ", %s", wb->edits[i]);
 }
 
 static void run_verb(struct workbench *wb, const char *line)
@@ -321,8 +352,10 @@ static void run_verb(struct workbench *wb, const char *line)
         workbench_say(wb, true, "commands here run on the model on screen; :model NAME changes it");
     } else {
         put_line(&b, wb, &c, line);
+        char name[160];
+        name_job(name, sizeof name, wb, &c, line);
         struct question q = {
-            .ask = ASK_COMMAND, .text = b.data, .name = line, .serial = ++wb->serial};
+            .ask = ASK_COMMAND, .text = b.data, .name = name, .serial = ++wb->serial};
         wb->asked[ASK_COMMAND] = q.serial;
         if (b.data && !b.failed)
             wb->engine->ask(wb->engine, &q);

@@ -224,14 +224,26 @@ static void dataset_names(struct choices *c)
         add(c, datasets[i]->id);
 }
 
+/* Datasets that have pairs, each with the number of its first one to come; then files. */
+static void pair_names(struct choices *c)
+{
+    char name[96];
+    for (int i = 0; i < n_datasets; i++) {
+        snprintf(name, sizeof name, "%s:", datasets[i]->id);
+        if (dataset_gives_pairs(datasets[i]))
+            add(c, name);
+    }
+    files(c);
+}
+
 static const struct {
     const char *name;
     void (*list)(struct choices *c);
 } sources[] = {{"model", models}, {"switch", switches}, {"copy", copies}, {"save", saves},
     {"edit", edits}, {"token", tokens}, {"head", heads}, {"layout", layouts}, {"pane", panes},
     {"split", splits}, {"view", all_views}, {"theme", all_themes}, {"setting", settings},
-    {"file", files}, {"analysis", analyses_list}, {"dataset", dataset_names}, {"session", sessions},
-    {"subject", subjects}};
+    {"file", files}, {"analysis", analyses_list}, {"dataset", dataset_names}, {"pair", pair_names},
+    {"session", sessions}, {"subject", subjects}};
 
 static void from_source(struct choices *c, const char *name)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app/list.h"
+#include "app/patching.h"
 #include "model/core/outfile.h"
 #include "model/core/stream.h"
 #include "model/core/text.h"
@@ -18,6 +19,42 @@
 bool edit_is_off(const char *text)
 {
     return text[0] == '!';
+}
+
+const char *edit_input(const struct workbench *wb, int n)
+{
+    const struct paired *pair = patching_pair(wb);
+    if (n < 0 || n > 1 || (n == 1 && !pair))
+        return NULL;
+    return pair ? pair->text[n] : wb->shown_prompt;
+}
+
+/* The number behind "=resample:", where the edit is one; NULL: it is another. */
+static const char *resampled(const char *text)
+{
+    static const char op[] = "=resample:";
+    const char *at = strchr(text, '=');
+    return at && !strncmp(at, op, sizeof op - 1) ? at + sizeof op - 1 : NULL;
+}
+
+const char *edit_for_prompt(
+    const struct workbench *wb, const char *text, struct arena *arena, struct err *e)
+{
+    char *end;
+    const char *number = resampled(text);
+    const long n = number ? strtol(number, &end, 10) : -1;
+    const char *from = number && !*end && n >= 0 && n <= 1 ? edit_input(wb, (int)n) : NULL;
+    return from
+               ? arena_printf(arena, e, "%.*s=from:%s", (int)(strchr(text, '=') - text), text, from)
+               : text;
+}
+
+bool edits_take_inputs(const struct workbench *wb)
+{
+    for (int i = 0; i < wb->n_edits; i++)
+        if (!edit_is_off(wb->edits[i]) && resampled(wb->edits[i]))
+            return true;
+    return false;
 }
 
 const char *const *edits_on(int *n, const struct workbench *wb, struct arena *arena, struct err *e)

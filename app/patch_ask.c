@@ -31,7 +31,10 @@ static int nth_pair(struct pairs *p, const char *text, const struct pairs_opts *
 {
     char name[4096];
     long nth;
-    if (!split_nth(name, sizeof name, &nth, text) || nth < 1 || nth > NTH_MAX)
+    const bool has_number = split_nth(name, sizeof name, &nth, text);
+    if (has_number && nth < 1)
+        return err_set(e, ERR_USAGE, "%.80s: pairs are counted from 1, as in %.60s:1", text, name);
+    if (!has_number || nth > NTH_MAX)
         return err_set(e, ERR_USAGE,
             "\"%.80s\" is no pair; give CLEAN and CORRUPT, each in quotes, or a dataset or a file "
             "and "

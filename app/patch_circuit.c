@@ -19,6 +19,29 @@ static const struct block *edge_table(const struct report *r)
     return found;
 }
 
+/* A number of the block "circuit" of a report of edges; NaN: it has none. */
+static double summary(const struct report *r, const char *what)
+{
+    char label[32];
+    for (int i = 0; i < report_runs(r); i++) {
+        struct run *run = report_run(r, i);
+        for (int k = 0; !strcmp(run_analysis(run), "edges") && k < run_blocks(run); k++) {
+            const struct block *b = run_block_at(run, k);
+            struct field f;
+            struct err e;
+            if (strcmp(block_spec(b)->name, "circuit") != 0 || block_field(&f, b, -1, &e))
+                continue;
+            for (int64_t at = 0; at < f.axes[0].size; at++) {
+                struct window w = {.start = {at}, .count = {1}, .stride = {1}};
+                double v;
+                if (!strcmp(axis_label(&f.axes[0], at, label, sizeof label), what))
+                    return f.fetch(&f, &v, &w, FIELD_POINT, &e) ? NAN : v;
+            }
+        }
+    }
+    return NAN;
+}
+
 static bool data(struct workbench *wb, struct pane *p, struct arena *frame)
 {
     struct patching *t = wb->patching;
@@ -49,10 +72,16 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
         left = job_seconds_left(&j);
     const struct sweep *own = patching_edges((struct workbench *)wb);
     const bool is_other = t && t->pair && t->circuit && (!own || own->serial != t->serial);
-    size_t used = (size_t)snprintf(buf, n, "circuit%s: edges by attribution, strongest first",
+    size_t used = (size_t)snprintf(buf, n, "circuit%s",
         is_other            ? " of an earlier run, not of this pair"
         : own && t->circuit ? p->rect.w > 70 ? " of the pair" : ""
                             : "");
+    const double kept = t && t->circuit ? summary(t->circuit->report, "faithfulness") : NAN;
+    if (isfinite(kept))
+        used += (size_t)snprintf(buf + used, n - used, ": faithfulness %.2f, completeness %.2f",
+            kept, summary(t->circuit->report, "completeness"));
+    else
+        used += (size_t)snprintf(buf + used, n - used, ": edges by attribution, strongest first");
     if (is_open && left < 360000)
         snprintf(buf + used, n - used, ", %.1f s left", left);
     else if (is_open)

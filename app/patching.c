@@ -211,6 +211,8 @@ void patching_take_pair(struct workbench *wb, struct answer *a)
     const bool wants = p->wants_run;
     p->wants_run = false;
     explain_answers(wb);
+    if (!is_same && edits_take_inputs(wb)) /* they take from other texts now */
+        workbench_ask(wb, ASK_PROMPT);
     if (is_same) {
         if (wants && align_is_done(&p->rows))
             patching_run(wb);
@@ -562,6 +564,7 @@ void colon_pair(struct workbench *wb, const char *arg)
     if (wb->is_replaying)
         return;
     patching_refresh(wb);
+    wb->zoomed = SLOT_NONE; /* the pair and both maps are to be seen */
     if (!workbench_shows(wb, PANE_PATCH))
         workbench_choose(wb, LAYOUT_PATCHING);
     workbench_focus(wb, PANE_PATCH);

@@ -151,11 +151,23 @@ bool workbench_is_past(const struct workbench *wb, const struct answer *a)
     return a && a->under && a->under != workbench_under(wb);
 }
 
+/* Those that act, as the prompt on screen takes them. */
+static const char *const *edits_for_prompt(
+    int *n, const struct workbench *wb, struct arena *arena, struct err *e)
+{
+    const char *const *on = edits_on(n, wb, arena, e);
+    const char **list = on ? arena_array(arena, (size_t)*n + 1, sizeof *list, e) : NULL;
+    for (int i = 0; list && i < *n; i++)
+        if (!(list[i] = edit_for_prompt(wb, on[i], arena, e)))
+            return NULL;
+    return list;
+}
+
 static struct question question(struct workbench *wb, enum ask ask)
 {
     struct err e;
     int n_edits;
-    const char *const *edits = edits_on(&n_edits, wb, &wb->frame, &e);
+    const char *const *edits = edits_for_prompt(&n_edits, wb, &wb->frame, &e);
     return (struct question){.ask = ask,
         .text = wb->shown_prompt,
         .bos = wb->bos,
@@ -467,8 +479,7 @@ static void take(struct workbench *wb, struct answer *a)
         /* What stands there belongs to another question. */
         if (a->ask == ASK_PROMPT)
             pane_errors(wb, ASK_DLA, &e);
-        if (a->ask != ASK_PROMPT)
-            workbench_say(wb, true, "%s", e.msg);
+        workbench_say(wb, true, "%s", e.msg);
         answer_release(&a);
         return;
     }
@@ -592,6 +603,13 @@ static bool is_fit(struct workbench *wb, const char *text)
     struct edit ed;
     struct err e = {0};
     int rc = wb->facts.is_open ? edit_parse(&ed, text, &wb->facts.cfg, &scratch, &e) : 0;
+    if (!rc && wb->facts.is_open && ed.op == EDIT_RESAMPLE && !edit_input(wb, ed.resample))
+        rc = err_set(&e, ERR_USAGE,
+            ed.resample > 1 || !patching_pair(wb)
+                ? "edit %.200s: there is no input %d to take values from; :pair CLEAN CORRUPT "
+                  "makes 0 the clean prompt and 1 the corrupt one, from:TEXT takes any text"
+                : "edit %.200s: prompt %d of the pair is given as ids; give the pair as texts",
+            text, ed.resample);
     if (rc)
         workbench_say(wb, true, "%s", e.msg);
     arena_release(&scratch);

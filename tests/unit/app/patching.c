@@ -347,6 +347,39 @@ static void attribution_explains_the_pair(void **state)
     rig_close(&r);
 }
 
+/* resample:1 takes the corrupt prompt of the pair on every pane; what has no source is refused. */
+static void resample_takes_the_pair(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'edit~L1H2@-1=resample:1 Enter");
+    shows(&r.b, "there is no input 1 to take values from");
+    assert_int_equal(r.b.wb.n_edits, 0);
+    act(&r, "z : 'pair~" CLEAN "~" CORRUPT "~" NAMES " Enter");
+    assert_int_equal(r.b.wb.zoomed, SLOT_NONE);
+    ends(&r, SWEEP_EXACT);
+    const double before = r.b.wb.patching->pair->pair->metric[0];
+    act(&r, ": 'edit~L1H2@-1=resample:1 Enter");
+    shows(&r.b, "is on");
+    lacks(&r.b, "not computed, i and Enter");
+    assert_int_equal(r.b.wb.lens->is_edited, 1);
+    assert_false(workbench_is_past(&r.b.wb, r.b.wb.lens));
+    /* Both say the same of the clean prompt: the metric, and the ledger's sum. */
+    double model[4];
+    struct window w = field_all(&r.b.wb.dla->ledger);
+    assert_int_equal(
+        r.b.wb.dla->ledger.fetch(&r.b.wb.dla->ledger, model, &w, FIELD_POINT, &r.e), 0);
+    const double after = r.b.wb.patching->pair->pair->metric[0];
+    assert_true(fabs(after - before) > 1e-6);
+    assert_true(fabs(model[2] - after) < 1e-3);
+    act(&r, ": 'edit~L0H0=resample:2 Enter");
+    shows(&r.b, "there is no input 2 to take values from");
+    act(&r, ": 'run~logits Enter");
+    comes(&r, "under 1 edit: L1H2@-1=resample:1");
+    rig_close(&r);
+}
+
 static void a_menu_has_every_choice(void **state)
 {
     (void)state;
@@ -458,7 +491,7 @@ static void a_circuit_is_drawn(void **state)
     ends(&r, SWEEP_EXACT);
     act(&r, "c");
     comes(&r, "nodes");
-    shows(&r.b, "circuit of the pair: edges");
+    shows(&r.b, "circuit of the pair: faithfulness ");
     shows(&r.b, "logits");
     /* Of another pair there is none yet, and the title says so; going back brings the old one. */
     act(&r, "Esc : 'pair~ioi_tiny:2 Enter");
@@ -468,7 +501,7 @@ static void a_circuit_is_drawn(void **state)
     act(&r, ": 'zoom~off Enter : 'pair~ioi_tiny:1 Enter");
     ends(&r, SWEEP_EXACT);
     act(&r, "c");
-    shows(&r.b, "circuit of the pair: edges");
+    shows(&r.b, "circuit of the pair: faithfulness ");
     keys(&r.b, "Esc");
     shows(&r.b, "exact: resid_pre");
     rig_close(&r);
@@ -679,6 +712,7 @@ int main(void)
         cmocka_unit_test(other_cells_drill_too),
         cmocka_unit_test(unequal_prompts_wait_for_an_alignment),
         cmocka_unit_test(attribution_explains_the_pair),
+        cmocka_unit_test(resample_takes_the_pair),
         cmocka_unit_test(a_menu_has_every_choice),
         cmocka_unit_test(lines_replay),
         cmocka_unit_test(a_stopped_sweep_is_kept),
