@@ -147,6 +147,7 @@ void file_load_labels(struct block *b);
 
 /* probe.c */
 int report_open_trusted(struct report **out, const char *path, struct err *e); /* unprobed */
+void report_look_at_names(const char *path); /* for report_probe */
 
 /* fetch.c */
 /* The block in pieces of consecutive values, few enough to hold: start with {0} until false. */

@@ -21,8 +21,7 @@ int report_create(struct report **out, const char *path, struct err *e); /* NULL
 int report_open(struct report **out, const char *path, struct err *e);
 bool report_is_foreign(const struct report *r);
 /* Whether libhdf5 survives a file: a child goes through it first, as report_open or by `look` (which
- * runs in the child and must not return values). Nothing to do where the metadata have checksums and
- * the file is ours. */
+ * runs in the child and must not return values). */
 int report_probe(const char *path, void (*look)(const char *path), struct err *e);
 /* Flushes and renames .part to the real name; an abandoned report leaves its .part readable. */
 int report_close(struct report **r, struct err *e);

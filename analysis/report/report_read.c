@@ -510,10 +510,11 @@ int file_open(struct report *r, struct err *e)
     struct reader rd = {.r = r, .file = -1};
     struct stat st;
     int rc = file_new(r, e);
-    /* What sonde writes has checksums from the superblock on; the rest is looked through first. */
-    if (!rc && !r->trusted && !h5_is_checked(r->path)) {
-        rc = report_probe(r->path, NULL, e);
-        r->trusted = true;
+    /* What sonde writes has checksums from the superblock on; of the rest all is looked through. */
+    if (!rc && !r->trusted) {
+        const bool is_checked = h5_is_checked(r->path);
+        rc = report_probe(r->path, is_checked ? report_look_at_names : NULL, e);
+        r->trusted = !is_checked;
     }
     if (!rc)
         rc = h5_open(&rd.file, r->path, e);

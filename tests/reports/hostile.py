@@ -54,12 +54,23 @@ class Hostile(unittest.TestCase):
         self.assertEqual(r.stdout.split(), ['0', '400'])  # never taken for whole
 
     def test_flipped_bits(self):
-        r = read('--flip', self.path, 2500, 7)
+        r = read('--flip', self.path, 1000, 7)
         self.assertEqual((r.returncode, r.stderr), (0, ''), r)
         fine, found = map(int, r.stdout.split())
-        self.assertEqual(fine + found, 2500)
-        self.assertGreater(found, 400)  # checksums see them,
-        self.assertGreater(fine, 400)  # and much of a small file is not used
+        self.assertEqual(fine + found, 1000)
+        self.assertGreater(found, 160)  # checksums see them,
+        self.assertGreater(fine, 160)  # and much of a small file is not used
+
+    def test_flipped_bits_of_a_large_group(self):
+        """Where libhdf5 1.10 gives up on one with a wrong checksum it frees what it never had."""
+        with h5py.File(self.path, 'r+', libver='latest') as f:
+            run = f['runs'][next(iter(f['runs']))]
+            name = next(k for k in run if isinstance(run[k], h5py.Dataset))
+            for i in range(40):
+                run.copy(name, f'{name}_{i}')
+        r = read('--flip', self.path, 500, 11)
+        self.assertEqual((r.returncode, r.stderr), (0, ''), r)
+        self.assertEqual(sum(map(int, r.stdout.split())), 500)
 
     def test_not_hdf5(self):
         for data in (b'', b'x', b'\x89HDF\r\n\x1a\n', b'\x89HDF\r\n\x1a\n' + bytes(2000), os.urandom(5000)):
