@@ -278,7 +278,10 @@ void act_quit(struct workbench *wb, const struct key *k)
     (void)k;
     if (wb->n_back || wb->zoomed != SLOT_NONE || workbench_can_leave(wb))
         workbench_back(wb);
-    else
+    else if (wb->may_key != 'q' && wb->engine->jobs && jobs_open(wb->engine->jobs) > 0) {
+        wb->asked_key = 'q';
+        workbench_say(wb, false, "a job runs: q again leaves, Esc stays");
+    } else
         wb->wants_quit = true;
 }
 
@@ -286,6 +289,13 @@ void act_leave(struct workbench *wb, const struct key *k)
 {
     (void)k;
     wb->wants_quit = true;
+}
+
+/* Whether the focused pane is about the job that runs. */
+static bool waits_here(struct workbench *wb)
+{
+    const enum pane_id id = focused(wb)->id;
+    return id == PANE_JOBS || id == PANE_CIRCUIT;
 }
 
 void act_back(struct workbench *wb, const struct key *k)
@@ -300,7 +310,12 @@ void act_back(struct workbench *wb, const struct key *k)
             wb->panes[i].n_hits = 0;
     else if (wb->n_back || wb->zoomed != SLOT_NONE || workbench_can_leave(wb))
         workbench_back(wb);
-    else if (s.has_job) {
+    else if (wb->may_key == 'q') /* "Esc stays" */
+        return;
+    else if (s.has_job && wb->may_key != 'e' && !waits_here(wb)) {
+        wb->asked_key = 'e';
+        workbench_say(wb, false, "Esc again stops %s", s.job.name);
+    } else if (s.has_job) {
         wb->engine->cancel(wb->engine);
         workbench_say(wb, false, "%s: it stops at the end of its slice", s.job.name);
     } else

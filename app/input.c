@@ -224,6 +224,8 @@ void workbench_key(struct workbench *wb, const struct key *k)
         small_key(wb, k);
         return;
     }
+    wb->may_key = wb->asked_key;
+    wb->asked_key = '\0';
     wb->message[0] = '\0';
     wb->is_error = false;
     if (tour_takes(wb, k))

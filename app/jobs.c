@@ -245,6 +245,15 @@ struct held_report *jobs_report(struct jobs *q, uint64_t id)
     return h;
 }
 
+char *jobs_line(struct jobs *q, uint64_t id)
+{
+    pthread_mutex_lock(&q->lock);
+    struct job_row *r = *find(q, id);
+    char *line = r ? strdup(r->line) : NULL;
+    pthread_mutex_unlock(&q->lock);
+    return line;
+}
+
 char *jobs_text(struct jobs *q, uint64_t id)
 {
     pthread_mutex_lock(&q->lock);

@@ -50,6 +50,7 @@ int jobs_open(struct jobs *q); /* how many wait or run */
 /* A waiting job is cancelled at once, a running one at its next slice; false: neither. */
 bool jobs_cancel(struct jobs *q, uint64_t id);
 bool jobs_move(struct jobs *q, uint64_t id, int step); /* a waiting one; step < 0: earlier */
+char *jobs_line(struct jobs *q, uint64_t id);          /* what it runs; malloc'd, or NULL */
 bool jobs_forget(struct jobs *q, uint64_t id);         /* an ended one and its result */
 struct held_report *jobs_report(
     struct jobs *q, uint64_t id);             /* a reference of one's own, or NULL */

@@ -223,6 +223,20 @@ void journal_did(struct journal *j, const char *word, const char *arg)
     arena_release(&scratch);
 }
 
+#define LEFT_MAX 64
+
+void journal_left(struct journal *j, struct jobs *jobs)
+{
+    struct job_view list[LEFT_MAX];
+    const int n = j && jobs ? jobs_list(jobs, list, LEFT_MAX) : 0;
+    for (int i = 0; i < n && list[i].state <= JOB_RUNNING; i++) {
+        char *line = jobs_line(jobs, list[i].id);
+        if (line)
+            log_line(j->log, line);
+        free(line);
+    }
+}
+
 bool journal_note(struct journal *j, struct workbench *wb, bool at_rest)
 {
     struct arena scratch = {0};

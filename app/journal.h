@@ -8,6 +8,7 @@
 
 struct workbench;
 struct log;
+struct jobs;
 
 /* What a person does, as lines of the session log. The state of the workbench is compared with what
  * the log says so far, so that however a change came about it is one line; the cursor's moves are
@@ -17,6 +18,9 @@ int journal_open(struct journal **out, struct log *l, struct err *e);
 void journal_release(struct journal **j);
 /* Writes what changed. at_rest: the cursor too. True: something waits for the cursor to rest. */
 bool journal_note(struct journal *j, struct workbench *wb, bool at_rest);
+/* The lines of jobs that wait or run, in their order: what is left of them when the person leaves, for
+ * a replay to run. j may be NULL. */
+void journal_left(struct journal *j, struct jobs *jobs);
 /* A word that was carried out, for those that are no part of the state above; j may be NULL. */
 void journal_did(struct journal *j, const char *word, const char *arg);
 /* Brings the workbench to where a log ended: model, prompt, edits, layout, selection. Nothing is

@@ -173,6 +173,7 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     layouts_save(&wb);
     if (wb.journal)
         journal_note(wb.journal, &wb, true);
+    journal_left(wb.journal, g ? g->jobs : NULL);
     log = g ? g->log : NULL;
     engine_release(&g);
     workbench_release(&wb);

@@ -83,6 +83,7 @@ struct workbench {
     bool is_replaying, has_selection; /* a log is read: nothing is asked; the selection is chosen */
     bool keeps_base;                  /* the next answer pushes the present one there */
     bool wants_tour, remembers;       /* across sessions, in the state file */
+    char asked_key, may_key; /* 'q' or 'e' (Esc): said what it would do; pressed again it does */
     bool bos, wants_quit, wants_suspend, wants_redraw;
     int help_scroll;
     char subject[32];      /* of the help; "": the pane */

@@ -39,7 +39,8 @@ struct fake {
     char last_text[256];
     int64_t last_pos;
     int last_edits;
-    bool is_busy, is_failing, is_dropping; /* the last: as a cancelled question, no answer */
+    bool has_job, is_busy, is_failing,
+        is_dropping; /* the last: as a cancelled question, no answer */
 };
 
 static struct field field(const char *name, const char *unit, int rank, const struct axis *axes,
@@ -148,7 +149,11 @@ static struct answer *fake_take(struct engine *g)
 
 static void fake_state(const struct engine *g, struct engine_state *out)
 {
-    *out = (struct engine_state){.is_busy = ((const struct fake *)g)->is_busy, .ask = ASK_PROMPT};
+    const struct fake *f = (const struct fake *)g;
+    *out = (struct engine_state){.is_busy = f->is_busy,
+        .ask = ASK_PROMPT,
+        .has_job = f->has_job,
+        .job = {.name = "run heads"}};
 }
 
 struct bench {

@@ -1,4 +1,8 @@
+#include "app/journal.h"
+#include "app/log.h"
 #include "tests/unit/app/fake.h"
+
+#include <unistd.h>
 
 /* Compares with tests/screens/NAME.screen; UPDATE=1 writes it instead, for a reviewer to read. The
  * status line is left out: memory is the machine's. */
@@ -396,6 +400,55 @@ static void too_small_only_leaves(void **state)
     bench_close(&b);
 }
 
+/* What takes long is not lost by one key; what was left of it is in the log. */
+static void jobs_are_asked_about(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err e;
+    struct log *log;
+    struct job_view j;
+    char path[64], text[256] = "", *line;
+    bench_open(&b, 100, 30);
+    assert_int_equal(jobs_create(&b.fake.base.jobs, &e), 0);
+    jobs_add(b.fake.base.jobs, "run heads -m toy", "run heads", 1);
+    jobs_add(b.fake.base.jobs, "run lens -m toy", "run lens", 2);
+    assert_true(jobs_take(b.fake.base.jobs, &j, &line));
+    free(line);
+    b.fake.has_job = true;
+    keys(&b, "q");
+    shows(&b, "a job runs: q again leaves, Esc stays");
+    assert_false(b.wb.wants_quit);
+    keys(&b, "Esc q");
+    assert_false(b.wb.wants_quit);
+    assert_int_equal(b.fake.cancelled, 0);
+    keys(&b, "h Esc");
+    shows(&b, "Esc again stops run heads");
+    keys(&b, "h Esc");
+    assert_int_equal(b.fake.cancelled, 0);
+    keys(&b, "Esc");
+    assert_int_equal(b.fake.cancelled, 1);
+    keys(&b, "q q");
+    assert_true(b.wb.wants_quit);
+    b.wb.wants_quit = false;
+    keys(&b, "Ctrl-Q");
+    assert_true(b.wb.wants_quit);
+    snprintf(path, sizeof path, "/tmp/sonde-left-%d.log", (int)getpid());
+    assert_int_equal(log_open(&log, path, &e), 0);
+    assert_int_equal(journal_open(&b.wb.journal, log, &e), 0);
+    journal_left(b.wb.journal, b.fake.base.jobs);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    assert_string_equal(text, "run heads -m toy\nrun lens -m toy\n");
+    struct jobs *jobs = b.fake.base.jobs;
+    bench_close(&b);
+    jobs_release(&jobs);
+    log_release(&log);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -415,6 +468,7 @@ int main(void)
         cmocka_unit_test(small_screens_say_so),
         cmocka_unit_test(documents_keep_their_layout),
         cmocka_unit_test(too_small_only_leaves),
+        cmocka_unit_test(jobs_are_asked_about),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
