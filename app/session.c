@@ -72,7 +72,8 @@ int session_run(struct session *s, char *const *words, int n, struct err *e)
         rc = c.verb->run(s, &c, e);
         progress_end(&s->progress);
     }
-    if (rc >= 0 && fflush(s->out))
+    /* What an earlier flush could not write is gone, and only ferror() knows. */
+    if (rc >= 0 && (fflush(s->out) || ferror(s->out)))
         rc = err_set(e, ERR_OUTPUT, "standard output could not be written; is the disk full?");
     arena_release(&arena);
     return rc;

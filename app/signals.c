@@ -20,6 +20,10 @@ void signals_install(void)
     sigemptyset(&sa.sa_mask);
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    /* A lost connection ends a run as SIGTERM does, unless nohup lets it go on. */
+    struct sigaction old;
+    if (!sigaction(SIGHUP, NULL, &old) && old.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &sa, NULL);
     /* A file larger than is allowed is an error of the write that finds out. */
     signal(SIGXFSZ, SIG_IGN);
 }

@@ -250,18 +250,27 @@ sites = ['resid_pre', 'resid_mid', 'resid_post', 'attn_out', 'mlp_out', *heads, 
          'neuron_by_pos']
 check(sonde('run', 'patch', '-f', 'pairs.jsonl', '--site', ','.join(sites)).returncode == 0, 'every site at once')
 
-# An interruption ends with 130 and leaves nothing under the real name.
+# An interruption ends with 130 and leaves nothing under the real name; so does a lost connection.
 big = ['run', 'logits,attention', '--dataset', 'world:20000', '--truncate', '-o', 'big.h5', '-t', '1']
-proc = subprocess.Popen([SONDE, *big], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=TMP)
-for _ in range(300):
-    if os.path.exists(f'{TMP}/big.h5.part') or proc.poll() is not None:
-        break
-    time.sleep(0.1)
-time.sleep(0.5)
-proc.send_signal(signal.SIGINT)
-err = proc.communicate(timeout=60)[1].decode()
-check(proc.returncode == 130, f'SIGINT: exit {proc.returncode}: {err!r}')
-check(not os.path.exists(f'{TMP}/big.h5'), 'SIGINT: no half report under the real name')
+for sig in (signal.SIGINT, signal.SIGHUP):
+    proc = subprocess.Popen([SONDE, *big], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=TMP)
+    for _ in range(300):
+        if os.path.exists(f'{TMP}/big.h5.part') or proc.poll() is not None:
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)
+    proc.send_signal(sig)
+    err = proc.communicate(timeout=60)[1].decode()
+    check(proc.returncode == 130, f'{sig.name}: exit {proc.returncode}: {err!r}')
+    check(not os.path.exists(f'{TMP}/big.h5'), f'{sig.name}: no half report under the real name')
+    if os.path.exists(f'{TMP}/big.h5.part'):
+        os.remove(f'{TMP}/big.h5.part')
+
+# A full disk behind standard output is an error of every command, also of those that flush as they go.
+for args in (['run', 'lens', '-p', 'a'], ['run', 'lens', '-p', 'a', '-q'], ['show', 'two.h5'], ['list', 'views']):
+    with open('/dev/full', 'wb') as full:
+        r = subprocess.run([SONDE, *args], stdout=full, stderr=subprocess.PIPE, cwd=TMP)
+    check(r.returncode == 5 and b'standard output' in r.stderr, f'{args} > /dev/full: {r.returncode} {r.stderr!r}')
 
 subprocess.run(['rm', '-rf', TMP])
 print(f'{passed} passed, {failed} failed')
