@@ -296,12 +296,17 @@ int journal_replay(struct workbench *wb, const char *path, struct err *e)
     int rc = stream_open(&in, path, e);
     if (rc)
         return rc;
+    bool is_torn = false;
     wb->is_replaying = true;
     while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1)
-        if (strlen(line) == n && (rc = replay_line(wb, line, e)) != 0)
+        if (!(is_torn = stream_torn(in)) && strlen(line) == n &&
+            (rc = replay_line(wb, line, e)) != 0)
             break;
     wb->is_replaying = false;
     wb->message[0] = '\0';
+    if (is_torn && rc >= 0)
+        workbench_say(
+            wb, false, "the last line of %s was not written to its end and is left out", path);
     stream_release(&in);
     if (rc < 0)
         err_prefix(e, "%s", path);

@@ -25,6 +25,7 @@ struct log {
     char path[4096];
     struct report *report;
     struct err e;
+    char lost[128]; /* "": recorded */
 };
 
 static int create_named(struct log *l, struct err *e)
@@ -80,6 +81,11 @@ void log_release(struct log **l)
     *l = NULL;
 }
 
+bool log_is(const char *first_line)
+{
+    return !strncmp(first_line, "# sonde ", 8) && strstr(first_line, ", a session") != NULL;
+}
+
 const char *log_path(const struct log *l)
 {
     return l->path;
@@ -95,13 +101,27 @@ bool log_keeps(const struct log *l)
     return l && l->report;
 }
 
-/* The line and its end in one write: a crash leaves whole lines. */
+static void lose(struct log *l, const char *why)
+{
+    snprintf(l->lost, sizeof l->lost, "%s", why);
+    err_set(&l->e, ERR_OUTPUT, "%s: the session is not recorded any more (%s)", l->path, why);
+}
+
+/* The line and its end in one write: a crash leaves whole lines. So does a full disk: what it took of
+ * a line is cut off again. */
 static void put(struct log *l, const char *line)
 {
     size_t n = strlen(line);
+    if (*l->lost)
+        return;
+    if (l->size > LOG_MAX) {
+        lose(l, "its log has 64 MB");
+        return;
+    }
+    off_t end = lseek(l->fd, 0, SEEK_END);
     char *whole = malloc(n + 1);
-    if (!whole || l->size > LOG_MAX) {
-        free(whole);
+    if (!whole) {
+        lose(l, "out of memory");
         return;
     }
     memcpy(whole, line, n);
@@ -111,8 +131,9 @@ static void put(struct log *l, const char *line)
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0) {
-            err_set(&l->e, ERR_OUTPUT, "%s: the session log could not be written (%s)", l->path,
-                strerror(errno));
+            lose(l, !got || errno == ENOSPC || errno == EDQUOT ? "disk full" : strerror(errno));
+            if (at && end >= 0)
+                (void)!ftruncate(l->fd, end);
             break;
         }
         at += (size_t)got;
@@ -136,6 +157,14 @@ void log_ran(struct log *l, const char *line, const struct report *report)
     if (l->report && report && report_append(l->report, report, &e))
         l->e = e;
     pthread_mutex_unlock(&l->lock);
+}
+
+const char *log_lost(struct log *l)
+{
+    pthread_mutex_lock(&l->lock);
+    const char *why = *l->lost ? l->lost : NULL;
+    pthread_mutex_unlock(&l->lock);
+    return why;
 }
 
 bool log_error(struct err *out, struct log *l)

@@ -10,6 +10,9 @@ struct log;
 /* path NULL: a new file under sessions/ of the state folder, named after the time. */
 int log_open(struct log **out, const char *path, struct err *e);
 void log_release(struct log **l);
+/* Whether a file's first line is that of a log. */
+bool log_is(const char *first_line);
+#define LOG_HEAD "# sonde " SONDE_VERSION ", a session; sonde batch replays it"
 const char *log_path(const struct log *l);
 /* From now on the runs go to this document too, which stays the caller's. */
 void log_keep(struct log *l, struct report *report);
@@ -19,6 +22,9 @@ void log_line(struct log *l, const char *line);
  * not take them is told once, by log_error. */
 void log_ran(struct log *l, const char *line, const struct report *report);
 bool log_error(struct err *out, struct log *l); /* since the last call */
+/* Why the session is no longer recorded: "disk full"; NULL: it is. A log that could not take a line
+ * ends before it, and takes none behind it. Valid as long as the log. */
+const char *log_lost(struct log *l);
 
 /* "run lens,attention -m .. -p .. --lens.target '#5'": a line that does the job again. */
 const char *log_run_line(

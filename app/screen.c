@@ -4,6 +4,7 @@
 
 #include "app/browse.h"
 #include "app/edit_list.h"
+#include "app/log.h"
 #include "app/prompts.h"
 #include "app/tour.h"
 #include "app/workbench.h"
@@ -364,6 +365,13 @@ static void draw_status(struct workbench *wb, struct canvas *c, struct rect r)
     } else
         snprintf(right, sizeof right, "%llu MB %s %.0f ms %s ready", (unsigned long long)mb, dot,
             wb->ready_ms, dot);
+    const char *lost = wb->engine->log ? log_lost(wb->engine->log) : NULL;
+    if (lost) {
+        snprintf(right, sizeof right, " session not recorded: %s ", lost);
+        int n = canvas_columns(c, right);
+        canvas_right(c, r.x + r.w, r.y, n < r.w ? n : r.w, STYLE(ERROR), right);
+        return;
+    }
     int w = canvas_columns(c, right), free_w = r.w - x - canvas_columns(c, left) - 2;
     if (w <= free_w)
         canvas_right(c, r.x + r.w - 1, r.y, w, s.is_busy ? STYLE(PROGRESS) : STYLE(STATUS), right);

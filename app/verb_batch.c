@@ -2,6 +2,7 @@
 
 #include "app/colon.h"
 #include "app/desk.h"
+#include "app/log.h"
 #include "app/output.h"
 #include "app/signals.h"
 #include "app/words.h"
@@ -33,7 +34,13 @@ static int run_lines(
     const char *line;
     size_t n;
     int rc, answer = 0;
+    bool is_session = false;
     while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1) {
+        is_session = is_session || (stream_lines(in) == 1 && log_is(line));
+        if (is_session && stream_torn(in)) {
+            session_note(s, "%s: the last line was not written to its end and is left out", path);
+            continue;
+        }
         if (strlen(line) != n)
             rc = err_set(e, ERR_INPUT, "a NUL byte; a batch is text");
         else

@@ -84,7 +84,6 @@ static int open_records(struct report **report, struct workbench *wb, struct ses
 {
     struct err lost = {0};
     const char *path = args_text(&c->args, "output"), *log = args_text(&c->args, "log");
-    char line[128];
     if (!args_bool(&c->args, "record") && !path && !log)
         return 0;
     if (output_check(path, e))
@@ -96,8 +95,7 @@ static int open_records(struct report **report, struct workbench *wb, struct ses
         workbench_say(wb, false, "this session is not recorded: %s", lost.msg);
         return 0;
     }
-    snprintf(line, sizeof line, "# sonde %s, a session; sonde batch replays it", SONDE_VERSION);
-    log_line(wb->engine->log, line);
+    log_line(wb->engine->log, LOG_HEAD);
     int rc = journal_open(&wb->journal, wb->engine->log, e);
     if (!rc && path)
         rc = output_report(report, path, s, c->text, e);
@@ -175,6 +173,9 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
         journal_note(wb.journal, &wb, true);
     journal_left(wb.journal, g ? g->jobs : NULL);
     log = g ? g->log : NULL;
+    if (log && log_lost(log))
+        session_note(s, "%s ends early: the session was not recorded any more (%s)", log_path(log),
+            log_lost(log));
     engine_release(&g);
     workbench_release(&wb);
     log_release(&log);

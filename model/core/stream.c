@@ -32,6 +32,7 @@ struct stream {
     char *line; /* a line that spans blocks */
     size_t line_cap;
     int64_t lines;
+    bool torn;
 };
 
 static int fill(struct stream *s, struct err *e)
@@ -285,7 +286,13 @@ int stream_line(const char **line, size_t *n, struct stream *s, size_t max, stru
     *line = s->line;
     *n = have;
     s->lines++;
+    s->torn = !whole;
     return 1;
+}
+
+bool stream_torn(const struct stream *s)
+{
+    return s->torn;
 }
 
 int64_t stream_lines(const struct stream *s)

@@ -1,6 +1,7 @@
 #ifndef SONDE_CORE_STREAM_H
 #define SONDE_CORE_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,7 @@ int64_t stream_read(void *buf, struct stream *s, size_t n, struct err *e);
  * end. A line longer than max bytes is ERR_LIMIT (0: 256 MB). */
 int stream_line(const char **line, size_t *n, struct stream *s, size_t max, struct err *e);
 int64_t stream_lines(const struct stream *s); /* lines given so far */
+bool stream_torn(const struct stream *s);     /* the last line has no newline behind it */
 uint64_t stream_in(const struct stream *s);   /* compressed bytes consumed, for progress */
 uint64_t stream_size(const struct stream *s); /* bytes of the file; 0: unknown */
 

@@ -193,6 +193,12 @@ open(f'{TMP}/batch', 'w').write(f'# two runs\n\nrun lens -p "{TEXT}" --top 3\nso
 check(sonde('batch', 'batch', '-o', 'two.h5').returncode == 0, 'batch -o')
 shown = sonde('show', 'two.h5').out
 check('000-lens' in shown and '001-dla' in shown, 'one batch is one report')
+head = '# sonde 1, a session; sonde batch replays it\n'
+open(f'{TMP}/torn', 'w').write(head + "list hooks\nrun lens -p 'op")
+torn = sonde('batch', 'torn')
+check(torn.returncode == 0 and 'left out' in torn.err, f'the torn last line of a log is left out: {torn.err!r}')
+open(f'{TMP}/torn', 'w').write("list hooks\nlist views")
+check('heatmap' in good('batch', 'torn'), 'a batch may end without a newline')
 open(f'{TMP}/broken', 'w').write('list hooks\nrun lens --top 0\n')
 bad(2, 'broken:2', 'batch', 'broken')
 open(f'{TMP}/broken', 'w').write('run lens -p "open\n')

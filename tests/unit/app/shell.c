@@ -1,6 +1,8 @@
 #include "tests/unit/app/fake.h"
 
 #include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -535,6 +537,56 @@ static void a_session_comes_back(void **state)
     assert_int_not_equal(journal_find(path, sizeof path, "/nowhere/x.log", NULL, &e), 0);
 }
 
+/* A disk that fills up in the middle of a line: the log ends before it, and the screen says so. */
+static void a_full_disk_is_said(void **state)
+{
+    (void)state;
+    struct bench b, again;
+    struct log *log;
+    struct err e = {0};
+    struct rlimit was, little;
+    char path[256];
+    snprintf(path, sizeof path, "%s", in_folder("full.log"));
+    bench_open(&b, 120, 40);
+    assert_int_equal(log_open(&log, path, &e), 0);
+    b.wb.engine->log = log;
+    log_line(log, LOG_HEAD);
+    log_line(log, "prompt one");
+    assert_null(log_lost(log));
+    lacks(&b, "session not recorded");
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    little = (struct rlimit){strlen(LOG_HEAD) + 20, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+    log_line(log, "prompt 'a line that does not fit any more'");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    log_line(log, "prompt two");
+    char *text = read_all(path);
+    assert_string_equal(text, LOG_HEAD "\nprompt one\n");
+    free(text);
+    assert_non_null(log_lost(log));
+    assert_int_not_equal(log_error(&e, log), 0);
+    keys(&b, "l");
+    shows(&b, "session not recorded: ");
+    b.wb.engine->log = NULL;
+    log_release(&log);
+    assert_int_equal(log_open(&log, "/dev/full", &e), 0);
+    log_line(log, "prompt one");
+    assert_string_equal(log_lost(log), "disk full");
+    log_release(&log);
+    /* A line that was torn by something else is left out. */
+    FILE *f = fopen(path, "a");
+    assert_non_null(f);
+    fputs("prompt torn", f);
+    fclose(f);
+    bench_open(&again, 120, 40);
+    assert_int_equal(journal_replay(&again.wb, path, &e), 0);
+    assert_string_equal(again.wb.shown_prompt, "one");
+    assert_non_null(strstr(again.wb.message, "left out"));
+    bench_close(&again);
+    bench_close(&b);
+}
+
 static void the_tour_is_taken_once(void **state)
 {
     (void)state;
@@ -696,6 +748,7 @@ int main(void)
         cmocka_unit_test(commands_are_remembered),
         cmocka_unit_test(a_batch_keeps_what_words_say),
         cmocka_unit_test(a_session_comes_back),
+        cmocka_unit_test(a_full_disk_is_said),
         cmocka_unit_test(the_tour_is_taken_once),
         cmocka_unit_test(settings_hold_at_once),
         cmocka_unit_test(completion_knows_the_tables),
