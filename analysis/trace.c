@@ -352,6 +352,13 @@ static int write_number(struct run *out, const struct input *in, const char *nam
     return block_set(b, &value, e);
 }
 
+/* A prompt among others of its length is told by their mean. */
+static bool has_mean(const struct traced *t)
+{
+    const struct state *s = t->ctx->state;
+    return lengths_find(&s->lengths, t->in->n)->n > 1;
+}
+
 static int write_effects(struct run *out, const struct traced *t, struct err *e)
 {
     static const char *const names[2] = {"effect", "effect_se"};
@@ -371,7 +378,8 @@ static int write_effects(struct run *out, const struct traced *t, struct err *e)
                     .long_name = what[i],
                     .source = source,
                     .look = LOOK_HEATMAP,
-                    .is_signed = true},
+                    .is_signed = i == 0,
+                    .is_detail = i == 1 || has_mean(t)},
                 e))
             return e->code;
     if (moments_set(b[0], b[1], &t->m, t->ctx->arena, e))
@@ -494,6 +502,7 @@ static int write_mean(
         spec.look = LOOK_HEATMAP;
         spec.is_signed = !means[k].is_se;
     }
+    spec.is_detail = means[k].is_se || l->n < 2;
     return moments_write(
         out, &spec, means[k].is_effect ? &y->effect : &y->total, means[k].is_se, ctx->arena, e);
 }
