@@ -21,6 +21,7 @@ static struct {
     char path[4096];
     struct setting *list;
     int n, room;
+    struct err wrong; /* the first line that is none */
 } settings;
 
 static void find_path(void)
@@ -98,6 +99,19 @@ static int all_names(const char **out, int max, struct arena *arena)
     return n;
 }
 
+/* "config:3: lens.top: ...": the setting and its line, where a flag would be named. */
+static int set_wrong(const struct setting *s, struct err *e)
+{
+    struct err was = *e;
+    size_t skip = 0;
+    if (!strncmp(was.msg, "--", 2)) {
+        skip = 2 + strlen(s->name);
+        skip = skip < strlen(was.msg) ? skip : 2;
+    }
+    return err_set(e, ERR_INPUT, "%s:%d: %s%s%s%.600s", settings.path, s->line,
+        s->scope ? s->scope : "", s->scope ? "." : "", skip ? s->name : "", was.msg + skip);
+}
+
 static int unknown(const char *scope, const char *name, int line, struct err *e)
 {
     enum { MOST = 2000 };
@@ -113,6 +127,26 @@ static int unknown(const char *scope, const char *name, int line, struct err *e)
             settings.path, line, whole, near[0]);
     arena_release(&scratch);
     return rc;
+}
+
+/* Whether the value is one, before any command that has the flag comes by. Names without a scope that
+ * only commands and analyses know may mean another flag to each: those find out. */
+static int check_value(const struct setting *s, struct err *e)
+{
+    struct arena scratch = {0};
+    struct args one;
+    const struct param *p = s->scope ? find(s->scope, s->name) : NULL;
+    for (int k = -1; k < FLAG_SETS && !p && !s->scope; k++) {
+        const struct flag_table *t = k < 0 ? &general_flags : flag_set_at(k);
+        p = find_in(t->params, t->n, s->name);
+    }
+    if (!p)
+        return 0;
+    int rc = args_init(&one, p, 1, &scratch, e);
+    if (!rc)
+        rc = args_set(&one, 0, s->value, e);
+    arena_release(&scratch);
+    return rc ? set_wrong(s, e) : 0;
 }
 
 static int add(char *const *words, int n, int line, struct err *e)
@@ -137,6 +171,9 @@ static int add(char *const *words, int n, int line, struct err *e)
     }
     if (!find(s.scope, s.name))
         return unknown(s.scope, s.name, line, e);
+    int wrong = check_value(&s, e);
+    if (wrong)
+        return wrong;
     if (settings.n == settings.room) {
         int room = settings.room ? 2 * settings.room : 16;
         struct setting *grown = arena_array(&settings.arena, (size_t)room, sizeof *grown, e);
@@ -170,10 +207,17 @@ int settings_load(struct err *e)
             err_prefix(e, "%s:%d", settings.path, at);
         else if (n)
             rc = add(words, n, at, e);
-        if (rc)
-            break;
+        /* The other lines hold: help and config are there to mend this one. */
+        if (rc && !settings.wrong.code) {
+            settings.wrong = *e;
+            settings.wrong.code = rc;
+        }
     }
     stream_release(&in);
+    if (rc >= 0 && settings.wrong.code) {
+        *e = settings.wrong;
+        rc = e->code;
+    }
     return rc;
 }
 
@@ -194,10 +238,8 @@ int settings_apply(struct args *a, const char *scope, struct err *e)
             if (!is_setting(&a->table[k]) || !flag_is(a->table[k].name, s->name, strlen(s->name)))
                 continue;
             int rc = args_set(a, k, s->value, e);
-            if (rc) {
-                err_prefix(e, "%s:%d", settings.path, s->line);
-                return rc;
-            }
+            if (rc)
+                return set_wrong(s, e);
             a->values[k].is_set = false;
         }
     }

@@ -10,7 +10,7 @@
  * for one analysis or command,
  * `key.next-head "] Right"` binds keys of the workbench. $SONDE_CONFIG, else sonde/config under $XDG_CONFIG_HOME or ~/.config; no
  * file is no error. */
-int settings_load(struct err *e);
+int settings_load(struct err *e); /* an error is that of the first bad line; the others hold */
 void settings_release(void);
 /* Replaces the defaults of a table; scope is the command's or the analysis' name. */
 int settings_apply(struct args *a, const char *scope, struct err *e);

@@ -166,6 +166,12 @@ static int open_shard(struct cache *c, int64_t i, struct err *e)
     struct store *s = &c->store[i];
     snprintf(path, sizeof path, "%s%s", c->folder, part_of(c, i)->file);
     make_room(c);
+    if (*c->h5.head.folder && access(c->folder, F_OK))
+        return err_set(e, ERR_INPUT,
+            "%s: there is no such folder, and the attribute \"folder\" of %.200s names it; give "
+            "the "
+            "folder that name again, or join its shards anew (sonde cache join)",
+            c->folder, c->h5.head.info.path ? c->h5.head.info.path : "the cache");
     if (access(path, F_OK))
         return err_set(e, ERR_INPUT, "%s: the shard is missing (rows %lld to %lld)", path,
             (long long)part_of(c, i)->row_begin, (long long)part_of(c, i)->row_end - 1);

@@ -199,7 +199,16 @@ static int check_shard(
     struct cache_h5 f;
     struct err why = {0};
     if (join && access(path, F_OK)) {
-        tell_file(c, path, "is missing");
+        char folder[sizeof join->head.folder + 4200];
+        snprintf(folder, sizeof folder, "%.4095s", path);
+        char *slash = strrchr(folder, '/');
+        if (slash)
+            *slash = '\0';
+        tell_file(c, path,
+            slash && access(folder, F_OK)
+                ? "is missing with its folder, which the attribute \"folder\" of the cache names; "
+                  "give the folder that name again, or join its shards anew (sonde cache join)"
+                : "is missing");
         return 0;
     }
     if (cache_h5_open(&f, path, &why)) {

@@ -87,6 +87,10 @@ static int read_lines(struct reader *r, const char *path, bool is_json)
             rc = add_text(r, line, n);
             continue;
         }
+        if (stream_lines(s) == 1 && n >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) {
+            line += 3; /* a byte order mark */
+            n -= 3;
+        }
         struct js *doc;
         char where[300];
         snprintf(where, sizeof where, "%.200s line %lld", path, (long long)stream_lines(s));

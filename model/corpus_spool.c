@@ -393,6 +393,10 @@ static int json_line(struct spool *s, const char *line, size_t n, const char *wh
 {
     struct js *doc;
     size_t len;
+    if (n >= 3 && !memcmp(line, "\xef\xbb\xbf", 3)) {
+        line += 3; /* a byte order mark */
+        n -= 3;
+    }
     int rc = js_parse(&doc, line, n, 0, where, e);
     if (rc)
         return rc;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/core/npy.h"
 
@@ -147,6 +148,12 @@ static bool parse_range(int64_t out[2], bool *all, const char *s)
     return !*end && out[1] > -most && out[1] <= most;
 }
 
+/* Ends counted from different sides meet at a length that is not known here. */
+static bool is_empty(const int64_t at[2])
+{
+    return (at[0] < 0) == (at[1] < 0) && at[1] <= at[0];
+}
+
 static int parse_pos(struct edit *ed, char *s, const char *text, struct err *e)
 {
     ed->all_pos = ed->all_keys = true;
@@ -162,6 +169,9 @@ static int parse_pos(struct edit *ed, char *s, const char *text, struct err *e)
     }
     if (!parse_range(ed->pos, &ed->all_pos, s))
         return bad(e, text, "positions are written 7, -1, 3:9 or *");
+    if ((!ed->all_pos && is_empty(ed->pos)) || (comma && !ed->all_keys && is_empty(ed->key)))
+        return bad(
+            e, text, "the range is empty; the first position comes before the second, as in 2:5");
     return 0;
 }
 
@@ -177,6 +187,9 @@ static int load_values(
     struct edit *ed, const char *text, const struct config *cfg, struct arena *arena, struct err *e)
 {
     float *data;
+    const char *dot = strrchr(ed->file, '.');
+    if ((!dot || strcmp(dot, ".npy") != 0) && access(ed->file, F_OK))
+        return bad(e, text, "add and set take a number or the path of a .npy file");
     if (npy_load_f32(&data, &ed->n_data, ed->file, arena, e))
         return err_prefix(e, "edit \"%.200s\"", text);
     ed->data = data;

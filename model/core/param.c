@@ -174,6 +174,8 @@ static int set_size(struct param_value *v, const struct param *p, const char *te
         return refuse(p, text, what, e);
     const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
     if (*end == '%' && !end[1]) {
+        if (f > 100)
+            return refuse(p, text, "a size, or a share of memory up to 100%", e);
         f *= (double)machine_memory() / 100;
         end++;
     } else if (unit) {

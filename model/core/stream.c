@@ -233,8 +233,8 @@ int64_t stream_read(void *buf, struct stream *s, size_t n, struct err *e)
 static int keep(struct stream *s, size_t have, size_t more, size_t max, struct err *e)
 {
     if (more > max || have > max - more)
-        return err_set(e, ERR_LIMIT, "%s: line %lld is longer than %zu MB", s->path,
-            (long long)s->lines + 1, max >> 20);
+        return err_set(e, ERR_LIMIT, "%s: line %lld is longer than %zu %s", s->path,
+            (long long)s->lines + 1, max >> 20 ? max >> 20 : max, max >> 20 ? "MB" : "bytes");
     if (have + more + 1 > s->line_cap) {
         size_t cap = (have + more + 1) * 2;
         char *line = realloc(s->line, cap);

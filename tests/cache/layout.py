@@ -101,6 +101,10 @@ os.rename(path('s0.acts/shard_00001.h5'), path('aside.h5'))
 check('shard_00001.h5' in sonde('export', 's0.h5', hook, '--npy', code=3).stderr, 'a missing shard is no fill value')
 sonde('export', 's0.h5', 'tokens', '--csv')
 os.rename(path('aside.h5'), path('s0.acts/shard_00001.h5'))
+os.rename(path('s0.acts'), path('moved.acts'))
+for r in (sonde('export', 's0.h5', hook, '--npy', code=3), subprocess.run([SONDE, 'cache', 'verify', path('s0.h5')], capture_output=True, text=True, env=ENV)):
+    check('"folder"' in r.stdout + r.stderr and 'sonde cache join' in r.stdout + r.stderr, f'a renamed folder: {r.stderr!r}')
+os.rename(path('moved.acts'), path('s0.acts'))
 for i in range(len(os.listdir(path('s0.acts'))) - 1):
     with h5py.File(path(f's0.acts/shard_{i:05d}.h5')) as f:
         d = f['acts/blocks.0.hook_resid_post']

@@ -218,6 +218,18 @@ for text, says in (('nosuch 1', 'config:1'), ('threads', 'config:1'), ('\nlens.t
     open(f'{TMP}/config', 'w').write(text)
     r = sonde('run', 'lens', **mine)
     check(r.returncode in (2, 3) and says in r.err, f'settings {text!r}: {r.returncode} {r.err!r}')
+for text, says in (('nosuch 1\nlens.top 2', 'config:1'), ('max-mem banana', 'config:1: max-mem: '), ('max-mem 200%', 'up to 100%')):
+    open(f'{TMP}/config', 'w').write(text)
+    for args in (['--help'], ['config'], ['run', '--help']):
+        r = sonde(*args, **mine)
+        check(r.returncode == 0 and says in r.err and len(r.out) > 200, f'{args} with {text!r}: {r.returncode} {r.err!r}')
+    r = sonde('tokens', '-p', 'a', **mine)
+    check(r.returncode == 3 and says in r.err and '--max-mem' not in r.err, f'tokens with {text!r}: {r.returncode} {r.err!r}')
+bad(2, 'up to 100%', 'run', 'norms', '-p', 'a', '--max-mem', '200%')
+bad(2, 'a number or the path', 'run', 'norms', '-p', 'a b', '--edit', 'L1_mlp=set:nan')
+bad(2, 'the range is empty', 'run', 'norms', '-p', 'a b', '--edit', 'L1H1@5:2=zero')
+open(f'{TMP}/mark.jsonl', 'wb').write(b'\xef\xbb\xbf{"text": "Mara went"}\n')
+check(sonde('cache', '-f', 'mark.jsonl', '--filter', 'hook_embed', '-o', 'mark.h5').returncode == 0, 'a byte order mark')
 
 # Export and show.
 p = 'runs/000-lens/input_0/entropy'
