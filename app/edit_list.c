@@ -49,6 +49,16 @@ const char *edit_for_prompt(
                : text;
 }
 
+bool edits_take_means(const struct workbench *wb)
+{
+    for (int i = 0; i < wb->n_edits; i++) {
+        const char *op = strchr(wb->edits[i], '=');
+        if (!edit_is_off(wb->edits[i]) && op && !strcmp(op + 1, "mean"))
+            return true;
+    }
+    return false;
+}
+
 bool edits_take_inputs(const struct workbench *wb)
 {
     for (int i = 0; i < wb->n_edits; i++)
@@ -96,7 +106,7 @@ static const char *meaning(const char *text)
 {
     static const struct {
         const char *op, *means;
-    } ops[] = {{"zero", "set to zero"}, {"mean", "its mean over the inputs"},
+    } ops[] = {{"zero", "set to zero"}, {"mean", "its mean over 1 input, over 2 for a pair"},
         {"resample", "as in another input"}, {"from", "as in another text"},
         {"scale", "multiplied"}, {"add", "added to"}, {"set", "set"}};
     const char *op = strchr(text, '=');

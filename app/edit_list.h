@@ -12,6 +12,7 @@ const char *edit_input(const struct workbench *wb, int n);
  * edit itself where nothing is to be replaced. */
 const char *edit_for_prompt(
     const struct workbench *wb, const char *text, struct arena *arena, struct err *e);
+bool edits_take_means(const struct workbench *wb);  /* whether one that acts is a mean */
 bool edits_take_inputs(const struct workbench *wb); /* whether one that acts is resample:N */
 /* Those that are on, borrowed, in an array of the arena. */
 const char *const *edits_on(int *n, const struct workbench *wb, struct arena *arena, struct err *e);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/edit_list.h"
 #include "app/patching.h"
 #include "model/core/text.h"
 
@@ -87,8 +88,9 @@ static int count_differing(const struct patching *p)
     return n;
 }
 
-static void metric_text(const struct patching *p, char *buf, size_t n)
+static void metric_text(const struct workbench *wb, char *buf, size_t n)
 {
+    const struct patching *p = wb->patching;
     const struct paired *q = p->pair->pair;
     const char *metric = q->metric_name;
     const bool is_diff = !strcmp(metric, "logit_diff") || !strcmp(metric, "prob_diff");
@@ -101,9 +103,10 @@ static void metric_text(const struct patching *p, char *buf, size_t n)
     else
         snprintf(what, sizeof what, "%s", is_answer ? answer : "");
     int differing = count_differing(p);
-    snprintf(buf, n, "%s %s: clean %s%.3f, corrupt %s%.3f; %d token%s", metric, what,
+    snprintf(buf, n, "%s %s: clean %s%.3f, corrupt %s%.3f; %d token%s%s", metric, what,
         q->metric[0] < 0 ? "−" : "+", fabs(q->metric[0]), q->metric[1] < 0 ? "−" : "+",
-        fabs(q->metric[1]), differing, differing == 1 ? " differs" : "s differ");
+        fabs(q->metric[1]), differing, differing == 1 ? " differs" : "s differ",
+        edits_take_means(wb) ? "; mean over 2 inputs" : "");
 }
 
 static void readout(const struct patching *p, char *buf, size_t n)
@@ -146,7 +149,7 @@ static void draw(struct workbench *wb, struct pane *p, struct canvas *c, struct 
     patching_parting(wb, text, sizeof text);
     bool is_apart = *text;
     if (!is_apart)
-        metric_text(t, text, sizeof text);
+        metric_text(wb, text, sizeof text);
     if (below.h > 0)
         screen_wrapped(c, below, is_apart ? STYLE(WARN) : STYLE(STRONG), text);
     canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2,
@@ -169,7 +172,7 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
         n -= used;
     }
     if (p->rect.h < 7 && align_is_done(&t->rows)) {
-        metric_text(t, buf, n);
+        metric_text(wb, buf, n);
         return;
     }
     if (p->rect.h < 7) {

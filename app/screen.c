@@ -271,8 +271,8 @@ static void draw_prompt(struct workbench *wb, struct canvas *c, struct rect r)
     else
         used = (size_t)snprintf(title, sizeof title, "prompt");
     if (n_on)
-        used += (size_t)snprintf(
-            title + used, sizeof title - used, ", under %d edit%s", n_on, text_s(n_on));
+        used += (size_t)snprintf(title + used, sizeof title - used, ", under %d edit%s%s", n_on,
+            text_s(n_on), edits_take_means(wb) ? ", mean over 1 input" : "");
     wb->engine->state(wb->engine, &s);
     if (workbench_is_past(wb, wb->lens) && !editing)
         snprintf(title + used, sizeof title - used,

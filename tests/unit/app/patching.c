@@ -375,7 +375,10 @@ static void resample_takes_the_pair(void **state)
     assert_true(fabs(model[2] - after) < 1e-3);
     act(&r, ": 'edit~L0H0=resample:2 Enter");
     shows(&r.b, "there is no input 2 to take values from");
-    act(&r, ": 'run~logits Enter");
+    act(&r, ": 'edits~L1H2=mean Enter"); /* one word, two means: each says which */
+    shows(&r.b, "under 1 edit, mean over 1 input");
+    shows(&r.b, "; mean over 2 inputs");
+    act(&r, ": 'edits~L1H2@-1=resample:1 Enter : 'run~logits Enter");
     comes(&r, "under 1 edit: L1H2@-1=resample:1");
     rig_close(&r);
 }
