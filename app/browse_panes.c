@@ -203,7 +203,12 @@ static void documents_draw(struct workbench *wb, struct pane *p, struct canvas *
         return;
     browse_list(b);
     if (!b->n_rows) {
-        canvas_text(c, in.x + 1, in.y + 1, in.w - 2, STYLE(DIM), p->class->empty);
+        struct rect below = {in.x, in.y + 1, in.w, in.h - 1};
+        screen_wrapped(c, below, STYLE(DIM),
+            wb->is_resumed
+                ? "the reports of an earlier session are not kept: its log has the lines "
+                  "that make them again; O opens a file, :run makes a report"
+                : p->class->empty);
         return;
     }
     int most = in.h / 3, y0;

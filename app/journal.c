@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/browse.h"
+#include "app/command.h"
 #include "app/desk.h"
 #include "app/log.h"
 #include "app/patching.h"
@@ -271,7 +272,13 @@ bool journal_note(struct journal *j, struct workbench *wb, bool at_rest)
 
 /* --- Coming back ------------------------------------------------------------------------------- */
 
-static int replay_line(struct workbench *wb, const char *line, struct err *e)
+/* What of a log was understood. */
+struct heard {
+    int n, strange;
+    char first[80]; /* of those that were not */
+};
+
+static int replay_line(struct heard *h, struct workbench *wb, const char *line, struct err *e)
 {
     struct arena scratch = {0};
     char name[32];
@@ -280,6 +287,11 @@ static int replay_line(struct workbench *wb, const char *line, struct err *e)
     snprintf(name, sizeof name, "%.*s", (int)n, line);
     const struct word *w = *line == '#' ? NULL : word_find(name);
     const char *arg = line + n + (line[n] != '\0');
+    const bool is_line = *line && *line != '#' && *line != '\r';
+    h->n += is_line;
+    /* Verbs computed something, which is not done again. */
+    if (is_line && !w && !verb_find(name) && !h->strange++)
+        snprintf(h->first, sizeof h->first, "%s", line);
     if (w && w->run != colon_edits && w->run != colon_prompts && w->run != colon_pair)
         arg = desk_argument(arg, &scratch, e);
     if (w && arg && w->kind != WORD_LOCAL)
@@ -296,17 +308,21 @@ int journal_replay(struct workbench *wb, const char *path, struct err *e)
     int rc = stream_open(&in, path, e);
     if (rc)
         return rc;
+    struct heard heard = {0};
     bool is_torn = false;
-    wb->is_replaying = true;
+    wb->is_replaying = wb->is_resumed = true;
     while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1)
         if (!(is_torn = stream_torn(in)) && strlen(line) == n &&
-            (rc = replay_line(wb, line, e)) != 0)
+            (rc = replay_line(&heard, wb, line, e)) != 0)
             break;
     wb->is_replaying = false;
     wb->message[0] = '\0';
     if (is_torn && rc >= 0)
         workbench_say(
             wb, false, "the last line of %s was not written to its end and is left out", path);
+    if (heard.strange)
+        workbench_say(wb, true, "%d of %d lines of %s were not understood; the first: %s",
+            heard.strange, heard.n, path, heard.first);
     stream_release(&in);
     if (rc < 0)
         err_prefix(e, "%s", path);

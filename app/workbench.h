@@ -80,6 +80,7 @@ struct workbench {
     char *shown_prompt;               /* what the answers belong to, and what Esc restores */
     struct history *history;          /* commands; NULL: none kept */
     struct journal *journal;          /* what is done, as a log; NULL: not recorded */
+    bool is_resumed;                  /* what an earlier session computed is not kept */
     bool is_replaying, has_selection; /* a log is read: nothing is asked; the selection is chosen */
     bool keeps_base;                  /* the next answer pushes the present one there */
     bool wants_tour, remembers;       /* across sessions, in the state file */

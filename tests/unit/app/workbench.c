@@ -449,6 +449,28 @@ static void jobs_are_asked_about(void **state)
     unlink(path);
 }
 
+/* A log of something else says so; documents of an earlier session say why they are gone. */
+static void a_log_says_what_it_lacks(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err e;
+    char path[64];
+    bench_open(&b, 120, 30);
+    snprintf(path, sizeof path, "/tmp/sonde-strange-%d.log", (int)getpid());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("# a log\nlayout 1\nnonsense here\nrun logits -m toy\nmore\nfocus documents\n", f);
+    fclose(f);
+    assert_int_equal(journal_replay(&b.wb, path, &e), 0);
+    workbench_draw(&b.wb, &b.c);
+    shows(&b, "2 of 5 lines of ");
+    shows(&b, "the first: nonsense here");
+    shows(&b, "the reports of an earlier session are");
+    bench_close(&b);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +491,7 @@ int main(void)
         cmocka_unit_test(documents_keep_their_layout),
         cmocka_unit_test(too_small_only_leaves),
         cmocka_unit_test(jobs_are_asked_about),
+        cmocka_unit_test(a_log_says_what_it_lacks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
