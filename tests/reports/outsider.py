@@ -148,9 +148,14 @@ class Space(Folder):
     def test_full_disk_is_one_line(self):
         with open(self.path, 'w') as f:
             f.write('old')
+        # libhdf5 itself loses a page where its cache cannot be written; what is ours must not.
+        quiet = os.path.join(self.folder.name, 'quiet')
+        with open(quiet, 'w') as f:
+            f.write('leak:libhdf5\n')
+        env = {**os.environ, 'LSAN_OPTIONS': f'suppressions={quiet}:print_suppressions=0'}
         for kind, limits in (('document', (0, 1000, 4000, 20000, 40000)), ('slices', (3000, 30000, 1000000))):
             for limit in limits:
-                r = write(kind, self.path, 2000,
+                r = write(kind, self.path, 2000, env=env,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
                 self.assertEqual(r.returncode, 5, (kind, limit, r))
                 self.assertEqual(len(r.stderr.splitlines()), 1, r.stderr)
