@@ -266,11 +266,8 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     struct err *e)
 {
     static const struct patch_steps steps = {open, fill, done};
-    const int64_t i = in - ctx->inputs;
     (void)acts, (void)out;
-    if (i % 2 == 0)
-        return 0;
-    return patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
+    return patch_blocks_each(ctx, in, &steps, e);
 }
 
 /* A prompt's half of its pair: its own pass, and the way there and back at the receiving one; cells that

@@ -58,6 +58,31 @@ int eap_progress(void *arg, double done, double total)
     return ctx->progress ? ctx->progress(ctx->progress_arg, 0, 1) : 0;
 }
 
+struct forward_opts eap_forward_opts(const struct eap *x, const struct plan *plan)
+{
+    struct ctx *ctx = x->ctx;
+    return (struct forward_opts){.plan = plan,
+        .edits = ctx->edits,
+        .is_part = true,
+        .pool = ctx->pool,
+        .progress = eap_progress,
+        .progress_arg = ctx,
+        .budget = ctx->budget};
+}
+
+int eap_by_activations(const struct eap *x, eap_walk_fn walk, void *way)
+{
+    const int L = x->graph->layers, m = x->steps;
+    const double w = 1.0 / ((2 * L + 1) * (double)m);
+    int rc = walk(way, SITE_EMBED, -1, 1, m + 1, w);
+    for (int l = 0; l < L && !rc; l++) {
+        rc = walk(way, SITE_Z, l, 1, m + 1, w);
+        if (!rc)
+            rc = walk(way, SITE_MLP_OUT, l, 1, m + 1, w);
+    }
+    return rc;
+}
+
 /* The folded view has moved the value biases out of z: its zero is b_V,eff here. */
 int eap_zeros(float **out, const struct group *g)
 {
@@ -221,13 +246,7 @@ int eap_add_sites(double *sum, const struct eap *x, const struct input *in, stru
     plan_keep(&plan, SITE_EMBED, -1);
     plan_keep(&plan, SITE_Z, -1);
     plan_keep(&plan, SITE_MLP_OUT, -1);
-    struct forward_opts o = {.plan = &plan,
-        .edits = ctx->edits,
-        .is_part = true,
-        .pool = ctx->pool,
-        .progress = eap_progress,
-        .progress_arg = ctx,
-        .budget = ctx->budget};
+    const struct forward_opts o = eap_forward_opts(x, &plan);
     if (forward(&t, ctx->params, &(struct batch){in->tokens, offset, 1}, &o, e))
         return e->code;
     for (int64_t s = 0; s < 2 * x->graph->layers + 1; s++) {

@@ -32,22 +32,10 @@ static void *take(struct full *f, int64_t n, size_t size)
     return arena_array(f->g->x->ctx->arena, (size_t)n, size, f->e);
 }
 
-static struct forward_opts options(const struct full *f)
-{
-    struct ctx *ctx = f->g->x->ctx;
-    return (struct forward_opts){.plan = &f->plan,
-        .edits = ctx->edits,
-        .is_part = true,
-        .pool = ctx->pool,
-        .progress = eap_progress,
-        .progress_arg = ctx,
-        .budget = ctx->budget};
-}
-
 static int run_prompt(struct trace *t, struct full *f, const struct input *in)
 {
     const int64_t offset[2] = {0, in->n};
-    struct forward_opts o = options(f);
+    struct forward_opts o = eap_forward_opts(f->g->x, &f->plan);
     return forward(t, f->g->x->ctx->params, &(struct batch){in->tokens, offset, 1}, &o, f->e);
 }
 
@@ -241,7 +229,7 @@ static int interpolate(struct full *f, int runs, double weight)
         offset[i + 1] = offset[i] + f->T;
     }
     const struct hook hook = {f->site, f->layer, on_site, f};
-    struct forward_opts o = options(f);
+    struct forward_opts o = eap_forward_opts(f->g->x, &f->plan);
     struct trace t;
     o.hooks = &hook;
     o.n_hooks = 1;
@@ -254,8 +242,9 @@ static int interpolate(struct full *f, int runs, double weight)
 }
 
 /* Points [from, to) of m of one replaced site. */
-static int walk(struct full *f, enum site s, int layer, int from, int to, double weight)
+static int walk(void *way, enum site s, int layer, int from, int to, double weight)
 {
+    struct full *f = way;
     const int64_t fit = BATCH_ROWS / f->T;
     f->site = s;
     f->layer = layer;
@@ -268,18 +257,6 @@ static int walk(struct full *f, enum site s, int layer, int from, int to, double
         if (interpolate(f, runs, weight))
             return f->e->code;
     }
-    return 0;
-}
-
-static int by_activations(struct full *f)
-{
-    const int L = f->g->x->graph->layers, m = f->g->x->steps;
-    const double w = 1.0 / ((2 * L + 1) * (double)m);
-    if (walk(f, SITE_EMBED, -1, 1, m + 1, w))
-        return f->e->code;
-    for (int l = 0; l < L; l++)
-        if (walk(f, SITE_Z, l, 1, m + 1, w) || walk(f, SITE_MLP_OUT, l, 1, m + 1, w))
-            return f->e->code;
     return 0;
 }
 
@@ -297,7 +274,7 @@ static int gradients(struct full *f)
     case EAP_IG_INPUTS:
         return walk(f, SITE_EMBED, -1, 0, x->steps, 1.0 / x->steps);
     case EAP_IG_ACTIVATIONS:
-        return by_activations(f);
+        return eap_by_activations(x, walk, f);
     }
     return 0;
 }

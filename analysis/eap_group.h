@@ -34,5 +34,10 @@ int eap_zeros(float **out, const struct group *g);
 /* loss and kl grow as the answer gets worse. */
 double eap_sign(const struct eap *x);
 int eap_progress(void *ctx, double done, double total);
+/* A pass of the analysis' own over prompts as they are. */
+struct forward_opts eap_forward_opts(const struct eap *x, const struct plan *plan);
+/* EAP-IG over activations (Hanna et al. 2024): every group of writers, replaced at points 1 .. m. */
+typedef int (*eap_walk_fn)(void *way, enum site s, int layer, int from, int to, double weight);
+int eap_by_activations(const struct eap *x, eap_walk_fn walk, void *way);
 
 #endif

@@ -516,8 +516,9 @@ static int back_first(struct fast *f, int from, int kinds, double weight)
 }
 
 /* Points [from, to) of m of one replaced site, in batches of their own. */
-static int walk(struct fast *f, enum site s, int layer, int from, int to, double weight)
+static int walk(void *way, enum site s, int layer, int from, int to, double weight)
 {
+    struct fast *f = way;
     const struct group *g = f->g;
     struct ctx *ctx = g->x->ctx;
     const int64_t R = g->live_at[g->n];
@@ -551,18 +552,6 @@ static int walk(struct fast *f, enum site s, int layer, int from, int to, double
         if (rc)
             return rc;
     }
-    return 0;
-}
-
-static int by_activations(struct fast *f)
-{
-    const int L = f->g->x->graph->layers, m = f->g->x->steps;
-    const double w = 1.0 / ((2 * L + 1) * (double)m);
-    if (walk(f, SITE_EMBED, -1, 1, m + 1, w))
-        return f->e->code;
-    for (int l = 0; l < L; l++)
-        if (walk(f, SITE_Z, l, 1, m + 1, w) || walk(f, SITE_MLP_OUT, l, 1, m + 1, w))
-            return f->e->code;
     return 0;
 }
 
@@ -601,7 +590,7 @@ static int gradients(struct fast *f, int runs, int from)
             return f->e->code;
         return walk(f, SITE_EMBED, -1, from + runs, m, 1.0 / m);
     case EAP_IG_ACTIVATIONS:
-        return by_activations(f);
+        return eap_by_activations(x, walk, f);
     }
     return 0;
 }

@@ -7,6 +7,8 @@
 /* How far to believe the scores: edges that they call large, and as many drawn at random, cut one at a
  * time in runs of their own, with everything behind the edge computed again. */
 
+#define COLUMNS 7 /* of either table */
+
 struct check {
     struct edges *s;
     int64_t *edge, n, top; /* [n] flat indices, the first `top` by score */
@@ -56,29 +58,35 @@ static int cut_each(struct check *c, struct ctx *ctx, int pair, struct err *e)
     return 0;
 }
 
+static int table(struct block **b, struct run *out, const char *name, const char *rows,
+    const struct column columns[COLUMNS], const char *what, struct err *e)
+{
+    return run_block(b, out,
+        &(struct block_spec){.name = name,
+            .input = -1,
+            .rank = 1,
+            .axes = {{rows, AXIS_OTHER, 0, NULL}},
+            .unit = "",
+            .long_name = what,
+            .source = edges_source,
+            .look = LOOK_TABLE,
+            .columns = columns,
+            .n_columns = COLUMNS},
+        e);
+}
+
 static int write_checked(const struct check *c, struct run *out, struct err *e)
 {
     const struct edges *s = c->s;
     const struct graph *g = &s->graph;
     const char *unit = metric_unit(s->x.kind);
-    const struct column columns[] = {{"source", "", DT_F32, true}, {"target", "", DT_F32, true},
-        {"kind", "", DT_F32, true}, {"drawn", "", DT_F32, true}, {"score", unit, DT_F64, false},
-        {"exact", unit, DT_F64, false}, {"exact_se", unit, DT_F64, false}};
+    const struct column columns[COLUMNS] = {{"source", "", DT_F32, true},
+        {"target", "", DT_F32, true}, {"kind", "", DT_F32, true}, {"drawn", "", DT_F32, true},
+        {"score", unit, DT_F64, false}, {"exact", unit, DT_F64, false},
+        {"exact_se", unit, DT_F64, false}};
     struct block *b;
-    if (run_block(&b, out,
-            &(struct block_spec){.name = "checked",
-                .input = -1,
-                .rank = 1,
-                .axes = {{"edge", AXIS_OTHER, 0, NULL}},
-                .unit = "",
-                .long_name =
-                    "scores beside the exact effect of cutting that edge alone, means over "
-                    "pairs",
-                .source = edges_source,
-                .look = LOOK_TABLE,
-                .columns = columns,
-                .n_columns = 7},
-            e))
+    if (table(&b, out, "checked", "edge", columns,
+            "scores beside the exact effect of cutting that edge alone, means over pairs", e))
         return e->code;
     for (int64_t i = 0; i < c->n; i++) {
         const int64_t u = c->edge[i] / g->readers, v = c->edge[i] % g->readers;
@@ -121,27 +129,18 @@ static int agree(struct agreement *a, const struct check *c, int64_t first, int6
 static int write_agreement(const struct check *c, struct ctx *ctx, struct run *out, struct err *e)
 {
     const char *unit = metric_unit(c->s->x.kind);
-    const struct column columns[] = {{"edges", "", DT_F32, true}, {"cells", "count", DT_I64, false},
-        {"pearson", "", DT_F64, false}, {"spearman", "", DT_F64, false},
-        {"mean_abs_error", unit, DT_F64, false}, {"mean_abs_effect", unit, DT_F64, false},
-        {"missed_effect", unit, DT_F64, false}};
+    const struct column columns[COLUMNS] = {{"edges", "", DT_F32, true},
+        {"cells", "count", DT_I64, false}, {"pearson", "", DT_F64, false},
+        {"spearman", "", DT_F64, false}, {"mean_abs_error", unit, DT_F64, false},
+        {"mean_abs_effect", unit, DT_F64, false}, {"missed_effect", unit, DT_F64, false}};
     const struct {
         const char *name;
         int64_t first, end;
     } rows[] = {{"largest and random", 0, c->n}, {"largest", 0, c->top}, {"random", c->top, c->n}};
     struct block *b;
-    if (run_block(&b, out,
-            &(struct block_spec){.name = "agreement",
-                .input = -1,
-                .rank = 1,
-                .axes = {{"row", AXIS_OTHER, 0, NULL}},
-                .unit = "",
-                .long_name = "scores beside exact effects of the edges in `checked`; missed_effect "
-                             "is the largest exact effect of a random edge",
-                .source = edges_source,
-                .look = LOOK_TABLE,
-                .columns = columns,
-                .n_columns = 7},
+    if (table(&b, out, "agreement", "row", columns,
+            "scores beside exact effects of the edges in `checked`; missed_effect is the largest "
+            "exact effect of a random edge",
             e))
         return e->code;
     for (int i = 0; i < 3; i++) {

@@ -150,11 +150,8 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
     struct err *e)
 {
     static const struct patch_steps steps = {NULL, sweep, check};
-    const int64_t i = in - ctx->inputs;
     (void)acts, (void)out;
-    if (i % 2 == 0) /* a pair's work is booked on its second prompt */
-        return 0;
-    return patch_blocks_pair(ctx, (int)(i / 2), &steps, e);
+    return patch_blocks_each(ctx, in, &steps, e);
 }
 
 /* A prompt's half of its pair, as if the metric read the last position. */

@@ -381,18 +381,21 @@ static int run_parts(struct patch_part *w, const struct patch_steps *steps, stru
     return 0;
 }
 
-int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps, struct err *e)
+int patch_blocks_each(
+    struct ctx *ctx, const struct input *in, const struct patch_steps *steps, struct err *e)
 {
     struct patch_blocks *s = ctx->state;
     struct patch_group *g = s->group;
-    const struct pair *p = &ctx->pairs[pair];
-    const int32_t index = pair;
+    const int32_t index = (int32_t)((in - ctx->inputs) / 2);
+    const struct pair *p = &ctx->pairs[index];
     struct patch_pair open;
+    if ((in - ctx->inputs) % 2 == 0)
+        return 0;
     while (g->T != (s->o.noise ? p->clean->n : p->corrupt->n))
         g++;
     if (patch_pair_open(&open, p, &s->o, ctx, e))
         return e->code;
-    struct patch_part w = {.ctx = ctx, .s = s, .g = g, .pair = &open, .index = pair, .e = e};
+    struct patch_part w = {.ctx = ctx, .s = s, .g = g, .pair = &open, .index = index, .e = e};
     const int64_t at = g->next, one = 1;
     s->n_flat += patch_pair_is_flat(open.clean, open.corrupt);
     int rc = write_one(g->clean, at, open.clean, e);

@@ -85,7 +85,9 @@ struct patch_steps {
     int (*fill)(struct patch_part *w, struct err *e);
     int (*done)(struct patch_part *w, struct err *e);
 };
-int patch_blocks_pair(struct ctx *ctx, int pair, const struct patch_steps *steps, struct err *e);
+/* Called for every input: a pair's work is booked on its second prompt. */
+int patch_blocks_each(
+    struct ctx *ctx, const struct input *in, const struct patch_steps *steps, struct err *e);
 /* Means and errors over what has been done; after a cancelled pair, too. */
 int patch_blocks_end(struct ctx *ctx, struct run *out, struct err *e);
 
