@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "analysis/correlation.h"
 #include "analysis/patch_menu.h"
 #include "app/patching.h"
 #include "model/core/text.h"
@@ -218,57 +219,18 @@ static bool data(struct workbench *wb, struct pane *p, struct arena *frame)
 
 /* --- Rank correlation -------------------------------------------------------------------------- */
 
-struct ranked {
-    double v;
-    int64_t at;
-};
-
-static int by_value(const void *a, const void *b)
-{
-    double x = ((const struct ranked *)a)->v, y = ((const struct ranked *)b)->v;
-    return (x > y) - (x < y);
-}
-
-/* Ranks in place of values; equal ones share the mean of theirs. */
-static bool to_ranks(double *v, int64_t n, struct arena *a)
-{
-    struct err e;
-    struct ranked *c = arena_array(a, (size_t)(n > 0 ? n : 1), sizeof *c, &e);
-    for (int64_t i = 0; c && i < n; i++)
-        c[i] = (struct ranked){v[i], i};
-    if (c)
-        qsort(c, (size_t)n, sizeof *c, by_value);
-    for (int64_t i = 0, j; c && i < n; i = j) {
-        for (j = i + 1; j < n && c[j].v == c[i].v; j++) {
-        }
-        for (int64_t k = i; k < j; k++)
-            v[c[k].at] = (double)(i + j - 1) / 2;
-    }
-    return c;
-}
-
 /* Spearman's, over the cells that both have; NaN: fewer than three, or one of them is constant. */
-static double correlation(double *x, double *y, int64_t n, struct arena *a)
+static double rank_correlation(double *x, double *y, int64_t n, struct arena *a)
 {
-    double mx = 0, my = 0, xx = 0, yy = 0, xy = 0;
+    double r[2];
+    struct err e;
     int64_t k = 0;
     for (int64_t i = 0; i < n; i++)
         if (isfinite(x[i]) && isfinite(y[i])) {
             x[k] = x[i];
             y[k++] = y[i];
         }
-    if (k < 3 || !to_ranks(x, k, a) || !to_ranks(y, k, a))
-        return NAN;
-    for (int64_t i = 0; i < k; i++) {
-        mx += x[i] / (double)k;
-        my += y[i] / (double)k;
-    }
-    for (int64_t i = 0; i < k; i++) {
-        xx += (x[i] - mx) * (x[i] - mx);
-        yy += (y[i] - my) * (y[i] - my);
-        xy += (x[i] - mx) * (y[i] - my);
-    }
-    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : NAN;
+    return k < 3 || correlation(r, x, y, k, a, &e) ? NAN : r[1];
 }
 
 /* Of the two sweeps on screen; computed again only when one of them has grown. */
@@ -290,7 +252,7 @@ static double agreement(struct workbench *wb)
     }
     if (memcmp(now, p->seen, sizeof now) != 0) {
         double *x = all_values(&f[0], &n[0], &scratch), *y = all_values(&f[1], &n[1], &scratch);
-        p->rho = x && y && n[0] == n[1] ? correlation(x, y, n[0], &scratch) : NAN;
+        p->rho = x && y && n[0] == n[1] ? rank_correlation(x, y, n[0], &scratch) : NAN;
         memcpy(p->seen, now, sizeof now);
     }
     arena_release(&scratch);
@@ -707,6 +669,11 @@ void act_patch_own_scale(struct workbench *wb, const struct key *k)
     workbench_say(wb, false,
         t->own_scale ? "each map has a scale of its own" : "one scale for exact and estimate");
 }
+
+struct ranked {
+    double v;
+    int64_t at;
+};
 
 static int by_effect(const void *a, const void *b)
 {
