@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/patching.h"
+#include "views/number.h"
 #include "views/show.h"
 
 /* The circuit of the last `edges` that ended, drawn as a graph. */
@@ -77,9 +78,13 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
         : own && t->circuit ? p->rect.w > 70 ? " of the pair" : ""
                             : "");
     const double kept = t && t->circuit ? summary(t->circuit->report, "faithfulness") : NAN;
+    const struct number_form form = {.decimals = 2, .factor = 1, .suffix = ""};
+    char faith[32], rest[32];
     if (isfinite(kept))
-        used += (size_t)snprintf(buf + used, n - used, ": faithfulness %.2f, completeness %.2f",
-            kept, summary(t->circuit->report, "completeness"));
+        used += (size_t)snprintf(buf + used, n - used, ": faithfulness %s, completeness %s",
+            number_text(faith, sizeof faith, &form, kept, wb->glyphs),
+            number_text(
+                rest, sizeof rest, &form, summary(t->circuit->report, "completeness"), wb->glyphs));
     else
         used += (size_t)snprintf(buf + used, n - used, ": edges by attribution, strongest first");
     if (is_open && left < 360000)

@@ -510,6 +510,21 @@ static void a_circuit_is_drawn(void **state)
     rig_close(&r);
 }
 
+/* A completeness of -3e-4 rounds to zero, which has no sign. */
+static void a_circuit_says_what_it_keeps(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny:3 Enter");
+    comes(&r, "1 token differs");
+    ends(&r, SWEEP_EXACT);
+    act(&r, "c");
+    comes(&r, "nodes");
+    shows(&r.b, "faithfulness 1.00, completeness 0.00");
+    rig_close(&r);
+}
+
 /* An analysis of pairs that is told none takes the pair on screen, its alignment too. */
 static void a_line_takes_the_pair_on_screen(void **state)
 {
@@ -720,6 +735,7 @@ int main(void)
         cmocka_unit_test(lines_replay),
         cmocka_unit_test(a_stopped_sweep_is_kept),
         cmocka_unit_test(a_circuit_is_drawn),
+        cmocka_unit_test(a_circuit_says_what_it_keeps),
         cmocka_unit_test(a_line_takes_the_pair_on_screen),
         cmocka_unit_test(a_log_brings_its_map_back),
         cmocka_unit_test(what_is_saved_reads_back),
