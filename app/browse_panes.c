@@ -206,8 +206,8 @@ static void documents_draw(struct workbench *wb, struct pane *p, struct canvas *
         struct rect below = {in.x, in.y + 1, in.w, in.h - 1};
         screen_wrapped(c, below, STYLE(DIM),
             wb->is_resumed
-                ? "the reports of an earlier session are not kept: its log has the lines "
-                  "that make them again; O opens a file, :run makes a report"
+                ? "the reports of an earlier session are gone; J lists the lines that made "
+                  "them, and Enter there runs one again; O opens a file"
                 : p->class->empty);
         return;
     }

@@ -204,7 +204,8 @@ void colon_session(struct workbench *wb, const char *arg)
         return;
     }
     workbench_open(wb, *wb->asked_model ? wb->asked_model : wb->model_name);
-    workbench_say(wb, false, "reopened %s", path);
+    if (!*wb->message)
+        workbench_say(wb, false, "reopened %s", path);
 }
 
 void colon_quit(struct workbench *wb, const char *arg)
@@ -252,15 +253,17 @@ static bool is_given(const struct command *c, const char *name)
     return row >= 0 && c->args.values[row].is_set;
 }
 
+/* As one word of one line, whatever the text holds. */
 static void put_quoted(struct buf *b, const char *text)
 {
-    buf_put(b, "'", 1);
-    for (; *text; text++)
-        if (*text == '\'')
-            buf_puts(b, "'\\''");
-        else
-            buf_put(b, text, 1);
-    buf_put(b, "'", 1);
+    struct arena scratch = {0};
+    struct err e;
+    const char *q = words_quote(text, &scratch, &e);
+    if (q)
+        buf_puts(b, q);
+    else
+        b->failed = 1;
+    arena_release(&scratch);
 }
 
 /* True: it takes the prompt on screen. Where it names none of its own: the pair on screen for what needs one, else the prompt. */

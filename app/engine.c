@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "app/asked.h"
 #include "app/expect.h"
 #include "app/inputs.h"
 #include "app/log.h"
@@ -608,6 +609,12 @@ static int on_job_progress(void *arg, const char *what, double done, double tota
     return stop;
 }
 
+static void on_job_told(void *arg, const struct job_view *v, const char *line, bool is_dropped)
+{
+    const struct worker *w = arg;
+    asked_write(w->base.log, v, line, is_dropped);
+}
+
 static void on_job_cost(void *arg, const struct job_cost *cost)
 {
     struct worker *w = arg;
@@ -867,6 +874,7 @@ int engine_create(struct engine **out, struct session *s, const struct command *
         free(w);
         return e->code;
     }
+    jobs_watch(w->base.jobs, on_job_told, w);
     w->base.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (w->base.wake_fd < 0) {
         jobs_release(&w->base.jobs);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/asked.h"
 #include "app/browse.h"
 #include "app/command.h"
 #include "app/desk.h"
@@ -15,6 +16,7 @@
 #include "app/workbench.h"
 #include "model/core/machine.h"
 #include "model/core/stream.h"
+#include "model/core/text.h"
 
 #define REST 1.0 /* seconds without a move */
 
@@ -224,20 +226,6 @@ void journal_did(struct journal *j, const char *word, const char *arg)
     arena_release(&scratch);
 }
 
-#define LEFT_MAX 64
-
-void journal_left(struct journal *j, struct jobs *jobs)
-{
-    struct job_view list[LEFT_MAX];
-    const int n = j && jobs ? jobs_list(jobs, list, LEFT_MAX) : 0;
-    for (int i = 0; i < n && list[i].state <= JOB_RUNNING; i++) {
-        char *line = jobs_line(jobs, list[i].id);
-        if (line)
-            log_line(j->log, line);
-        free(line);
-    }
-}
-
 bool journal_note(struct journal *j, struct workbench *wb, bool at_rest)
 {
     struct arena scratch = {0};
@@ -276,6 +264,7 @@ bool journal_note(struct journal *j, struct workbench *wb, bool at_rest)
 struct heard {
     int n, strange;
     char first[80]; /* of those that were not */
+    struct asked asked;
 };
 
 static int replay_line(struct heard *h, struct workbench *wb, const char *line, struct err *e)
@@ -300,6 +289,30 @@ static int replay_line(struct heard *h, struct workbench *wb, const char *line, 
     return arg ? 0 : ERR_LIMIT;
 }
 
+/* What was asked for there: nothing of it starts by itself. */
+static void offer(struct workbench *wb, const struct asked *a)
+{
+    int n_left = 0, n_gone = 0;
+    char gone[64] = "";
+    for (int done = 0; done < 2; done++) /* a line may be both: asked for again */
+        for (int i = 0; i < a->n && wb->engine->jobs; i++) {
+            const struct asked_job *j = &a->list[i];
+            if (j->is_done == (done != 0) &&
+                jobs_offer(wb->engine->jobs, j->line, j->name ? j->name : j->line,
+                    j->is_done ? JOB_GONE : JOB_LEFT))
+                ++*(j->is_done ? &n_gone : &n_left);
+        }
+    if (n_gone)
+        snprintf(gone, sizeof gone, "%d report%s of that session %s gone", n_gone, text_s(n_gone),
+            n_gone > 1 ? "are" : "is");
+    if (n_left)
+        workbench_say(wb, false,
+            "%d job%s of that session %s not done%s%s: J lists them, Enter runs one", n_left,
+            text_s(n_left), n_left > 1 ? "were" : "was", *gone ? ", " : "", gone);
+    else if (n_gone)
+        workbench_say(wb, false, "%s: J lists them, Enter computes one again", gone);
+}
+
 int journal_replay(struct workbench *wb, const char *path, struct err *e)
 {
     struct stream *in;
@@ -313,11 +326,15 @@ int journal_replay(struct workbench *wb, const char *path, struct err *e)
     wb->is_replaying = wb->is_resumed = true;
     while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1)
         if (!(is_torn = stream_torn(in)) && strlen(line) == n &&
-            (rc = replay_line(&heard, wb, line, e)) != 0)
+            ((rc = asked_hear(&heard.asked, line, e)) != 0 ||
+                (rc = replay_line(&heard, wb, line, e)) != 0))
             break;
     wb->is_replaying = false;
     wb->message[0] = '\0';
-    if (is_torn && rc >= 0)
+    if (rc >= 0)
+        offer(wb, &heard.asked);
+    asked_release(&heard.asked);
+    if (is_torn && rc >= 0 && !*wb->message)
         workbench_say(
             wb, false, "the last line of %s was not written to its end and is left out", path);
     if (heard.strange)

@@ -18,13 +18,11 @@ int journal_open(struct journal **out, struct log *l, struct err *e);
 void journal_release(struct journal **j);
 /* Writes what changed. at_rest: the cursor too. True: something waits for the cursor to rest. */
 bool journal_note(struct journal *j, struct workbench *wb, bool at_rest);
-/* The lines of jobs that wait or run, in their order: what is left of them when the person leaves, for
- * a replay to run. j may be NULL. */
-void journal_left(struct journal *j, struct jobs *jobs);
 /* A word that was carried out, for those that are no part of the state above; j may be NULL. */
 void journal_did(struct journal *j, const char *word, const char *arg);
 /* Brings the workbench to where a log ended: model, prompt, edits, layout, selection. Nothing is
- * computed on the way; whoever calls opens the model then. */
+ * computed on the way; whoever calls opens the model then. Commands that the log asked for and does not
+ * say to be finished, and those whose reports went with it, are offered in the list of jobs. */
 int journal_replay(struct workbench *wb, const char *path, struct err *e);
 /* "last", a number counted from the newest, or a path: its path in buf. */
 int journal_find(char *buf, size_t n, const char *which, const struct log *own, struct err *e);

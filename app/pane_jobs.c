@@ -57,7 +57,7 @@ static void row(struct workbench *wb, int i, struct list_row *out)
     const struct job_view *j = &list[i];
     snprintf(out->left, sizeof out->left, "%-9s  %s", job_state_names[j->state], j->name);
     for (int k = 0; k < i; k++)
-        before += list[k].state == JOB_WAITING;
+        before += list[k].state <= JOB_RUNNING && !list[k].is_aside;
     double left = job_seconds_left(j);
     if (j->state == JOB_RUNNING) {
         out->style = STYLE(STRONG);
@@ -68,8 +68,11 @@ static void row(struct workbench *wb, int i, struct list_row *out)
             isnan(left) ? "" : time, isnan(left) ? "" : " left");
     } else if (j->state == JOB_WAITING) {
         cost_text(time, sizeof time, &j->cost);
-        snprintf(out->right, sizeof out->right, "%s%d before it", time,
-            before + (list[0].state == JOB_RUNNING));
+        snprintf(out->right, sizeof out->right, "%s%d before it", time, before);
+    } else if (j->state >= JOB_LEFT) {
+        out->style = STYLE(WARN);
+        snprintf(
+            out->right, sizeof out->right, "Enter runs it%s", j->state == JOB_GONE ? " again" : "");
     } else {
         duration(time, sizeof time, j->began > 0 ? j->ended - j->began : 0);
         snprintf(out->right, sizeof out->right, "%s%s", j->began > 0 ? time : "",
@@ -88,7 +91,13 @@ static void draw(struct workbench *wb, struct pane *p, struct canvas *c, struct 
     if (at < 0)
         return;
     const struct job_view *j = &list[at];
-    if (*j->message)
+    if (j->state >= JOB_LEFT)
+        snprintf(p->readout, sizeof p->readout,
+            j->state == JOB_LEFT ? "asked for in the session before, and not finished there: Enter "
+                                   "runs it, x takes it off the list"
+                                 : "its report went with the session before: Enter computes it "
+                                   "again, d takes it off the list");
+    else if (*j->message)
         snprintf(p->readout, sizeof p->readout, "%.200s", j->message);
     else if (j->cost.flops > 0)
         snprintf(p->readout, sizeof p->readout,
@@ -111,8 +120,11 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
     (void)p;
     for (int i = 0; i < rows; i++)
         count[list[i].state]++;
-    snprintf(buf, n, "jobs: %d running, %d waiting, %d ended", count[JOB_RUNNING],
-        count[JOB_WAITING], rows - count[JOB_RUNNING] - count[JOB_WAITING]);
+    const int earlier = count[JOB_LEFT] + count[JOB_GONE];
+    int at = snprintf(buf, n, "jobs: %d running, %d waiting, %d ended", count[JOB_RUNNING],
+        count[JOB_WAITING], rows - count[JOB_RUNNING] - count[JOB_WAITING] - earlier);
+    if (earlier && at > 0 && (size_t)at < n)
+        snprintf(buf + at, n - (size_t)at, ", %d of the session before", earlier);
 }
 
 static bool key(struct workbench *wb, struct pane *p, const struct key *k)
@@ -158,7 +170,9 @@ void act_cancel_job(struct workbench *wb, const struct key *k)
     (void)k;
     if (job_here(wb, &j) && jobs_cancel(wb->engine->jobs, j.id))
         workbench_say(wb, false, "%s: %s", j.name,
-            j.state == JOB_RUNNING ? "it stops at the end of its slice" : "taken out of the queue");
+            j.state == JOB_RUNNING ? "it stops at the end of its slice"
+            : j.state == JOB_LEFT  ? "taken off the list"
+                                   : "taken out of the queue");
     else
         workbench_say(wb, false, "only a running or a waiting job can be cancelled");
 }
@@ -194,13 +208,27 @@ void act_forget_job(struct workbench *wb, const struct key *k)
         workbench_say(wb, false, "it has not ended; x cancels it");
 }
 
+/* What an earlier session asked for. Its end does not take the screen away: Enter shows the result. */
+static void ask_again(struct workbench *wb, const struct job_view *j)
+{
+    char *line = jobs_line(wb->engine->jobs, j->id);
+    struct question q = {.ask = ASK_COMMAND, .text = line, .name = j->name, .serial = ++wb->serial};
+    if (!line)
+        return;
+    wb->engine->ask(wb->engine, &q);
+    workbench_say(wb, false, "%s: asked for again", j->name);
+    free(line);
+}
+
 void act_open_job(struct workbench *wb, const struct key *k)
 {
     struct job_view j;
     (void)k;
     if (!job_here(wb, &j))
         return;
-    if (!workbench_show_job(wb, j.id))
+    if (j.state >= JOB_LEFT)
+        ask_again(wb, &j);
+    else if (!workbench_show_job(wb, j.id))
         workbench_say(
             wb, false, "%s has nothing to show%s", j.name, j.state == JOB_WAITING ? " yet" : "");
 }

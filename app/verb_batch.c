@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "app/asked.h"
 #include "app/colon.h"
 #include "app/desk.h"
 #include "app/log.h"
@@ -28,11 +29,24 @@ static int run_line(struct session *s, struct desk *desk, const char *line, stru
     return rc;
 }
 
+/* A log has as comments what was asked for and not done: a replay leaves it out, and says so. */
+static void tell_left(struct session *s, struct asked *asked, const char *path)
+{
+    const int n = asked_left(asked);
+    if (n)
+        session_note(s,
+            "%s: %d command%s asked for and not done (\"# asked:\") left out; --session "
+            "offers %s",
+            path, n, n > 1 ? "s were" : " was", n > 1 ? "them" : "it");
+    asked_release(asked);
+}
+
 static int run_lines(
     struct session *s, struct desk *desk, struct stream *in, const char *path, struct err *e)
 {
     const char *line;
     size_t n;
+    struct asked asked = {0};
     int rc, answer = 0;
     bool is_session = false;
     while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1) {
@@ -43,16 +57,19 @@ static int run_lines(
         }
         if (strlen(line) != n)
             rc = err_set(e, ERR_INPUT, "a NUL byte; a batch is text");
+        else if (is_session && (rc = asked_hear(&asked, line, e)) != 0)
+            break;
         else
             rc = signals_stopped() ? err_set(e, ERR_CANCEL, "interrupted")
                                    : run_line(s, desk, line, e);
         if (rc < 0) {
             err_prefix(e, "%s:%lld", path, (long long)stream_lines(in));
-            return rc;
+            break;
         }
         if (rc > answer)
             answer = rc;
     }
+    tell_left(s, &asked, path);
     return rc < 0 ? rc : answer;
 }
 

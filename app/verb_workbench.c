@@ -171,7 +171,6 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     layouts_save(&wb);
     if (wb.journal)
         journal_note(wb.journal, &wb, true);
-    journal_left(wb.journal, g ? g->jobs : NULL);
     log = g ? g->log : NULL;
     if (log && log_lost(log))
         session_note(s, "%s ends early: the session was not recorded any more (%s)", log_path(log),

@@ -4,6 +4,7 @@
 #include "app/edit_list.h"
 #include "app/history.h"
 #include "app/journal.h"
+#include "app/log.h"
 #include "app/palette.h"
 #include "app/patching.h"
 #include "app/prompts.h"
@@ -261,11 +262,16 @@ void workbench_open(struct workbench *wb, const char *model)
             n > 1 ? "s need" : " needs", n > 1 ? "them" : "it", n > 1 ? "them" : "it");
         return;
     }
-    struct question q = {.ask = ASK_MODEL, .text = model, .serial = ++wb->serial};
-    if (model != wb->asked_model)
-        snprintf(wb->asked_model, sizeof wb->asked_model, "%s", model);
+    /* As a path from the root: the lines of jobs, and so of the log, name it from any folder. */
+    struct arena scratch = {0};
+    struct err e;
+    const char *name = log_model(model, &scratch, &e);
+    struct question q = {.ask = ASK_MODEL, .text = name ? name : model, .serial = ++wb->serial};
+    if (q.text != wb->asked_model)
+        snprintf(wb->asked_model, sizeof wb->asked_model, "%s", q.text);
     wb->asked[ASK_MODEL] = q.serial;
     wb->engine->ask(wb->engine, &q);
+    arena_release(&scratch);
 }
 
 int workbench_edits_on(const struct workbench *wb)

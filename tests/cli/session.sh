@@ -124,5 +124,45 @@ check "the last session" wait_for "Tobin gave the"
 tm send-keys C-q
 check "over" ended 0
 
+# Killed while one command runs and two wait: what was asked for is in the log, a replay leaves it out, and
+# the next session offers it without starting it.
+sessions() { ls -t "$XDG_STATE_HOME"/sonde/sessions/*.log; }
+long="run patch --dataset ioi_tiny:400 --site neuron"
+open
+check "a session to be killed" wait_for "Σ"
+own=$(sessions | head -1)
+tm send-keys : 'run norms' Enter
+check "one is done" wait_log "$own" "as run norms"
+check "and says so" wait_for "done in"
+tm send-keys Escape
+tm send-keys : "$long" Enter
+tm send-keys : 'run logits' Enter
+tm send-keys : 'run heads' Enter J
+check "one runs, two wait" wait_for "1 running, 2 waiting"
+tm send-keys g j x
+check "one is taken back" wait_log "$own" "# cancelled: run logits"
+kill -9 "$(pgrep -P "$(tm display-message -p '#{pane_pid}')")"
+check "killed while it ran" ended 137
+check "what ran is asked for" grep -qF "# asked: $long" "$own"
+check "what waited too" grep -qF "# asked: run heads" "$own"
+check "and none is a line" eval '! grep -q "^run patch\|^run heads" "$own"'
+note=$("$sonde" batch "$own" -o "$tmp/e.h5" 2>&1 >/dev/null)
+check "a replay leaves them out" eval '[ -s "$tmp/e.h5" ] && [[ $note == *"not done"* ]]'
+open --resume
+check "the next says so" wait_for "not done, 1 report of that session is gone"
+tm send-keys J
+check "and lists them" wait_for "not done   run heads"
+check "those gone too" wait_for "gone       run norms"
+check "none started" wait_for "0 running, 0 waiting, 0 ended"
+again=$(sessions | head -1)
+check "its log has them as well" grep -qF "# asked: run heads" "$again"
+tm send-keys g j Enter
+check "one key starts one" wait_for "done       run heads"
+tm send-keys G Enter
+check "and computes one again" wait_for "done       run norms"
+tm send-keys C-q
+check "left" ended 0
+check "what was run is a line" grep -q "^run heads" "$again"
+
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
