@@ -27,21 +27,26 @@ static bool split_nth(char *name, size_t size, long *nth, const char *text)
     return end != colon + 1 && !*end;
 }
 
+/* "NAME:N" of a dataset or a file; NAME alone: its first. */
 static int nth_pair(struct pairs *p, const char *text, const struct pairs_opts *o, struct err *e)
 {
     char name[4096];
-    long nth;
+    long nth = 1;
     const bool has_number = split_nth(name, sizeof name, &nth, text);
-    if (has_number && nth < 1)
+    if (!has_number)
+        snprintf(name, sizeof name, "%s", text);
+    if (nth < 1)
         return err_set(e, ERR_USAGE, "%.80s: pairs are counted from 1, as in %.60s:1", text, name);
-    if (!has_number || nth > NTH_MAX)
+    const bool is_file = strchr(name, '.') || strchr(name, '/') || !access(name, R_OK);
+    if (nth > NTH_MAX || (!is_file && strchr(name, ' ')))
         return err_set(e, ERR_USAGE,
             "\"%.80s\" is no pair; give CLEAN and CORRUPT, each in quotes, or a dataset or a file "
             "and "
             "the number of the pair in it, as in ioi_tiny:1",
             text);
-    const bool is_file = strchr(name, '.') || strchr(name, '/') || !access(name, R_OK);
-    int rc = is_file ? pairs_file(p, name, o, e) : pairs_dataset(p, text, o, e);
+    char counted[sizeof name + 24];
+    snprintf(counted, sizeof counted, "%s:%ld", name, nth);
+    int rc = is_file ? pairs_file(p, name, o, e) : pairs_dataset(p, counted, o, e);
     if (!rc && nth > p->n)
         rc = err_set(e, ERR_USAGE, "%s has %d pair%s, not %ld", name, p->n, text_s(p->n), nth);
     if (rc)
@@ -58,6 +63,11 @@ static int load(struct pairs *p, const char *text, const struct pairs_opts *o, s
     int n, rc = words_split(&words, &n, text, o->arena, e);
     if (rc)
         return rc;
+    if (n && !strncmp(words[0], "--", 2))
+        return err_set(e, ERR_USAGE,
+            "a pair takes no flags, %.40s is one of run's: :pair ioi_tiny:3 is a dataset's third, "
+            ":pair 'CLEAN' 'CORRUPT' ' ANSWER' ' WRONG' your own",
+            words[0]);
     if (n == 1)
         return nth_pair(p, words[0], o, e);
     if (n < 2 || n > 4)

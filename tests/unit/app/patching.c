@@ -579,6 +579,21 @@ static void a_log_brings_its_map_back(void **state)
     unlink(path);
 }
 
+/* What can be typed for a pair of a dataset, and what can not. */
+static void a_dataset_gives_a_pair(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~ioi_tiny Enter");
+    comes(&r, "1 token differs");
+    act(&r, ": 'pair~--dataset~ioi_tiny:3 Enter");
+    comes(&r, "a pair takes no flags, --dataset is one of run's");
+    act(&r, ": 'pair~ioi_tny:3 Enter");
+    comes(&r, "ioi_tiny");
+    rig_close(&r);
+}
+
 /* A pair, a report and a circuit as files hold what was on the screen. */
 static void what_is_saved_reads_back(void **state)
 {
@@ -726,6 +741,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_and_spans_agree),
         cmocka_unit_test(a_pair_fills_both_maps),
+        cmocka_unit_test(a_dataset_gives_a_pair),
         cmocka_unit_test(cells_drill_to_heads_and_patterns),
         cmocka_unit_test(other_cells_drill_too),
         cmocka_unit_test(unequal_prompts_wait_for_an_alignment),
