@@ -51,9 +51,10 @@ class Model:
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + self.eps) * self.w[name + ".weight"] + self.w[
             name + ".bias"]
 
-    def run(self, ids, hooks=None, keep=None):
-        """Logits [T, V]; hooks {(site, layer): f(x)} replace, keep takes every site [T, ...]."""
-        hooks = hooks or {}
+    def run(self, ids, hooks=None, keep=None, feed=None):
+        """Logits [T, V]; hooks {(site, layer): f(x)} replace, keep takes every site [T, ...], feed
+        {("q" | "k" | "v", layer, head) | ("mlp", layer) | ("logits",): x} is added to what that reader reads."""
+        hooks, feed = hooks or {}, feed or {}
         T = len(ids)
 
         def at(site, l, x):
@@ -66,9 +67,15 @@ class Model:
         for l in range(self.L):
             p = f"h.{l}."
             x = at("resid_pre", l, x)
-            qkv = self.ln(x, p + "ln_1") @ self.w[p + "attn.c_attn.weight"] + self.w[p + "attn.c_attn.bias"]
-            q, k, v = (at(s, l, y.reshape(T, self.H, self.D))
-                       for s, y in zip("qkv", np.split(qkv, 3, axis=1)))
+            reads = lambda x: np.split(self.ln(x, p + "ln_1") @ self.w[p + "attn.c_attn.weight"]
+                                       + self.w[p + "attn.c_attn.bias"], 3, axis=1)
+            qkv = [y.reshape(T, self.H, self.D) for y in reads(x)]
+            for i, name in enumerate("qkv"):
+                for h in range(self.H):
+                    if (name, l, h) in feed:
+                        fed = reads(x + feed[name, l, h])[i]
+                        qkv[i][:, h] = fed[:, h * self.D:(h + 1) * self.D]
+            q, k, v = (at(s, l, y) for s, y in zip("qkv", qkv))
             a = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(self.D)
             a[:, np.triu_indices(T, 1)[0], np.triu_indices(T, 1)[1]] = -np.inf
             a = np.exp(a - a.max(-1, keepdims=True))
@@ -77,11 +84,13 @@ class Model:
             o = z.reshape(T, -1) @ self.w[p + "attn.c_proj.weight"] + self.w[p + "attn.c_proj.bias"]
             x = x + at("attn_out", l, o)
             x = at("resid_mid", l, x)
-            h = self.ln(x, p + "ln_2") @ self.w[p + "mlp.c_fc.weight"] + self.w[p + "mlp.c_fc.bias"]
+            h = self.ln(x + feed.get(("mlp", l), 0), p + "ln_2")
+            h = h @ self.w[p + "mlp.c_fc.weight"] + self.w[p + "mlp.c_fc.bias"]
             h = h / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + .044715 * h ** 3)))
+            h = at("neuron", l, h)
             x = x + at("mlp_out", l, h @ self.w[p + "mlp.c_proj.weight"] + self.w[p + "mlp.c_proj.bias"])
             x = at("resid_post", l, x)
-        return self.ln(x, "ln_f") @ self.unembed.T
+        return self.ln(x + feed.get(("logits",), 0), "ln_f") @ self.unembed.T
 
 
 def run(analysis, *args):
@@ -167,6 +176,23 @@ def ablation(m, pairs):
     close("resample mean", got["effect"], np.mean(want, 0))
     close("resample se", got["effect_se"], np.std(want, 0, ddof=1) / np.sqrt(len(want)))
     close("resample mlp", got["effect_mlp_out"], np.mean(mlp, 0))
+    # Neurons: zero, and the mean over the clean prompts, position by position.
+    clean = [{} for _ in pairs]
+    for p, kept in zip(pairs, clean):
+        m.run(p["clean"], keep=kept)
+    N, T = clean[0]["neuron", 0].shape[1], len(pairs[0]["clean"])
+    for mode in ("zero", "mean"):
+        got = run("ablate", "-f", write(pairs), "--mode", mode, "--site", "neuron")
+        want = np.zeros((m.L, N))
+        for l in range(m.L):
+            other = np.mean([k["neuron", l] for k in clean], 0) if mode == "mean" else np.zeros((T, N))
+            for p in pairs:
+                whole = metrics(m.run(p["clean"])[-1], p)["logit_diff"]
+                for n in range(N):
+                    one = lambda x: np.where(np.arange(N) == n, other, x)
+                    z = m.run(p["clean"], {("neuron", l): one})[-1]
+                    want[l, n] += (metrics(z, p)["logit_diff"] - whole) / len(pairs)
+        close(f"{mode} neurons", got["effect_neuron"], want)
     # KL(whole || ablated) at the last position, with and without pairs.
     log = lambda z: z - z.max() - np.log(np.exp(z - z.max()).sum())
     def divergence(p, hooks):
@@ -283,12 +309,23 @@ def softmax_fix(m, pair):
     close("qk-fix one key", got["head_k_by_pos"][0], one_key, 2e-4)
 
 
-def grad_drop(m, pair):
+def aligned(values, own, pair, to, source):
+    """A run's values [T, ...] where the receiving run's positions have counterparts, its own elsewhere."""
+    out = own.copy()
+    for c0, c1, k0, k1 in pair.get("align", [[0, len(own), 0, len(own)]]):
+        ends = {"clean": (c0, c1), "corrupt": (k0, k1)}
+        for t, j in zip(reversed(range(*ends[to])), reversed(range(*ends[source]))):
+            out[t] = values[j]
+    return out
+
+
+def grad_drop(m, pair, to="corrupt", source="clean"):
     """The mean over layers of the estimate's size with what that layer writes held still (Kramar et al.)."""
-    got = run("attr", "-f", write([pair]), "--site", "head_z", "--grad-drop")
-    ids = pair["corrupt"]
-    clean, here = {}, {}
-    m.run(pair["clean"], keep=clean)
+    direction = "denoise" if to == "corrupt" else "noise"
+    got = run("attr", "-f", write([pair]), "--site", "head_z", "--grad-drop", "--direction", direction)
+    ids = pair[to]
+    other, here = {}, {}
+    m.run(pair[source], keep=other)
     m.run(ids, keep=here)
     want = np.zeros((m.L, m.H))
     for drop in range(m.L):
@@ -297,8 +334,51 @@ def grad_drop(m, pair):
             if l == drop:
                 continue
             g = gradient(m, ids, pair, "z", l, here["z", l], still)
-            want[l] += np.abs((g * (clean["z", l] - here["z", l])).sum((0, 2))) / (m.L - 1)
-    close("grad-drop", np.abs(got["head_z"][0]), want, 2e-4)
+            change = aligned(other["z", l], here["z", l], pair, to, source) - here["z", l]
+            want[l] += np.abs((g * change).sum((0, 2))) / (m.L - 1)
+    close(f"grad-drop {direction}", np.abs(got["head_z"][0]), want, 2e-4)
+
+
+def edges_unequal(m, pair, metric="prob"):
+    """EAP: the derivative of -metric of the clean run as one reader gets what one writer would bring with
+    the corrupt prompt's values at the positions that have counterparts."""
+    got = run("edges", "-f", write([pair]), "--method", "eap", "--metric", metric, "--no-curve")
+    other, own = {}, {}
+    m.run(pair["corrupt"], keep=other)
+    m.run(pair["clean"], keep=own)
+    delta = {k: aligned(other[k], own[k], pair, "clean", "corrupt") - own[k]
+             for k in own if k[0] in ("embed", "z", "mlp_out")}
+    writers = [("input", delta["embed", 0])]
+    readers = []
+    for l in range(m.L):
+        wo = m.w[f"h.{l}.attn.c_proj.weight"]
+        readers += [(f"a{l}.h{h}<{s}>", (s, l, h), len(writers)) for s in "qkv" for h in range(m.H)]
+        writers += [(f"a{l}.h{h}", delta["z", l][:, h] @ wo[h * m.D:(h + 1) * m.D]) for h in range(m.H)]
+        readers.append((f"m{l}", ("mlp", l), len(writers)))
+        writers.append((f"m{l}", delta["mlp_out", l]))
+    readers.append(("logits", ("logits",), len(writers)))
+    rows = {(r["source"].decode(), r["target"].decode()): r["score"] for r in got["edge"]}
+    want = {}
+    for target, tap, n in readers:
+        for name, d in writers[:n]:
+            up, down = (metrics(m.run(pair["clean"], feed={tap: step * d})[-1], pair)[metric]
+                        for step in (1e-5, -1e-5))
+            want[name, target] = -(up - down) / 2e-5
+    close("edges of unequal prompts", [rows[k] for k in want], list(want.values()))
+    assert len(rows) == len(want)
+
+
+def saliency(m, pairs):
+    """Prompts of different lengths, each with its answers; the path begins at zero embeddings."""
+    got = run("saliency", "-f", write(pairs), "--baseline", "zero", "--rule", "midpoint", "--steps", 4,
+              "--tolerance", 0)
+    for i, p in enumerate(pairs):
+        ids, e = p["clean"], m.wte[p["clean"]]
+        slope = lambda x: gradient(m, ids, p, "embed", 0, x)
+        part = lambda name: got[f"length_{len(ids)}/{name}"][0]
+        close(f"gradient x input {i}", part("grad_x_input"), (e * slope(e)).sum(-1))
+        close(f"integrated gradients {i}", part("integrated_gradients"),
+              (e * sum(slope((k + .5) / 4 * e) for k in range(4)) / 4).sum(-1))
 
 
 def weights(m):
@@ -362,6 +442,11 @@ ablation(model, PAIRS)
 tracing(model, PAIRS[:2])
 softmax_fix(model, PAIRS[0])
 grad_drop(model, PAIRS[0])
+UNEQUAL = {"clean": LONG, "corrupt": SHORT, "answer": 7, "wrong_answer": 91,
+           "align": [[0, 1, 0, 1], [1, 3, 1, 2], [3, 6, 2, 5]]}
+grad_drop(model, UNEQUAL, "clean", "corrupt")
+edges_unequal(model, UNEQUAL)
+saliency(model, [PAIRS[1], UNEQUAL])
 weights(model)
 neuron(model)
 print(f"{failed} comparisons failed" if failed else "all formulas hold")
