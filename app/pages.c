@@ -394,7 +394,7 @@ void act_next_view(struct workbench *wb, const struct key *k)
         at++;
     for (int i = 1; d.n && i < n_views; i++) {
         const struct view *v = views[(at + i) % n_views];
-        if (!view_accepts(v, &p->field))
+        if (!view_accepts(v, &p->field) || !view_suits(v, &p->field))
             continue;
         take_view(wb, p, v);
         workbench_say(wb, false, "%s", v->title);
@@ -418,7 +418,7 @@ void colon_view(struct workbench *wb, const char *arg)
     char list[256] = "";
     size_t at = 0;
     for (int i = 0; i < n_views && at < sizeof list; i++)
-        if (d.n && view_accepts(views[i], &p->field))
+        if (d.n && view_accepts(views[i], &p->field) && view_suits(views[i], &p->field))
             at +=
                 (size_t)snprintf(list + at, sizeof list - at, "%s%s", at ? ", " : "", views[i]->id);
     workbench_say(wb, true, "view \"%s\" does not suit this pane; %s", arg,

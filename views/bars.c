@@ -172,6 +172,7 @@ static int load(struct bars *b, const struct view_data *d, struct view_state *st
 
 struct columns {
     int label_w, value_w, error_w, bar_w, zero;
+    int context_w; /* of labels that come with their text; 0: they do not */
 };
 
 static const char *error_text(char *buf, size_t n, const struct bars *b, int64_t k, enum glyphs g)
@@ -206,6 +207,8 @@ static void measure(struct columns *m, const struct bars *b, const struct screen
     }
     if (m->label_w > s->rect.w / 3)
         m->label_w = s->rect.w / 3;
+    m->context_w = b->a ? context_columns(b->a, s->rect.w) : 0;
+    m->label_w = m->context_w > m->label_w ? m->context_w : m->label_w;
     m->bar_w = s->rect.w - m->label_w - m->value_w - m->error_w - 3;
     if (m->bar_w < 8 && m->error_w) {
         m->bar_w += m->error_w;
@@ -272,7 +275,10 @@ static void draw_row(const struct screen *s, const struct view_data *d, const st
                          : b->a && is_marked(d, b->a->kind, b->index[k]) ? STYLE(MARK)
                          : is_cursor                                     ? STYLE(STRONG)
                                                                          : STYLE(TEXT);
-    if (b->a)
+    if (m->context_w)
+        context_draw(c, x, y, m->label_w, b->a, b->index[k], is_cursor ? STYLE(TEXT) : STYLE(LABEL),
+            is_cursor ? style : STYLE(MARK));
+    else if (b->a)
         canvas_text(c, x, y, m->label_w, style, label_show(label, b->a, b->index[k], c->glyphs));
     x += m->label_w + 1;
     number_text(text, sizeof text, &b->form, b->v[k], c->glyphs);
@@ -504,6 +510,7 @@ const struct view view_bars = {
     .looks = 1u << LOOK_BARS | 1u << LOOK_TABLE | 1u << LOOK_LINES | 1u << LOOK_TOKENS,
     .min_rank = 0,
     .max_rank = FIELD_MAX_RANK,
+    .needs = 1u << VIEW_NEEDS_SIZES,
     .draw = bars_draw,
     .svg = bars_svg,
     .move = bars_move,

@@ -537,6 +537,7 @@ const struct view view_contour = {
     .looks = 1u << LOOK_CONTOUR | 1u << LOOK_HEATMAP,
     .min_rank = 2,
     .max_rank = FIELD_MAX_RANK,
+    .needs = 1u << VIEW_NEEDS_ORDER | 1u << VIEW_NEEDS_ORDERS | 1u << VIEW_NEEDS_SIZES,
     .draw = contour_draw,
     .svg = contour_svg,
     .move = contour_move,

@@ -46,6 +46,11 @@ bool rows_grow_up(const struct field *f, const struct view_state *st);
  * underscore), bytes escaped. Returns buf. */
 const char *label_show(char buf[LABEL_MAX], const struct axis *a, int64_t i, enum glyphs g);
 int label_columns(const struct axis *a, int64_t i, enum glyphs g);
+/* Labels of words that stand out of their text's order come with the text around them, the word itself
+ * between brackets. Columns of `room` for it; 0: this axis has none. */
+int context_columns(const struct axis *a, int room);
+void context_draw(struct canvas *c, int x, int y, int w, const struct axis *a, int64_t i,
+    struct style text, struct style word);
 /* Cuts a label to so many columns, by whole clusters and with an ellipsis; returns the columns. */
 int label_clip(char *text, int columns, enum glyphs g);
 void label_fit(char *text, size_t size, int columns); /* the same for a text of any size */

@@ -12,6 +12,7 @@ struct layout {
     int64_t shown_rows, shown_cols, row0, col0;
     int decimals;
     int label_w, cell_w, cell_h; /* cell_h 0: half blocks, two rows a line */
+    int context_w;               /* of labels that come with their text; 0: they do not */
     int x, y, w, h;              /* the cells */
     bool has_header, has_legend, names_cols, numbers, up;
 };
@@ -38,7 +39,8 @@ static void arrange_cells(struct layout *l, const struct canvas *c, const struct
     const struct view_state *st, bool is_static, int avail, int body)
 {
     /* A signed half block could not show its sign without hue, so it stays a whole cell. */
-    bool dense_ok = c->mode >= COLOURS_256 && c->glyphs != GLYPHS_ASCII && !f->is_signed;
+    bool dense_ok =
+        c->mode >= COLOURS_256 && c->glyphs != GLYPHS_ASCII && !f->is_signed && !l->context_w;
     const int64_t high =
         l->rows > 0 && !is_static ? body / l->rows : 1; /* text has no empty lines */
     l->cell_h = high >= 3 ? 3 : high >= 2 ? 2 : 1;
@@ -87,6 +89,9 @@ static void arrange(struct layout *l, const struct screen *s, const struct field
     l->label_w = w >= 12 && f->rank ? label_width(f, st, st->scroll[st->row_axis], body * 2,
                                           w / 3 < 14 ? w / 3 : 14, c->glyphs)
                                     : 0;
+    if (l->label_w && !st->level[st->row_axis] && (is_static || st->zoom == 0))
+        l->context_w = context_columns(&f->axes[st->row_axis], w);
+    l->label_w = l->context_w > l->label_w ? l->context_w : l->label_w;
     /* The columns' name stands in the corner above the rows' labels where it fits. */
     const char *name = has_cols ? f->axes[st->col_axis].name : NULL;
     l->names_cols = l->has_header && l->label_w && name && text_columns(name) < l->label_w;
@@ -262,8 +267,12 @@ static void draw_row_labels(const struct screen *s, const struct view_data *d,
                              : is_cursor                  ? STYLE(STRONG)
                                                           : STYLE(LABEL);
         int y = l->y + (l->cell_h ? (int)k * l->cell_h + (l->cell_h - 1) / 2 : (int)k / 2);
-        canvas_text(s->canvas, s->rect.x, y, l->label_w, style,
-            label_show(label, a, index, s->canvas->glyphs));
+        if (l->context_w)
+            context_draw(s->canvas, s->rect.x, y, l->label_w, a, index,
+                is_cursor ? STYLE(TEXT) : STYLE(LABEL), is_cursor ? STYLE(CURSOR) : STYLE(MARK));
+        else
+            canvas_text(s->canvas, s->rect.x, y, l->label_w, style,
+                label_show(label, a, index, s->canvas->glyphs));
     }
 }
 
@@ -521,6 +530,7 @@ const struct view view_heatmap = {
              1u << LOOK_LINES | 1u << LOOK_TOKENS,
     .min_rank = 0,
     .max_rank = FIELD_MAX_RANK,
+    .needs = 1u << VIEW_NEEDS_SIZES,
     .draw = heatmap_draw,
     .svg = heatmap_svg,
     .move = heatmap_move,

@@ -663,6 +663,7 @@ const struct view view_lines = {
              1u << LOOK_TOKENS,
     .min_rank = 0,
     .max_rank = FIELD_MAX_RANK,
+    .needs = 1u << VIEW_NEEDS_ORDER | 1u << VIEW_NEEDS_SIZES,
     .draw = lines_draw,
     .svg = lines_svg,
     .move = lines_move,

@@ -423,6 +423,7 @@ const struct view view_multiples = {
     .looks = 1u << LOOK_HEATMAP,
     .min_rank = 3,
     .max_rank = FIELD_MAX_RANK,
+    .needs = 1u << VIEW_NEEDS_SIZES,
     .draw = multiples_draw,
     .svg = multiples_svg,
     .move = multiples_move,

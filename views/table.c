@@ -159,9 +159,10 @@ static void read_cell(char *readout, const struct grid *g, int64_t col, int64_t 
         is_text(f) || !*unit_text(f, &form) ? "" : " ", is_text(f) ? "" : unit_text(f, &form));
 }
 
-/* One column drawn at x; returns its width, 0 when nothing more fits. */
+/* One column drawn at x; returns its width, 0 when nothing more fits: a number that is cut is another
+ * number, so only texts and the first column are. */
 static int draw_column(const struct screen *s, const struct grid *g, int64_t col, int x,
-    const struct rows *rows, char *readout, struct err *e)
+    bool is_first, const struct rows *rows, char *readout, struct err *e)
 {
     struct canvas *c = s->canvas;
     const struct field *f = field_of(g, col);
@@ -180,7 +181,7 @@ static int draw_column(const struct screen *s, const struct grid *g, int64_t col
     }
     w = w > COLUMN_MAX ? COLUMN_MAX : w;
     int room = s->rect.x + s->rect.w - x;
-    if (room < 3)
+    if (room < 3 || (w > room && !text_only && !is_first))
         return 0;
     if (w > room)
         w = room;
@@ -217,7 +218,7 @@ static int draw_columns(const struct screen *s, const struct grid *g, int x, int
 {
     int seen = 0;
     for (int64_t col = col0; col < g->cols; col++) {
-        int w = draw_column(s, g, col, x, rows, readout, e);
+        int w = draw_column(s, g, col, x, col == col0, rows, readout, e);
         if (w < 0)
             return w;
         if (!w)
@@ -239,8 +240,10 @@ static int draw_labels(const struct screen *s, const struct view_data *d, const 
         int n = label_columns(a, rows->index[k], c->glyphs);
         w = n > w ? n : w;
     }
+    const int context = context_columns(a, s->rect.w);
     if (w > s->rect.w / 3)
         w = s->rect.w / 3;
+    w = context > w ? context : w;
     if (s->rect.h > 1 && a->name && text_columns(a->name) <= w)
         canvas_text(c, s->rect.x, s->rect.y, w, STYLE(DIM), a->name);
     for (int64_t k = 0; k < rows->shown; k++) {
@@ -248,8 +251,12 @@ static int draw_labels(const struct screen *s, const struct view_data *d, const 
         struct style style = is_marked(d, a->kind, rows->index[k]) ? STYLE(MARK)
                              : is_row                              ? STYLE(STRONG)
                                                                    : STYLE(LABEL);
-        canvas_text(
-            c, s->rect.x, y + (int)k, w, style, label_show(label, a, rows->index[k], c->glyphs));
+        if (context)
+            context_draw(c, s->rect.x, y + (int)k, w, a, rows->index[k],
+                is_row ? STYLE(TEXT) : STYLE(LABEL), is_row ? STYLE(CURSOR) : STYLE(MARK));
+        else
+            canvas_text(c, s->rect.x, y + (int)k, w, style,
+                label_show(label, a, rows->index[k], c->glyphs));
     }
     return w;
 }

@@ -316,6 +316,7 @@ const struct view view_tokens = {
     .looks = 1u << LOOK_TOKENS | 1u << LOOK_BARS | 1u << LOOK_LINES,
     .min_rank = 1,
     .max_rank = FIELD_MAX_RANK,
+    .needs = 1u << VIEW_NEEDS_WORDS | 1u << VIEW_NEEDS_SIZES,
     .draw = tokens_draw,
     .svg = tokens_svg,
     .move = tokens_move,

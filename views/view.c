@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "model/core/text.h"
@@ -24,13 +25,52 @@ bool view_accepts(const struct view *v, const struct field *f)
     return (v->looks & 1u << f->look) && f->rank >= v->min_rank && f->rank <= v->max_rank;
 }
 
+/* An axis of no known kind counts something unless its labels are names. */
+static bool is_ordered(const struct axis *a)
+{
+    char buf[LABEL_MAX], *end;
+    if (!(axis_kinds_ordered() & 1u << a->kind))
+        return false;
+    if (a->kind != AXIS_OTHER || !axis_has_labels(a) || a->size < 1)
+        return true;
+    const char *label = axis_label(a, 0, buf, sizeof buf);
+    strtod(label, &end);
+    return end != label && !*end;
+}
+
+/* Numbers that only name something: their sizes say nothing. */
+static bool is_of_ids(const struct field *f)
+{
+    static const char *const named[] = {"token id", "token ids", "index", "position, token ids"};
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++)
+        if ((f->unit && !strcmp(f->unit, named[i])) ||
+            (f->long_name && !strcmp(f->long_name, named[i])))
+            return true;
+    return false;
+}
+
+bool view_suits(const struct view *v, const struct field *f)
+{
+    if (f->rank < v->min_rank || f->rank > v->max_rank)
+        return false;
+    if (!strcmp(v->id, look_name(f->look)))
+        return true;
+    const struct axis *along = f->rank > 0 ? &f->axes[f->rank - 1] : NULL,
+                      *across = f->rank > 1 ? &f->axes[f->rank - 2] : NULL;
+    bool is_text = along && along->kind == AXIS_POS && axis_has_labels(along) && !along->context;
+    return !((v->needs & 1u << VIEW_NEEDS_ORDER && along && !is_ordered(along)) ||
+             (v->needs & 1u << VIEW_NEEDS_ORDERS && across && !is_ordered(across)) ||
+             (v->needs & 1u << VIEW_NEEDS_WORDS && !is_text) ||
+             (v->needs & 1u << VIEW_NEEDS_SIZES && is_of_ids(f)));
+}
+
 const struct view *view_for(const struct field *f)
 {
     const struct view *own = view_find(look_name(f->look));
     if (own && view_accepts(own, f))
         return own;
     for (int i = 0; i < n_views; i++)
-        if (view_accepts(views[i], f))
+        if (view_accepts(views[i], f) && view_suits(views[i], f))
             return views[i];
     return view_find("table");
 }

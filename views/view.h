@@ -90,6 +90,14 @@ enum view_move {
     MOVE_BOTTOM
 };
 
+/* What a view takes for granted of the numbers it draws. */
+enum view_need {
+    VIEW_NEEDS_ORDER,  /* neighbours along the last axis lie beside each other: layers, not heads */
+    VIEW_NEEDS_ORDERS, /* and so do those along the one before */
+    VIEW_NEEDS_WORDS,  /* the last axis is a text in its order */
+    VIEW_NEEDS_SIZES   /* values measure something; ids of tokens do not */
+};
+
 #define VIEW_READOUT 256
 
 /* A view is this descriptor in a file of its own, and a line in views/meson.build. It accepts fields
@@ -103,6 +111,7 @@ struct view {
     bool is_whole;      /* shows all of its axis at zoom 0, and 2^-zoom of it after VIEW_FINER */
     unsigned looks;     /* 1u << LOOK_x that it suits, best first for that look's own view */
     int min_rank, max_rank;
+    unsigned needs; /* 1u << VIEW_NEEDS_x, without which a drawing would say what is not there */
     /* Draws into s->rect; state follows (scroll, limits). `readout` gets the exact value under the
      * cursor with its coordinates and unit. Fetches what is visible and nothing else. */
     int (*draw)(const struct screen *s, const struct view_data *d, struct view_state *st,
@@ -127,6 +136,9 @@ const char *view_mode_help(enum view_mode m);
 /* False: the view does not know this mode. */
 bool view_toggle(
     const struct view *v, const struct view_data *d, struct view_state *st, enum view_mode m);
-bool view_accepts(const struct view *v, const struct field *f);
+bool view_accepts(const struct view *v, const struct field *f); /* it can draw it */
+/* It is worth offering: it has the axes, their kinds and values are what it needs, or the field's own
+ * look asks for it. */
+bool view_suits(const struct view *v, const struct field *f);
 
 #endif

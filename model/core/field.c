@@ -6,7 +6,7 @@
 const char *axis_kind_name(enum axis_kind k)
 {
     static const char *const names[AXIS_KIND_COUNT] = {
-#define X(id, name) name,
+#define X(id, name, ordered) name,
         AXIS_KINDS(X)
 #undef X
     };
@@ -27,6 +27,15 @@ enum axis_kind axis_kind_of(const char *axis_name)
         if (!strcmp(axis_name, also[i].name))
             return also[i].kind;
     return AXIS_OTHER;
+}
+
+unsigned axis_kinds_ordered(void)
+{
+    return 0u
+#define X(id, name, ordered) | (ordered ? 1u << AXIS_##id : 0u)
+        AXIS_KINDS(X)
+#undef X
+            ;
 }
 
 const char *look_name(enum look l)

@@ -9,23 +9,24 @@
 
 #define FIELD_MAX_RANK 6
 
-/* What an axis counts: selection and dossiers follow kinds, not names. */
+/* What an axis counts: selection and dossiers follow kinds, not names. X(id, name, whether neighbours
+ * lie beside each other: a head or a neuron might as well have another number). */
 #define AXIS_KINDS(X)                                                                              \
-    X(OTHER, "other")                                                                              \
-    X(INPUT, "input")                                                                              \
-    X(LAYER, "layer")                                                                              \
-    X(HEAD, "head")                                                                                \
-    X(POS, "pos")                                                                                  \
-    X(NEURON, "neuron")                                                                            \
-    X(DIM, "dim")                                                                                  \
-    X(VOCAB, "vocab")                                                                              \
-    X(COMPONENT, "component")                                                                      \
-    X(SITE, "site")                                                                                \
-    X(RANK, "rank")                                                                                \
-    X(STEP, "step")
+    X(OTHER, "other", true)                                                                        \
+    X(INPUT, "input", false)                                                                       \
+    X(LAYER, "layer", true)                                                                        \
+    X(HEAD, "head", false)                                                                         \
+    X(POS, "pos", true)                                                                            \
+    X(NEURON, "neuron", false)                                                                     \
+    X(DIM, "dim", false)                                                                           \
+    X(VOCAB, "vocab", false)                                                                       \
+    X(COMPONENT, "component", false)                                                               \
+    X(SITE, "site", false)                                                                         \
+    X(RANK, "rank", true)                                                                          \
+    X(STEP, "step", true)
 
 enum axis_kind {
-#define X(id, name) AXIS_##id,
+#define X(id, name, ordered) AXIS_##id,
     AXIS_KINDS(X)
 #undef X
         AXIS_KIND_COUNT
@@ -57,6 +58,9 @@ struct axis {
     /* Labels too many to hold at once: gives one, in buf if need be. NULL: `labels` has them. */
     const char *(*label)(const struct axis *a, int64_t i, char *buf, size_t n);
     void *label_data; /* the owner's */
+    /* Labels that are read as a text and stand out of its order: what comes before and after i there,
+     * of `before` the end, n bytes each with a NUL. False: not known (yet). NULL: they need none. */
+    bool (*context)(const struct axis *a, int64_t i, char *before, char *after, size_t n);
 };
 
 /* A window of a field: start, count and stride along each axis. */
@@ -100,6 +104,8 @@ struct field {
 };
 
 const char *axis_kind_name(enum axis_kind k);
+unsigned axis_kinds_ordered(
+    void); /* 1u << AXIS_x of those whose neighbours lie beside each other */
 enum axis_kind axis_kind_of(const char *axis_name); /* "query" and "key" are positions */
 const char *look_name(enum look l);
 const char *reduce_name(enum field_reduce r);

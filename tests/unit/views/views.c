@@ -473,6 +473,46 @@ static void descriptors_are_complete(void **state)
     }
 }
 
+/* Which views are offered for axes of two kinds (the last is read along) and values of a unit. */
+static void offers(enum axis_kind across, enum axis_kind along, const char *unit, const char *want)
+{
+    static const char *const words[] = {"When", " Mara", " and"};
+    char got[200] = "";
+    struct field f = {.name = "x", .unit = unit, .look = LOOK_TABLE};
+    if (across != AXIS_KIND_COUNT)
+        f.axes[f.rank++] = (struct axis){.name = "a", .kind = across, .size = 3};
+    f.axes[f.rank++] = (struct axis){.name = "b", .kind = along, .size = 3};
+    f.axes[f.rank - 1].labels = along == AXIS_POS ? words : NULL;
+    for (int i = 0; i < n_views; i++)
+        if (view_suits(views[i], &f) && (views[i]->looks & ~(1u << LOOK_TEXT | 1u << LOOK_GRAPH)))
+            snprintf(got + strlen(got), sizeof got - strlen(got), " %s", views[i]->id);
+    assert_string_equal(got, want);
+}
+
+static void views_are_offered_where_they_mean_something(void **state)
+{
+    (void)state;
+    offers(AXIS_LAYER, AXIS_POS, "nats", " heatmap table bars lines tokens contour");
+    offers(AXIS_STEP, AXIS_OTHER, "loss", " heatmap table bars lines contour");
+    offers(AXIS_LAYER, AXIS_HEAD, "logits", " heatmap table bars");
+    offers(AXIS_HEAD, AXIS_COMPONENT, "logits", " heatmap table bars");
+    offers(AXIS_HEAD, AXIS_LAYER, "logits", " heatmap table bars lines");
+    offers(AXIS_KIND_COUNT, AXIS_VOCAB, "probability", " heatmap table bars");
+    offers(AXIS_POS, AXIS_RANK, "token id", " table");
+    /* Names are no numbers of a scale; what somebody calls its look is believed. */
+    static const char *const names[] = {"red", "green"}, *const steps[] = {"-0.5", "0.5"};
+    struct field f = {.look = LOOK_TABLE, .rank = 1, .axes = {{"c", AXIS_OTHER, 2, names}}};
+    assert_false(view_suits(view_find("lines"), &f));
+    f.axes[0].labels = steps;
+    assert_true(view_suits(view_find("lines"), &f));
+    f.axes[0].labels = names;
+    f.look = LOOK_LINES;
+    assert_true(view_suits(view_find("lines"), &f));
+    f.unit = "token id";
+    f.look = LOOK_HEATMAP;
+    assert_string_equal(view_for(&f)->id, "heatmap");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -490,6 +530,7 @@ int main(void)
         cmocka_unit_test(only_the_window_is_fetched),
         cmocka_unit_test(nothing_breaks_at_any_size),
         cmocka_unit_test(descriptors_are_complete),
+        cmocka_unit_test(views_are_offered_where_they_mean_something),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
