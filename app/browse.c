@@ -43,10 +43,8 @@ void browse_release(struct browse **ptr)
     if (!b)
         return;
     *ptr = NULL;
-    for (int i = 0; i < OPENED; i++) {
-        spec_release(&b->opened[i].spec);
-        spec_release(&b->opened[i].error);
-    }
+    for (int i = 0; i < OPENED; i++)
+        browse_forget(&b->opened[i]);
     io_release(&b->io);
     for (int i = 0; i < b->n_docs; i++)
         forget_doc(&b->docs[i]);
@@ -478,9 +476,7 @@ void act_close_document(struct workbench *wb, const struct key *k)
             !io_doc(&(struct doc_view){.n_nodes = 0}, b->io, b->opened[i].doc)) {
             if (b->now == &b->opened[i])
                 b->now = NULL;
-            spec_release(&b->opened[i].spec);
-            spec_release(&b->opened[i].error);
-            b->opened[i] = (struct opened){0};
+            browse_forget(&b->opened[i]);
         }
     if (b->mark_doc == doc)
         b->mark_doc = -1;

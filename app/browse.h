@@ -9,8 +9,17 @@
 
 #define OPENED 16 /* datasets whose plane and cursor are remembered */
 
+#define DEPTH 16 /* drillings into a dataset that Esc comes back from */
+
 struct opened {
     int doc, node;
+    struct depth { /* the planes above the one on screen */
+        struct spec *spec;
+        struct view_state st;
+        const struct view *view;
+        int axis;
+    } above[DEPTH];
+    int n_above;
     struct spec *spec;
     struct spec *error; /* the same plane of its standard errors; NULL: none */
     uint64_t error_of;  /* the plane that was made for */
@@ -58,7 +67,7 @@ struct browse {
         bool is_set, is_falling;
         int64_t by;
     } wish_order[2];
-    bool reads_all;
+    bool reads_all, is_top; /* is_top: the view shows only the largest rows */
     /* A job's answer that was seen already. */
     uint64_t seen_job;
     bool has_stats;
@@ -112,6 +121,15 @@ void browse_enter(struct workbench *wb, int doc, int node); /* into the block pa
 /* A new plane in place of the present one; takes s. */
 void browse_plane(struct workbench *wb, struct spec *s);
 bool browse_field(struct browse *b, struct pane *p); /* its fields; false: nothing to draw */
+struct spec *browse_changed(
+    const struct browse *b); /* a copy in its own order, not aggregated yet */
+void browse_commit(struct workbench *wb, struct spec *s); /* takes it; aggregates what is to be */
+int64_t browse_index(const struct workbench *wb, const struct spec *s, int axis); /* the cursor's */
+void browse_suit(struct workbench *wb, struct browse *b); /* the view that fits the plane best */
+bool browse_is_text(const struct spec *s, int axis);      /* its labels are the words of texts */
+void browse_forget(struct opened *o);                     /* the slot is free then */
+/* Back to the plane that was drilled into; false: none was. */
+bool browse_rise(struct workbench *wb);
 void browse_find(struct workbench *wb, const char *pattern, int direction);
 /* The pane's data for a file is the window on screen, from begins until not. */
 void browse_paper(struct workbench *wb, struct pane *p, bool begins);

@@ -198,6 +198,32 @@ static int cache_place(
     return rc;
 }
 
+static int cache_text_of(
+    int64_t *from, int64_t *to, struct tree *base, int node, int axis, int64_t index, struct err *e)
+{
+    struct cache_tree *t = (struct cache_tree *)base;
+    int64_t document;
+    if (axis != 0 || t->hook[node] < 0)
+        return tree_text(from, to, t->file, node, axis, index, e);
+    int rc = cache_document_of(&document, t->cache, index, e);
+    return rc ? rc : cache_document(from, to, t->cache, document, e);
+}
+
+static int cache_bare(
+    bool *out, struct tree *base, int node, int axis, int64_t first, int64_t n, struct err *e)
+{
+    struct cache_tree *t = (struct cache_tree *)base;
+    if (axis != 0 || t->hook[node] < 0)
+        return 0;
+    int64_t *begin = malloc((size_t)n * 2 * sizeof *begin), *end = begin ? begin + n : NULL;
+    int rc = begin ? cache_rows(NULL, NULL, begin, end, t->cache, first, n, e)
+                   : err_set(e, ERR_LIMIT, "out of memory (rows of a cache)");
+    for (int64_t i = 0; i < n && !rc; i++)
+        out[i] = end[i] <= begin[i];
+    free(begin);
+    return rc;
+}
+
 static void cache_release_tree(struct tree *base)
 {
     struct cache_tree *t = (struct cache_tree *)base;
@@ -215,6 +241,8 @@ static const struct tree_ops cache_ops = {.kind = "cache",
     .labels = cache_labels,
     .attrs = cache_attrs,
     .place = cache_place,
+    .text = cache_text_of,
+    .bare = cache_bare,
     .release = cache_release_tree};
 
 int tree_of_cache(struct tree **file, const char *path, struct err *e)

@@ -83,5 +83,10 @@ struct io {
 bool job_step(struct io_task *j, struct tree *t);
 void job_clear(struct io_task *j);
 struct tree *io_tree(struct io *io, int doc); /* the thread's own */
+int labels_read(struct tile *t, const struct want *want, struct tree *tree);
+/* With the lock held: asks for a tile unless it is asked for already; waits until the thread says that
+ * something is done (false: the time is up). */
+void io_want(struct io *io, const struct tile_key *k, struct spec *s, int axis);
+bool io_wait(struct io *io, double until);
 
 #endif

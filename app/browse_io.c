@@ -14,10 +14,9 @@
 #include "app/browse_inside.h"
 #include "model/core/machine.h"
 
-#define SIDE 64    /* of a square tile */
-#define LONG 4096  /* of a row or a column of one cell's width */
-#define RECORDS 64 /* of a table */
-#define LABELS 256
+#define SIDE 64                   /* of a square tile */
+#define LONG 4096                 /* of a row or a column of one cell's width */
+#define RECORDS 64                /* of a table */
 #define DEAR ((double)(32 << 20)) /* bytes behind a square tile from which it is read row by row */
 #define WALK 32                   /* nodes before others have their turn */
 #define MOST ((int64_t)1 << 21)   /* values of a window; views that want more are told */
@@ -220,21 +219,6 @@ static int read_records(struct tile *t, const struct want *want, struct tree *tr
     return rc;
 }
 
-static int read_labels(struct tile *t, const struct want *want, struct tree *tree)
-{
-    const struct spec *s = want->spec;
-    int64_t first = want->key.row * LABELS, n = s->n->axes[want->axis].size - first;
-    n = n < LABELS ? n : LABELS;
-    t->labels = calloc(LABELS, sizeof *t->labels);
-    if (!t->labels)
-        return err_set(&t->e, ERR_LIMIT, "out of memory (labels)");
-    t->bytes += LABELS * sizeof *t->labels;
-    int rc = tree_labels(t->labels, tree, s->node, want->axis, first, n, &t->arena, &t->e);
-    for (int64_t i = 0; i < n && !rc; i++)
-        t->bytes += strlen(t->labels[i]) + 16;
-    return rc;
-}
-
 static bool serve_tiles(struct io *io)
 {
     if (!io->n_wants)
@@ -253,7 +237,7 @@ static bool serve_tiles(struct io *io)
         t->bytes = sizeof *t;
         rc = !tree                    ? err_set(&t->e, ERR_USAGE, "the document is closed")
              : want->key.shape == 'c' ? read_records(t, want, tree)
-             : want->key.shape == 'l' ? read_labels(t, want, tree)
+             : want->key.shape == 'l' ? labels_read(t, want, tree)
                                       : read_values(t, want, io, tree);
     }
     pthread_mutex_lock(&io->lock);
@@ -286,10 +270,10 @@ static void exact_cell(
     for (int side = 0; side < 2; side++) {
         int axis = side ? s->col : s->row;
         char one[sizeof out->place];
-        if (axis < 0 ||
-            tree_place(
-                one, sizeof one, t, s->node, axis, spec_index(s, !side, side ? col : row), &e) ||
-            !*one)
+        int64_t *text = out->text[side], index = spec_index(s, !side, side ? col : row);
+        if (axis >= 0 && tree_text(&text[0], &text[1], t, s->node, axis, index, &e))
+            text[0] = text[1] = 0;
+        if (axis < 0 || tree_place(one, sizeof one, t, s->node, axis, index, &e) || !*one)
             continue;
         at +=
             (size_t)snprintf(out->place + at, sizeof out->place - at, "%s%s", at ? ", " : "", one);
@@ -522,7 +506,7 @@ size_t io_bytes(struct io *io)
 }
 
 /* Until the thread says something is done, or the time; false: the time. */
-static bool wait_done(struct io *io, double until)
+bool io_wait(struct io *io, double until)
 {
     double left = until - machine_seconds();
     struct timespec at;
@@ -545,7 +529,7 @@ bool io_settle(struct io *io, double seconds)
     double until = machine_seconds() + seconds;
     pthread_mutex_lock(&io->lock);
     while ((is_busy(io) || io->job.now.is_running) && machine_seconds() < until)
-        wait_done(io, machine_seconds() + 0.01);
+        io_wait(io, machine_seconds() + 0.01);
     bool settled = !is_busy(io) && !io->job.now.is_running;
     pthread_mutex_unlock(&io->lock);
     return settled;
@@ -669,7 +653,7 @@ int io_nodes(const struct node **out, struct io *io, int id, int from, int n)
 /* --- Values ------------------------------------------------------------------------------------- */
 
 /* Asks for a tile unless it is asked for already. The lock is held. */
-static void want_tile(struct io *io, const struct tile_key *k, struct spec *s, int axis)
+void io_want(struct io *io, const struct tile_key *k, struct spec *s, int axis)
 {
     if (io->has_now && !memcmp(&io->now.key, k, sizeof *k)) {
         atomic_store(&io->now_frame, io->frame);
@@ -742,7 +726,7 @@ static int64_t gather(double *out, struct io *io, struct spec *s, const struct i
             const struct tile *t = store_find(&io->store, &k);
             if (!t) {
                 missing++;
-                want_tile(io, &k, s, -1);
+                io_want(io, &k, s, -1);
             } else if (t->e.code) {
                 *e = t->e;
             } else {
@@ -794,7 +778,7 @@ static int fetch_records(
             const struct tile *t = store_find(&io->store, &k);
             if (!t) {
                 missing++;
-                want_tile(io, &k, s, -1);
+                io_want(io, &k, s, -1);
                 i += (k.row + 1) * RECORDS > row ? ((k.row + 1) * RECORDS - row - 1) / w->rs : 0;
                 continue;
             }
@@ -806,7 +790,7 @@ static int fetch_records(
                 out[i * w->nc + j] = is_text ? NAN : t->cells[row % RECORDS * columns + c].number;
             }
         }
-    } while (missing && wait_done(io, io->until));
+    } while (missing && io_wait(io, io->until));
     pthread_mutex_unlock(&io->lock);
     return e->code ? e->code : missing > 0;
 }
@@ -831,7 +815,7 @@ int io_fetch(double *out, struct io *io, struct spec *s, const struct io_window 
     pthread_mutex_lock(&io->lock);
     do
         missing = gather(out, io, s, w, &g, e);
-    while (missing && !e->code && wait_done(io, io->until));
+    while (missing && !e->code && io_wait(io, io->until));
     pthread_mutex_unlock(&io->lock);
     return e->code ? e->code : missing > 0;
 }
@@ -849,7 +833,7 @@ bool io_text(char *buf, size_t n, struct io *io, struct spec *s, int64_t row, in
     do {
         const struct tile *t = store_find(&io->store, &k);
         if (!t) {
-            want_tile(io, &k, s, -1);
+            io_want(io, &k, s, -1);
             continue;
         }
         if (t->cells && !t->e.code) {
@@ -859,33 +843,7 @@ bool io_text(char *buf, size_t n, struct io *io, struct spec *s, int64_t row, in
             found = text != NULL;
         }
         break;
-    } while (wait_done(io, io->until));
-    pthread_mutex_unlock(&io->lock);
-    return found;
-}
-
-int io_label(char *buf, size_t n, struct io *io, struct spec *s, int axis, int64_t index)
-{
-    struct tile_key k;
-    int found = 0;
-    if (axis < 0 || index < 0 || !(s->n->labelled >> axis & 1))
-        return -1;
-    memset(&k, 0, sizeof k);
-    k.spec =
-        ((uint64_t)(uint32_t)s->doc << 40) + ((uint64_t)(uint32_t)s->node << 8) + (uint64_t)axis;
-    k.shape = 'l';
-    k.row = index / LABELS;
-    pthread_mutex_lock(&io->lock);
-    do {
-        const struct tile *t = store_find(&io->store, &k);
-        if (t) {
-            found = t->e.code ? -1 : 1;
-            if (found > 0)
-                snprintf(buf, n, "%s", t->labels[index % LABELS]);
-            break;
-        }
-        want_tile(io, &k, s, axis);
-    } while (wait_done(io, io->until));
+    } while (io_wait(io, io->until));
     pthread_mutex_unlock(&io->lock);
     return found;
 }
@@ -908,7 +866,7 @@ bool io_cell(struct io_cell *out, struct io *io, struct spec *s, int64_t row, in
             io->wants_cell = true;
             pthread_cond_signal(&io->wake);
         }
-    } while (wait_done(io, io->until));
+    } while (io_wait(io, io->until));
     if (known)
         *out = io->cell;
     pthread_mutex_unlock(&io->lock);
@@ -926,7 +884,7 @@ const char *io_about(struct io *io, int id, int node)
         io->wants_about = true;
         pthread_cond_signal(&io->wake);
     }
-    while (!io->has_about && wait_done(io, io->until))
+    while (!io->has_about && io_wait(io, io->until))
         ;
     if (io->has_about) {
         buf_release(&io->about_shown);
@@ -955,7 +913,7 @@ uint64_t io_begin(struct io *io, enum io_job what, struct spec *s, int64_t line,
     /* The one under way is the thread's until it sees the wish. */
     while (j->now.is_running) {
         j->wants_end = true;
-        wait_done(io, machine_seconds() + 0.01);
+        io_wait(io, machine_seconds() + 0.01);
     }
     uint64_t id = ++j->ids;
     spec_release(&j->spec);

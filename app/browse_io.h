@@ -51,10 +51,15 @@ int io_fetch(double *out, struct io *io, struct spec *s, const struct io_window 
 bool io_text(char *buf, size_t n, struct io *io, struct spec *s, int64_t row, int column);
 /* 1: its label in buf; 0: not there yet; -1: this axis has none. */
 int io_label(char *buf, size_t n, struct io *io, struct spec *s, int axis, int64_t index);
+/* The text before and after a label, as much as n bytes hold, of `before` the end. 1: all there; 0: not
+ * there yet; -1: its axis is no text. */
+int io_context(
+    char *before, char *after, size_t n, struct io *io, struct spec *s, int axis, int64_t index);
 /* The exact value of a cell of the plane, and where its indices lie beyond their labels. */
 struct io_cell {
     char value[64], place[96];
     double number;
+    int64_t text[2][2]; /* of the row, of the column: the text it stands in, as tree_text */
 };
 bool io_cell(struct io_cell *out, struct io *io, struct spec *s, int64_t row, int64_t col);
 /* Attributes of a node as lines "name  value"; NULL: not there yet. Valid until the next call. */

@@ -363,7 +363,14 @@ const struct pane_class pane_documents = {
 
 /* --- The block ----------------------------------------------------------------------------------- */
 
-/* "token 65536 rows", "head 3 of 12", "layer 12 mean"; short: "head 3". */
+/* Which index of the axis across an order goes by. */
+static int64_t line_of(const struct spec *s, bool is_row, int64_t by)
+{
+    const int across = is_row ? s->col : s->row;
+    return across < 0 ? by : s->cut[across].start + by * s->cut[across].step;
+}
+
+/* "token 65536 rows falling by 3", "head 3 of 12", "layer 12 mean"; short: "head 3". */
 static void axis_text(char *text, size_t n, struct browse *b, int i, bool is_short)
 {
     struct spec *s = b->now->spec;
@@ -385,6 +392,11 @@ static void axis_text(char *text, size_t n, struct browse *b, int i, bool is_sho
             i == s->row   ? "rows"
             : i == s->col ? is_short ? "cols" : "columns"
                           : agg_names[s->how]);
+        const struct order *o = i == s->row ? s->row_order : i == s->col ? s->col_order : NULL;
+        at = strlen(text);
+        if (o && at < n) /* by which line of the other axis */
+            snprintf(text + at, n - at, " %s by %" PRId64, o->is_falling ? "falling" : "rising",
+                line_of(s, i == s->row, o->by));
         return;
     }
     at += (size_t)snprintf(text + at, n - at, "%" PRId64, s->at[i]);
@@ -753,8 +765,7 @@ static void next_view(struct workbench *wb, struct pane *p)
         at++;
     for (int i = 1; i <= n_views; i++) {
         const struct view *v = views[(at + i) % n_views];
-        bool fits = rank >= v->min_rank && rank <= v->max_rank && strcmp(v->id, "text") != 0;
-        if (!fits)
+        if (!view_suits(v, &p->field) || !strcmp(v->id, "text") || !strcmp(v->id, "graph"))
             continue;
         p->view = v;
         p->st.has_axes = false;
@@ -826,6 +837,8 @@ static bool block_key(struct workbench *wb, struct pane *p, const struct key *k)
     } else if (!strcmp(k->name, "Esc") && b->has_stats) {
         b->has_stats = false;
     } else if (!strcmp(k->name, "Esc") || !strcmp(k->name, "q")) {
+        if (browse_rise(wb))
+            return true;
         if (b->is_visit && workbench_can_leave(wb))
             workbench_back(wb);
         else

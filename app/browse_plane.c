@@ -30,6 +30,11 @@ static struct spec *first_plane(int doc, int node, const struct node *n)
     return spec_copy(&s);
 }
 
+bool browse_is_text(const struct spec *s, int axis)
+{
+    return axis >= 0 && s->n->labelled >> axis & 1 && s->n->axes[axis].kind == AXIS_POS;
+}
+
 /* The state of the pane, kept with its dataset while another one is on screen. */
 static void put_away(struct workbench *wb, struct browse *b)
 {
@@ -40,17 +45,30 @@ static void put_away(struct workbench *wb, struct browse *b)
     b->now->view = p->view;
 }
 
-static void choose_view(struct workbench *wb, struct browse *b)
+static const char *plane_label(const struct axis *a, int64_t i, char *buf, size_t n);
+
+void browse_suit(struct workbench *wb, struct browse *b)
 {
     struct pane *p = &wb->panes[PANE_BLOCK];
     const struct spec *s = b->now->spec;
-    const char *name = spec_is_table(s) || s->row < 0               ? "table"
-                       : s->col < 0 && b->now->look == LOOK_HEATMAP ? "lines"
-                                                                    : look_name(b->now->look);
-    p->view = view_find(name);
-    bool flat = s->col < 0;
-    if (!p->view || p->view->max_rank < (flat ? 1 : 2) || p->view->min_rank > (flat ? 1 : 2))
-        p->view = view_find(flat ? "lines" : "heatmap");
+    const bool flat = s->col < 0;
+    p->view = view_find(spec_is_table(s) || s->row < 0 ? "table" : look_name(b->now->look));
+    if (spec_is_table(s) || s->row < 0 ||
+        (p->view && p->view->min_rank <= 2 - flat && p->view->max_rank >= 2 - flat &&
+            !(flat && b->now->look == LOOK_HEATMAP)))
+        return;
+    static const char *const best[2][4] = {
+        {"heatmap", "table"}, {"tokens", "lines", "bars", "table"}};
+    struct field f = {
+        .rank = 2 - flat, .look = LOOK_TABLE, .unit = s->n->unit, .long_name = s->n->long_name};
+    f.axes[0] = s->n->axes[s->row];
+    if (browse_is_text(s, s->row))
+        f.axes[0].label = plane_label; /* asked for whether it is there */
+    if (!flat)
+        f.axes[1] = s->n->axes[s->col];
+    for (int i = 0; i < 4 && best[flat][i]; i++)
+        if (view_suits(p->view = view_find(best[flat][i]), &f))
+            return;
 }
 
 /* Layers grow upwards as in print; positions are read from the top, as the array lies. */
@@ -76,8 +94,7 @@ void browse_enter(struct workbench *wb, int doc, int node)
             to = o;
     }
     if (!to->spec || to->doc != doc || to->node != node) {
-        spec_release(&to->spec);
-        spec_release(&to->error);
+        browse_forget(to);
         *to = (struct opened){.doc = doc, .node = node, .look = n->look};
         to->spec = first_plane(doc, node, n);
         if (!to->spec) {
@@ -86,7 +103,7 @@ void browse_enter(struct workbench *wb, int doc, int node)
             return;
         }
         b->now = to;
-        choose_view(wb, b);
+        browse_suit(wb, b);
         to->view = p->view;
         to->st.flipped = reads_down(to->spec);
     }
@@ -126,14 +143,14 @@ void browse_plane(struct workbench *wb, struct spec *s)
     spec_release(&b->now->spec);
     b->now->spec = s;
     if (has_turned || (is_flat && p->view && p->view->min_rank > 1))
-        choose_view(wb, b);
+        browse_suit(wb, b);
     b->has_stats = false;
     if (s->sheet && !s->sheet->is_whole)
         io_begin(b->io, IO_AGGREGATE, s, 0, false, NULL);
 }
 
 /* A changed copy: orders and aggregates belong to the old plane. */
-static struct spec *changed(const struct browse *b)
+struct spec *browse_changed(const struct browse *b)
 {
     struct spec *s = spec_copy(b->now->spec);
     if (!s)
@@ -144,7 +161,7 @@ static struct spec *changed(const struct browse *b)
     return s;
 }
 
-static void commit(struct workbench *wb, struct spec *s)
+void browse_commit(struct workbench *wb, struct spec *s)
 {
     struct err e = {0};
     if (!s)
@@ -264,6 +281,16 @@ static const char *cell_label(const struct axis *a, int64_t i, char *buf, size_t
     return buf;
 }
 
+/* Rows and columns by size stand out of their text. */
+static bool plane_context(const struct axis *a, int64_t i, char *before, char *after, size_t n)
+{
+    const struct plane_axis *p = a->label_data;
+    struct spec *s = p->b->now->spec;
+    int axis = p->is_row ? s->row : s->col;
+    int64_t index = spec_index(s, p->is_row, i);
+    return io_context(before, after, n, p->b->io, s, axis, index) == 1;
+}
+
 static struct axis plane_axis(struct browse *b, bool is_row)
 {
     const struct spec *s = b->now->spec;
@@ -277,6 +304,12 @@ static struct axis plane_axis(struct browse *b, bool is_row)
     if (!is_plain || s->n->labelled >> axis & 1) {
         a.label = plane_label;
         a.label_data = &b->axes[is_row ? 0 : 1];
+    }
+    bool is_by_size = is_row ? s->row_order || b->is_top : s->col_order != NULL;
+    if (is_by_size && browse_is_text(s, axis)) {
+        a.label = plane_label;
+        a.label_data = &b->axes[is_row ? 0 : 1];
+        a.context = plane_context;
     }
     return a;
 }
@@ -343,6 +376,7 @@ bool browse_field(struct browse *b, struct pane *p)
         return false;
     const struct spec *s = b->now->spec;
     p->many = NULL;
+    b->is_top = p->st.top > 0;
     if (spec_is_table(s)) {
         table_fields(b);
         p->many = b->fields;
@@ -414,7 +448,7 @@ void act_prev_axis(struct workbench *wb, const struct key *k)
 }
 
 /* Where the cursor stands along an axis of the dataset. */
-static int64_t index_at(const struct workbench *wb, const struct spec *s, int axis)
+int64_t browse_index(const struct workbench *wb, const struct spec *s, int axis)
 {
     const struct view_state *st = &wb->panes[PANE_BLOCK].st;
     if (axis == s->row)
@@ -434,7 +468,7 @@ static void draw_axis(struct workbench *wb, bool as_row)
     int axis = b->axis, old = as_row ? was->row : was->col;
     if (spec_is_table(was) || axis == old)
         return;
-    struct spec *s = changed(b);
+    struct spec *s = browse_changed(b);
     if (!s)
         return;
     if (axis == (as_row ? was->col : was->row)) {
@@ -447,7 +481,7 @@ static void draw_axis(struct workbench *wb, bool as_row)
         s->col = was->row;
     } else {
         if (old >= 0)
-            s->at[old] = index_at(wb, was, old);
+            s->at[old] = browse_index(wb, was, old);
         s->is_agg[axis] = false;
         *(as_row ? &s->row : &s->col) = axis;
         if (s->row < 0 && s->col >= 0) {
@@ -455,7 +489,7 @@ static void draw_axis(struct workbench *wb, bool as_row)
             s->col = -1;
         }
     }
-    commit(wb, s);
+    browse_commit(wb, s);
 }
 
 void act_axis_rows(struct workbench *wb, const struct key *k)
@@ -490,7 +524,7 @@ void act_turn(struct workbench *wb, const struct key *k)
     bool has_agg = s->sheet != NULL;
     sheet_release(&s->sheet);
     if (has_agg)
-        commit(wb, s);
+        browse_commit(wb, s);
     else
         browse_plane(wb, s);
     st->at[0] = col;
@@ -511,16 +545,16 @@ static void leave_plane(struct spec *s, int axis)
 static void set_aggregate(struct workbench *wb, int axis, enum agg how)
 {
     struct browse *b = wb->browse;
-    struct spec *s = changed(b);
+    struct spec *s = browse_changed(b);
     if (!s)
         return;
-    int64_t at = index_at(wb, b->now->spec, axis);
+    int64_t at = browse_index(wb, b->now->spec, axis);
     leave_plane(s, axis);
     s->is_agg[axis] = how != AGG_POINT;
     s->at[axis] = at;
     if (how != AGG_POINT)
         s->how = how;
-    commit(wb, s);
+    browse_commit(wb, s);
 }
 
 void act_aggregate(struct workbench *wb, const struct key *k)
@@ -553,12 +587,12 @@ static void step_index(struct workbench *wb, int64_t by)
     if (was->is_agg[axis] || to < 0 || to >= n)
         return;
     bool has_agg = was->sheet != NULL;
-    struct spec *s = has_agg ? changed(b) : spec_copy(was);
+    struct spec *s = has_agg ? browse_changed(b) : spec_copy(was);
     if (!s)
         return;
     s->at[axis] = to;
     if (has_agg)
-        commit(wb, s);
+        browse_commit(wb, s);
     else
         browse_plane(wb, s);
 }
@@ -667,7 +701,7 @@ static bool set_axis(struct workbench *wb, int axis, const char *value)
         }
     bool is_number = whole_number(&at, value, &end) && !*end;
     if (!is_number && strchr(value, ':') && parse_slice(&cut, value, a->size)) {
-        struct spec *s = changed(b);
+        struct spec *s = browse_changed(b);
         if (!s)
             return false;
         if (axis != s->row && axis != s->col && !s->is_agg[axis] && cut.n == 1)
@@ -675,7 +709,7 @@ static bool set_axis(struct workbench *wb, int axis, const char *value)
         else if (axis != s->row && axis != s->col && !s->is_agg[axis])
             s->is_agg[axis] = true; /* a slice of what is not drawn can only be aggregated */
         s->cut[axis] = cut;
-        commit(wb, s);
+        browse_commit(wb, s);
         return true;
     }
     if (is_number && at < 0)
@@ -706,12 +740,12 @@ static bool set_axis(struct workbench *wb, int axis, const char *value)
         st->at[axis == was->row ? 0 : 1] = i;
         return true;
     }
-    struct spec *s = changed(b);
+    struct spec *s = browse_changed(b);
     if (!s)
         return false;
     s->is_agg[axis] = false;
     s->at[axis] = at;
-    commit(wb, s);
+    browse_commit(wb, s);
     return true;
 }
 
@@ -779,8 +813,8 @@ const char *browse_at_line(const struct workbench *wb, struct arena *a, struct e
                 arena_printf(a, e, "%s%s=%lld:%lld:%lld,", line, axes[i].name, (long long)c->start,
                     (long long)(c->start + (c->n - 1) * c->step + 1), (long long)c->step);
         if (line && !s->is_agg[i])
-            line =
-                arena_printf(a, e, "%s%s=%lld,", line, axes[i].name, (long long)index_at(wb, s, i));
+            line = arena_printf(
+                a, e, "%s%s=%lld,", line, axes[i].name, (long long)browse_index(wb, s, i));
     }
     return line;
 }

@@ -17,6 +17,10 @@ struct tree_ops {
         struct tree_attr **out, int *n, struct tree *t, int node, struct arena *a, struct err *e);
     int (*place)(
         char *buf, size_t n, struct tree *t, int node, int axis, int64_t index, struct err *e);
+    int (*text)(int64_t *from, int64_t *to, struct tree *t, int node, int axis, int64_t index,
+        struct err *e);
+    int (*bare)(
+        bool *out, struct tree *t, int node, int axis, int64_t first, int64_t n, struct err *e);
     void (*release)(struct tree *t);
 };
 

@@ -44,6 +44,8 @@ void tile_release(struct tile *t)
     free(t->raw);
     free(t->cells);
     free(t->labels);
+    free(t->begins);
+    free(t->bare);
     arena_release(&t->arena);
     free(t);
 }

@@ -21,8 +21,9 @@ struct tile {
     int64_t *raw;             /* of 64-bit integers; NULL: none */
     struct cell_value *cells; /* of records */
     const char **labels;
-    struct arena arena; /* texts */
-    struct err e;       /* code 0: fine */
+    bool *begins, *bare, is_text; /* of labels: each begins a text; is not spelt in it */
+    struct arena arena;           /* texts */
+    struct err e;                 /* code 0: fine */
 };
 
 #define TILES 4096

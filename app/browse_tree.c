@@ -129,6 +129,28 @@ int tree_place(
     return t->ops->place ? t->ops->place(buf, n, t, node, axis, index, e) : 0;
 }
 
+/* Labelled positions are a text from end to end, unless the document knows more. */
+int tree_text(
+    int64_t *from, int64_t *to, struct tree *t, int node, int axis, int64_t index, struct err *e)
+{
+    const struct node *at = t->nodes[node];
+    *from = *to = 0;
+    if (axis < 0 || axis >= at->rank || !(at->labelled >> axis & 1))
+        return 0;
+    if (t->ops->text)
+        return t->ops->text(from, to, t, node, axis, index, e);
+    if (at->axes[axis].kind == AXIS_POS)
+        *to = at->axes[axis].size;
+    return 0;
+}
+
+int tree_bare(
+    bool *out, struct tree *t, int node, int axis, int64_t first, int64_t n, struct err *e)
+{
+    memset(out, 0, (size_t)n * sizeof *out);
+    return t->ops->bare ? t->ops->bare(out, t, node, axis, first, n, e) : 0;
+}
+
 /* ---- the report of a run in memory ---- */
 
 struct report_tree {
@@ -410,6 +432,20 @@ static int minus_labels(const char **out, struct tree *base, int node, int axis,
     return tree_labels(out, t->a, t->pairs[node].a, axis, first, n, a, e);
 }
 
+static int minus_text(
+    int64_t *from, int64_t *to, struct tree *base, int node, int axis, int64_t index, struct err *e)
+{
+    struct minus_tree *t = (struct minus_tree *)base;
+    return tree_text(from, to, t->a, t->pairs[node].a, axis, index, e);
+}
+
+static int minus_bare(
+    bool *out, struct tree *base, int node, int axis, int64_t first, int64_t n, struct err *e)
+{
+    struct minus_tree *t = (struct minus_tree *)base;
+    return tree_bare(out, t->a, t->pairs[node].a, axis, first, n, e);
+}
+
 static void minus_release(struct tree *base)
 {
     struct minus_tree *t = (struct minus_tree *)base;
@@ -418,8 +454,12 @@ static void minus_release(struct tree *base)
     free(t);
 }
 
-static const struct tree_ops minus_ops = {
-    .kind = "difference", .read = minus_read, .labels = minus_labels, .release = minus_release};
+static const struct tree_ops minus_ops = {.kind = "difference",
+    .read = minus_read,
+    .labels = minus_labels,
+    .text = minus_text,
+    .bare = minus_bare,
+    .release = minus_release};
 
 int tree_minus(
     struct tree **out, struct tree *a, int node_a, struct tree *b, int node_b, struct err *e)

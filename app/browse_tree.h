@@ -68,6 +68,14 @@ struct tree_attr {
 int tree_attrs(
     struct tree_attr **out, int *n, struct tree *t, int node, struct arena *a, struct err *e);
 
+/* The text that an index of an axis belongs to, whose labels are its words: indices [*from, *to).
+ * Both 0: these labels are no text. */
+int tree_text(
+    int64_t *from, int64_t *to, struct tree *t, int node, int axis, int64_t index, struct err *e);
+/* Which of the labels [first, first + n) stand for something that is not spelt in the text: BOS, ids. */
+int tree_bare(
+    bool *out, struct tree *t, int node, int axis, int64_t first, int64_t n, struct err *e);
+
 /* Where an index of an axis lies beyond its label: "document 3, position 17"; "" for most. */
 int tree_place(
     char *buf, size_t n, struct tree *t, int node, int axis, int64_t index, struct err *e);

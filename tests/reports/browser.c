@@ -1,10 +1,12 @@
 /* The browser without a terminal: browser FILE lists every dataset and what its pane reads, a line
- * each; browser --time FILE PATH tells how long the first drawing and the slowest key took. */
+ * each; browser --time FILE PATH tells how long the first drawing and the slowest key took, browser
+ * --jobs FILE PATH how long sorting by a column and searching the whole of it take. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/browse.h"
+#include "app/keys.h"
 #include "model/core/machine.h"
 
 static void on_ask(struct engine *g, const struct question *q)
@@ -112,13 +114,49 @@ static void time_it(struct workbench *wb, struct canvas *c, const char *file, co
         frame * 1e3, first * 1e3, slowest * 1e3, slow, (double)io_bytes(wb->browse->io) / 1e6);
 }
 
+/* From the key to the answer. */
+static void time_job(struct workbench *wb, struct canvas *c, const char *what)
+{
+    struct io_progress p;
+    double began = machine_seconds(), most = 0;
+    if (!strcmp(what, "sort"))
+        act_sort_rows(wb, &(struct key){.name = "s"});
+    else
+        browse_find(wb, what, 1);
+    do {
+        double at = machine_seconds();
+        workbench_draw(wb, c);
+        most = machine_seconds() - at > most ? machine_seconds() - at : most;
+        io_settle(wb->browse->io, 0.02);
+        io_progress(&p, wb->browse->io);
+    } while (p.is_running);
+    printf("%s: %.3f s, slowest drawing %.1f ms%s%s\n", what, machine_seconds() - began, most * 1e3,
+        p.e.code  ? ", "
+        : p.found ? ", found"
+                  : "",
+        p.e.msg);
+    settle(wb, c);
+}
+
+static void time_jobs(struct workbench *wb, struct canvas *c, const char *file, const char *path)
+{
+    browse_open(wb, file, path);
+    settle(wb, c);
+    for (int i = 0; i < 3; i++)
+        workbench_key(wb, &(struct key){.name = "l", .text = "l"});
+    static const char *const jobs[] = {"sort", "sort", "sort", "> 1e30", "zebra"};
+    for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
+        time_job(wb, c, jobs[i]);
+}
+
 int main(int argc, char **argv)
 {
     struct workbench wb;
     struct canvas c;
     struct err e = {0};
     bool is_timed = argc == 4 && !strcmp(argv[1], "--time");
-    if (argc != 2 && !is_timed)
+    bool is_jobs = argc == 4 && !strcmp(argv[1], "--jobs");
+    if (argc != 2 && !is_timed && !is_jobs)
         return 2;
     if (canvas_init(&c, 120, 40, &e) || workbench_init(&wb, &nobody, "", true, &e))
         return 1;
@@ -126,6 +164,8 @@ int main(int argc, char **argv)
     c.mode = COLOURS_256;
     if (is_timed) {
         time_it(&wb, &c, argv[2], argv[3]);
+    } else if (is_jobs) {
+        time_jobs(&wb, &c, argv[2], argv[3]);
     } else {
         browse_open(&wb, argv[1], NULL);
         wb.browse->wait = 60;

@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "app/embedded.h"
+#include "app/session.h"
 #include "model/core/h5.h"
 #include "model/core/machine.h"
 #include "model/core/rng.h"
@@ -833,6 +835,120 @@ static void every_key_on_every_dataset(void **state)
     bench_close(&b);
 }
 
+/* --- Words in their text, and what lies below a row ------------------------------------------------- */
+
+static const char *const texts[] = {
+    "When Mara and Tobin went to the harbour, Mara gave the clock to",
+    "When Petra met Oren, Petra thanked Oren.", "When Nella and Silas went to the mill, Silas saw"};
+
+/* Every word of a plane's rows in its document. */
+static void rows_spell_their_texts(const struct bench *b)
+{
+    const struct field *f = &b->wb.panes[PANE_BLOCK].field;
+    char before[400], after[400], word[64], all[900];
+    assert_non_null(f->axes[0].context);
+    io_frame(b->wb.browse->io, 5);
+    for (int64_t i = 0; i < f->axes[0].size; i++) {
+        assert_true(f->axes[0].context(&f->axes[0], i, before, after, sizeof before));
+        const char *label = axis_label(&f->axes[0], i, word, sizeof word);
+        bool found = false;
+        snprintf(all, sizeof all, "%s%s%s", before, label, after);
+        const char *text = all + (strncmp(all, " BOS ", 5) ? strncmp(all, "BOS", 3) ? 0 : 3 : 5);
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+            found = found || !strcmp(text, texts[k]);
+        if (!found)
+            fail_msg("row %d: \"%s\"", (int)i, all);
+    }
+}
+
+static void words_come_with_their_text(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct session session;
+    struct err e = {0};
+    char cache[80], dataset[] = "acts/blocks.3.mlp.hook_post";
+    snprintf(cache, sizeof cache, "/tmp/sonde-words-%d.h5", (int)getpid());
+    const char *const words[] = {"cache", "-m", "tiny", "-p", texts[0], "-p", texts[1], "-p",
+        texts[2], "--filter", "3.mlp.hook_post", "-o", cache, "--overwrite", "--quiet"};
+    embedded_register();
+    session_init(&session);
+    if (session_run(&session, (char *const *)words, sizeof words / sizeof *words, &e))
+        fail_msg("%s", e.msg);
+    session_release(&session);
+    bench_open(&b, 80, 24, cache, dataset);
+    const struct pane *p = &b.wb.panes[PANE_BLOCK];
+    keys(&b, "j l l");
+    assert_null(p->field.axes[0].context); /* in its own order the column of labels is the text */
+    keys(&b, "s");
+    rows_spell_their_texts(&b);
+    const struct spec *s = b.wb.browse->now->spec;
+    const int64_t row = spec_index(s, true, 0);
+    char word[64], want[100];
+    const char *label = axis_label(&p->field.axes[0], 0, word, sizeof word);
+    snprintf(want, sizeof want, "[%s]", label + (*label == ' '));
+    shows(&b, want); /* in the heatmap, and in the table */
+    keys(&b, "V");
+    assert_string_equal(p->view->id, "table");
+    shows(&b, want);
+    keys(&b, "s s K"); /* the largest of the table itself */
+    rows_spell_their_texts(&b);
+    keys(&b, "K K s j j Enter");
+    /* The document of the third row, the column that was sorted by, that word under the cursor. */
+    s = b.wb.browse->now->spec;
+    assert_string_equal(p->view->id, "tokens");
+    assert_int_equal(s->col, -1);
+    assert_int_equal(s->at[1], 2);
+    assert_true(s->cut[0].n < 40 && s->cut[0].n > 8);
+    shows(&b, "When");
+    shows(&b, "neuron 2 of 512");
+    keys(&b, "Enter"); /* every neuron at the word */
+    s = b.wb.browse->now->spec;
+    assert_int_equal(s->row, 1);
+    assert_string_equal(p->view->id, "bars"); /* neurons have no order to draw a line along */
+    keys(&b, "Esc");
+    assert_string_equal(p->view->id, "tokens");
+    keys(&b, "q");
+    s = b.wb.browse->now->spec;
+    assert_string_equal(p->view->id, "table");
+    assert_non_null(s->row_order);
+    assert_int_equal(p->st.at[0], 2);
+    assert_int_equal(spec_index(s, true, 0), row);
+    keys(&b, "Esc");
+    assert_int_equal(b.wb.focus, PANE_DOCUMENTS);
+    bench_close(&b);
+    snprintf(want, sizeof want, "rm -rf /tmp/sonde-words-%d.*", (int)getpid());
+    assert_int_equal(system(want), 0);
+}
+
+static void enter_goes_down_an_axis(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 120, 40, path, "five");
+    keys(&b, "j j l Enter"); /* the third row, drawn along the columns' axis */
+    const struct spec *s = b.wb.browse->now->spec;
+    assert_true(s->row == 4 && s->col == -1 && s->at[3] == 2);
+    reads(&b, "dim_4 1", 2 * 7 + 1);
+    keys(&b, "Enter");
+    shows(&b, "nothing lies below it");
+    keys(&b, "Esc");
+    reads(&b, "dim_3 2, dim_4 1", 2 * 7 + 1);
+    /* From the outer axes inwards. */
+    keys(&b, ": 'at~dim_0=rows,dim_1=columns,dim_3=2,dim_4=3,dim_2=1,dim_0=2 Enter");
+    keys(&b, "Enter l Enter");
+    s = b.wb.browse->now->spec;
+    assert_true(s->row == 3 && s->col == 4 && s->at[0] == 2 && s->at[2] == 1);
+    reads(&b, "dim_3 2, dim_4 3", ((((2 * 4 + s->at[1]) * 5 + 1) * 6) + 2) * 7 + 3);
+    keys(&b, "Esc Esc");
+    s = b.wb.browse->now->spec;
+    assert_true(s->row == 0 && s->col == 1);
+    for (int i = 0; i < 40; i++) /* no depth is too much */
+        keys(&b, "Enter r");
+    keys(&b, "Esc q Esc q Esc");
+    bench_close(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -848,6 +964,8 @@ int main(void)
         cmocka_unit_test(windows_go_to_files),
         cmocka_unit_test(files_say_where_they_lie),
         cmocka_unit_test(standard_errors_come_along),
+        cmocka_unit_test(words_come_with_their_text),
+        cmocka_unit_test(enter_goes_down_an_axis),
         cmocka_unit_test(every_key_on_every_dataset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
