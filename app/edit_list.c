@@ -7,7 +7,7 @@
 
 #include "app/list.h"
 #include "app/patching.h"
-#include "model/core/outfile.h"
+#include "app/saver.h"
 #include "model/core/stream.h"
 #include "model/core/text.h"
 
@@ -268,17 +268,12 @@ void act_edit_load(struct workbench *wb, const struct key *k)
 
 void colon_save_edits(struct workbench *wb, const char *arg)
 {
-    struct outfile out;
-    struct err e = {0};
-    int rc = outfile_open(&out, arg, &e);
-    for (int i = 0; !rc && i < wb->n_edits; i++)
-        fprintf(out.f, "%s\n", wb->edits[i]);
-    if (!rc)
-        rc = outfile_commit(&out, &e);
-    if (rc)
-        workbench_say(wb, true, "%s", e.msg);
-    else
-        workbench_say(wb, false, "%d edit%s in %s", wb->n_edits, text_s(wb->n_edits), arg);
+    struct buf b = {0};
+    char what[24];
+    for (int i = 0; i < wb->n_edits; i++)
+        buf_printf(&b, "%s\n", wb->edits[i]);
+    snprintf(what, sizeof what, "%d edit%s", wb->n_edits, text_s(wb->n_edits));
+    saver_text(wb, what, arg, &b);
 }
 
 /* One edit a line; blank lines and lines that begin with # are passed over. Nothing is taken unless the

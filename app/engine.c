@@ -59,8 +59,6 @@ void answer_release(struct answer **a)
 {
     if (!*a)
         return;
-    if (!(*a)->held)
-        report_abandon(&(*a)->report);
     held_report_release(&(*a)->held);
     arena_release(&(*a)->arena);
     free(*a);
@@ -159,6 +157,10 @@ static int encode(struct answer *a, struct input *in, const struct question *q, 
     struct report_input ri = {
         .text = in->text, .tokens = in->tokens, .token_str = strs, .n = in->n};
     rc = report_create(&a->report, NULL, e);
+    if (!rc && held_report_create(&a->held, a->report, e)) {
+        report_abandon(&a->report);
+        rc = e->code;
+    }
     return rc ? rc : report_add_input(&in->index, a->report, &ri, e);
 }
 

@@ -87,7 +87,7 @@ struct answer {
     /* Labels of the tokens in top_token: [layer + 1, pos, k]. */
     const char *const *top_text;
     struct report *report;
-    struct held_report *held; /* of a command: keeps `report`; NULL: the answer owns it */
+    struct held_report *held; /* keeps `report`: others may hold it longer than the answer lives */
     struct arena arena;
 };
 void answer_release(struct answer **a);

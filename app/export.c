@@ -4,6 +4,7 @@
 
 #include "analysis/report/export.h"
 #include "app/browse.h"
+#include "app/saver.h"
 #include "app/workbench.h"
 #include "model/core/outfile.h"
 
@@ -11,9 +12,85 @@
 
 #define CELLS_MAX ((int64_t)1 << 24)
 
-/* The two drawn axes whole, the others at the cursor. */
-static int write_numbers(struct buf *b, const struct workbench *wb, const struct pane *p,
-    enum export_form form, struct arena *a, struct err *e)
+/* Numbers that a pane shows, apart from it: what is formatted on the saver's thread while the pane goes
+ * on to other things. */
+struct numbers {
+    struct arena arena;
+    struct field f;
+    struct export_part part;
+    double *v; /* of part.w */
+    enum export_form form;
+};
+
+static int fetch_numbers(const struct field *f, double *out, const struct window *w,
+    enum field_reduce reduce, struct err *e)
+{
+    const struct numbers *x = f->source_data;
+    int64_t at[FIELD_MAX_RANK] = {0}, n = window_count(w, f->rank);
+    (void)reduce, (void)e;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = 0;
+        for (int k = 0; k < f->rank; k++)
+            from =
+                from * x->part.w.count[k] + w->start[k] + at[k] * w->stride[k] - x->part.w.start[k];
+        out[i] = x->v[from];
+        for (int k = f->rank - 1; k >= 0 && ++at[k] == w->count[k]; k--)
+            at[k] = 0;
+    }
+    return 0;
+}
+
+/* Texts of a field that may be gone before it is written. */
+static int keep_texts(struct numbers *x, struct err *e)
+{
+    struct field *f = &x->f;
+    const char **texts[] = {&f->name, &f->unit, &f->long_name, &f->source};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (*texts[i] && !(*texts[i] = arena_strdup(&x->arena, *texts[i], e)))
+            return e->code;
+    for (int i = 0; i < f->rank; i++) {
+        struct axis *a = &f->axes[i];
+        const bool is_written = axis_has_labels(a) && !x->part.drop[i];
+        const struct axis from = *a;
+        const char **labels = arena_array(&x->arena, (size_t)a->size + 1, sizeof *labels, e);
+        a->name = a->name ? arena_strdup(&x->arena, a->name, e) : NULL;
+        for (int64_t k = 0; labels && is_written && k < a->size; k++) {
+            char buf[256];
+            labels[k] = arena_strdup(&x->arena, axis_label(&from, k, buf, sizeof buf), e);
+            if (!labels[k])
+                return e->code;
+        }
+        if (!labels || (from.name && !a->name))
+            return e->code;
+        a->label = NULL;
+        a->labels = is_written ? labels : NULL;
+    }
+    return 0;
+}
+
+static void release_numbers(void *arg)
+{
+    struct numbers *x = arg;
+    arena_release(&x->arena);
+    free(x);
+}
+
+static int write_numbers(void *arg, const char *path, save_step *step, void *saver, struct err *e)
+{
+    struct numbers *x = arg;
+    struct outfile o = {0};
+    (void)step, (void)saver;
+    if (outfile_open(&o, path, e))
+        return e->code;
+    if (export_field(o.f, &x->f, &x->part, x->form, e)) {
+        outfile_discard(&o);
+        return e->code;
+    }
+    return outfile_commit(&o, e);
+}
+
+/* What is written of the pane: the two drawn axes whole, the others at the cursor. */
+static struct export_part drawn_part(const struct pane *p)
 {
     const struct field *f = &p->field;
     struct export_part part = export_whole(f);
@@ -24,37 +101,61 @@ static int write_numbers(struct buf *b, const struct workbench *wb, const struct
         part.w.count[i] = 1;
         part.drop[i] = true;
     }
-    part.origin = browse_origin(wb, p, a, e);
-    int64_t n = window_count(&part.w, f->rank);
-    if (n < 0 || n > CELLS_MAX)
-        return err_set(
-            e, ERR_LIMIT, "%lld cells are too many for one file; choose a slice", (long long)n);
+    return part;
+}
+
+/* A window of an open document, no larger than the screen: where it lies is known as long as it is open. */
+static int save_window(struct workbench *wb, const struct pane *p, const struct export_part *part,
+    enum export_form form, const char *path, struct err *e)
+{
     char *text = NULL;
     size_t size = 0;
+    struct buf b = {0};
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return err_set(e, ERR_LIMIT, "no memory for the numbers of this pane");
-    int rc = export_field(out, f, &part, form, e);
+    int rc = export_field(out, &p->field, part, form, e);
     if (fclose(out) && !rc)
         rc = err_set(e, ERR_LIMIT, "no memory for the numbers of this pane");
-    if (!rc)
-        buf_put(b, text, size);
+    if (!rc) {
+        buf_put(&b, text, size);
+        saver_text(wb, p->class->name, path, &b);
+    }
     free(text);
     return rc;
 }
 
-static int write_file(const char *path, const struct buf *b, struct err *e)
+static int save_numbers(struct workbench *wb, const struct pane *p, enum export_form form,
+    const char *path, struct arena *a, struct err *e)
 {
-    if (b->failed || !b->data)
-        return err_set(e, ERR_LIMIT, "no memory for %s", path);
-    struct outfile o = {0};
-    if (outfile_open(&o, path, e))
-        return e->code;
-    if (fwrite(b->data, 1, b->n, o.f) != b->n) {
-        outfile_discard(&o);
-        return err_set(e, ERR_OUTPUT, "%s could not be written; is the disk full?", path);
+    struct export_part part = drawn_part(p);
+    part.origin = browse_origin(wb, p, a, e);
+    const int64_t n = window_count(&part.w, p->field.rank);
+    if (n < 0 || n > CELLS_MAX)
+        return err_set(
+            e, ERR_LIMIT, "%lld cells are too many for one file; choose a slice", (long long)n);
+    if (part.origin)
+        return save_window(wb, p, &part, form, path, e);
+    struct numbers *x = malloc(sizeof *x);
+    if (!x)
+        return err_set(e, ERR_LIMIT, "no memory for the numbers of this pane");
+    *x = (struct numbers){.f = p->field, .part = part, .form = form};
+    x->v = arena_array(&x->arena, (size_t)n + 1, sizeof *x->v, e);
+    int rc = x->v ? p->field.fetch(&p->field, x->v, &part.w, FIELD_POINT, e) : e->code;
+    if (!rc)
+        rc = keep_texts(x, e);
+    if (rc) {
+        release_numbers(x);
+        return rc;
     }
-    return outfile_commit(&o, e);
+    x->f.fetch = fetch_numbers;
+    x->f.generation = NULL;
+    x->f.source_data = x;
+    struct save_work work = {
+        .is_listed = true, .write = write_numbers, .release = release_numbers, .arg = x};
+    snprintf(work.what, sizeof work.what, "%s", p->class->name);
+    saver_start(wb, path, &work);
+    return 0;
 }
 
 static int write_txt(struct buf *b, struct workbench *wb, struct pane *p, struct err *e)
@@ -85,7 +186,11 @@ void export_pane(struct workbench *wb, const char *path)
     struct buf b = {0};
     struct err e = {0};
     const char *dot = strrchr(path, '.');
-    int rc;
+    static const struct {
+        const char *ending;
+        enum export_form form;
+    } forms[] = {{".csv", EXPORT_CSV}, {".json", EXPORT_JSON}, {".npy", EXPORT_NPY}};
+    int rc, form = -1;
     if (p->class->paper)
         p->class->paper(wb, p, true);
     pane_data(wb, p, &d, marks);
@@ -95,14 +200,12 @@ void export_pane(struct workbench *wb, const char *path)
             p->class->paper(wb, p, false);
         return;
     }
-    if (dot && !strcmp(dot, ".svg"))
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
+        form = dot && !strcmp(dot, forms[i].ending) ? (int)forms[i].form : form;
+    if (form >= 0)
+        rc = save_numbers(wb, p, (enum export_form)form, path, &scratch, &e);
+    else if (dot && !strcmp(dot, ".svg"))
         rc = p->view->svg(&b, &d, &p->st, &scratch, &e);
-    else if (dot && !strcmp(dot, ".csv"))
-        rc = write_numbers(&b, wb, p, EXPORT_CSV, &scratch, &e);
-    else if (dot && !strcmp(dot, ".json"))
-        rc = write_numbers(&b, wb, p, EXPORT_JSON, &scratch, &e);
-    else if (dot && !strcmp(dot, ".npy"))
-        rc = write_numbers(&b, wb, p, EXPORT_NPY, &scratch, &e);
     else if (dot && !strcmp(dot, ".txt"))
         rc = write_txt(&b, wb, p, &e);
     else
@@ -110,12 +213,10 @@ void export_pane(struct workbench *wb, const char *path)
             &e, ERR_USAGE, "%s: the name must end in .svg, .csv, .json, .npy or .txt", path);
     if (p->class->paper)
         p->class->paper(wb, p, false);
-    if (!rc)
-        rc = write_file(path, &b, &e);
     if (rc)
         workbench_say(wb, true, "%s", e.msg);
-    else
-        workbench_say(wb, false, "%s written, %zu bytes", path, b.n);
+    else if (form < 0)
+        saver_text(wb, p->class->name, path, &b);
     arena_release(&scratch);
     buf_release(&b);
 }
@@ -125,7 +226,7 @@ void export_screen(struct workbench *wb, const char *path)
 {
     struct canvas c;
     struct buf b = {0};
-    struct err e = {0};
+    struct err e;
     const char *dot = strrchr(path, '.');
     bool is_svg = dot && !strcmp(dot, ".svg");
     if (!wb->canvas || canvas_init(&c, wb->w, wb->h, &e))
@@ -136,9 +237,5 @@ void export_screen(struct workbench *wb, const char *path)
     wb->canvas = NULL;
     canvas_write(&b, &c, is_svg ? CANVAS_SVG : CANVAS_PLAIN);
     canvas_release(&c);
-    if (write_file(path, &b, &e))
-        workbench_say(wb, true, "%s", e.msg);
-    else
-        workbench_say(wb, false, "%s written, %zu bytes", path, b.n);
-    buf_release(&b);
+    saver_text(wb, "screen", path, &b);
 }

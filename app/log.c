@@ -154,7 +154,7 @@ void log_ran(struct log *l, const char *line, const struct report *report)
     struct err e = {0};
     pthread_mutex_lock(&l->lock);
     put(l, line);
-    if (l->report && report && report_append(l->report, report, &e))
+    if (l->report && report && report_append(l->report, report, NULL, NULL, &e))
         l->e = e;
     pthread_mutex_unlock(&l->lock);
 }

@@ -9,9 +9,9 @@
 #include "app/output.h"
 #include "app/patching.h"
 #include "app/prompts.h"
+#include "app/saver.h"
 #include "app/words.h"
 #include "model/core/json.h"
-#include "model/core/outfile.h"
 #include "model/core/text.h"
 #include "model/ops.h"
 
@@ -19,8 +19,9 @@
 
 /* --- Reports ----------------------------------------------------------------------------------- */
 
-/* The document that the focused pane's numbers are from; *job: the one that fills it, 0: none. */
-static const struct report *report_on_screen(struct workbench *wb, uint64_t *job)
+/* The document that the focused pane's numbers are from, as a reference of one's own; NULL: none.
+ * *job: the one that fills it, 0: none. */
+static struct held_report *report_on_screen(struct workbench *wb, uint64_t *job)
 {
     const struct pane *p = &wb->panes[wb->focus];
     const struct patching *t = wb->patching;
@@ -30,34 +31,23 @@ static const struct report *report_on_screen(struct workbench *wb, uint64_t *job
         s = patching_sweep(wb, p->id == PANE_PATCH ? SWEEP_EXACT : SWEEP_ESTIMATE);
     if (s && s->held) {
         *job = s->job;
-        return s->held->report;
+        return held_report_share(s->held);
     }
     if (p->id == PANE_CIRCUIT && t && t->circuit)
-        return t->circuit->report;
+        return held_report_share(t->circuit);
     if ((p->id == PANE_BLOCK || p->id == PANE_DOCUMENTS) && wb->browse && wb->browse->now) {
         const struct browse_doc *d = &wb->browse->docs[wb->browse->now->doc];
-        struct held_report *h =
-            d->job && wb->engine->jobs ? jobs_report(wb->engine->jobs, d->job) : NULL;
-        const struct report *r = h ? h->report : NULL;
         *job = d->job;
-        held_report_release(&h); /* the queue keeps it */
-        return r;
+        return d->job && wb->engine->jobs ? jobs_report(wb->engine->jobs, d->job) : NULL;
     }
     const struct answer *a = p->class->ask < ASK_PAIR ? workbench_answer(wb, p->class->ask) : NULL;
-    return a ? a->report : NULL;
+    return a ? held_report_share(a->held) : NULL;
 }
 
-static int save_report(struct workbench *wb, const char *path, struct err *e)
+static int write_report(void *arg, const char *path, save_step *step, void *saver, struct err *e)
 {
-    uint64_t job;
-    struct job_view j;
+    const struct held_report *from = arg;
     struct report *out = NULL;
-    const struct report *from = report_on_screen(wb, &job);
-    if (!from)
-        return err_set(e, ERR_USAGE,
-            "this pane shows no report: go to one of numbers, or to a job's (J, Enter)");
-    if (job && wb->engine->jobs && jobs_find(wb->engine->jobs, &j, job) && j.state == JOB_RUNNING)
-        return err_set(e, ERR_USAGE, "%s still fills it; wait, or cancel it with J", j.name);
     int rc = report_create(&out, path, e);
     const struct report_info info = {.command = "save report",
         .kernel_set = ops_kernel_set(),
@@ -66,8 +56,33 @@ static int save_report(struct workbench *wb, const char *path, struct err *e)
     if (!rc)
         rc = report_describe(out, &info, e);
     if (!rc)
-        rc = report_append(out, from, e);
-    return output_close(&out, path, rc, NULL, e);
+        rc = report_append(out, from->report, step, saver, e);
+    /* Half of what is there in memory is of no use: unlike a run's, it is not kept. */
+    const bool is_stopped = rc == ERR_CANCEL;
+    rc = output_close(&out, path, is_stopped ? ERR_OUTPUT : rc, NULL, e);
+    return is_stopped ? ERR_CANCEL : rc;
+}
+
+static void release_report(void *arg)
+{
+    struct held_report *h = arg;
+    held_report_release(&h);
+}
+
+static int save_report(struct workbench *wb, const char *path, struct err *e)
+{
+    uint64_t job;
+    struct job_view j;
+    struct held_report *from = report_on_screen(wb, &job);
+    if (!from)
+        return err_set(e, ERR_USAGE,
+            "this pane shows no report: go to one of numbers, or to a job's (J, Enter)");
+    if (job && wb->engine->jobs && jobs_find(wb->engine->jobs, &j, job) && j.state == JOB_RUNNING) {
+        held_report_release(&from);
+        return err_set(e, ERR_USAGE, "%s still fills it; wait, or cancel it with J", j.name);
+    }
+    saver_start(wb, path, &(struct save_work){"report", true, write_report, release_report, from});
+    return 0;
 }
 
 /* --- Pairs and prompts ------------------------------------------------------------------------- */
@@ -137,16 +152,15 @@ static int put_align(
 }
 
 /* The lines of a JSONL file; takes what w holds. */
-static int write_lines(struct js_out *w, const char *path, struct err *e)
+static int save_lines(
+    struct workbench *wb, const char *what, struct js_out *w, const char *path, struct err *e)
 {
-    struct outfile out;
+    struct buf b = {0};
     js_out_newline(w);
     int rc = js_out_done(w, e);
-    if (!rc)
-        rc = outfile_open(&out, path, e);
     if (!rc) {
-        fputs(w->data, out.f);
-        rc = outfile_commit(&out, e);
+        buf_puts(&b, w->data);
+        saver_text(wb, what, path, &b);
     }
     js_out_release(w);
     return rc;
@@ -172,7 +186,7 @@ static int save_pair(struct workbench *wb, const char *path, struct err *e)
         js_out_end(&w, '}');
     }
     if (!rc)
-        rc = write_lines(&w, path, e);
+        rc = save_lines(wb, "pair", &w, path, e);
     js_out_release(&w);
     arena_release(&scratch);
     return rc;
@@ -189,7 +203,7 @@ static int save_prompts(struct workbench *wb, const char *path, struct err *e)
         js_out_text(&w, prompts_text(wb, i));
         js_out_end(&w, '}');
     }
-    return write_lines(&w, path, e);
+    return save_lines(wb, "prompts", &w, path, e);
 }
 
 /* --- The circuit ------------------------------------------------------------------------------- */
@@ -244,34 +258,60 @@ static int take_kept(struct graph *g, const struct block *table, struct err *e)
     return 0;
 }
 
+struct circuit {
+    struct held_report *held;
+    struct config cfg;
+    struct arena arena; /* of the graph */
+};
+
+static int fill_scores(struct graph *g, const struct block *score, struct arena *a, struct err *e)
+{
+    struct field f;
+    int rc = block_field(&f, score, -1, e);
+    if (!rc && (f.rank != 2 || f.axes[0].size != g->writers || f.axes[1].size != g->readers))
+        rc = err_set(e, ERR_INPUT, "the circuit is of a model of another shape");
+    struct window w = rc ? (struct window){{0}, {0}, {0}} : field_all(&f);
+    double *v = rc ? NULL : arena_array(a, (size_t)(g->writers * g->readers), sizeof *v, e);
+    if (!rc)
+        rc = v ? f.fetch(&f, v, &w, FIELD_POINT, e) : ERR_LIMIT;
+    for (int64_t i = 0; !rc && i < g->writers * g->readers; i++)
+        g->score[i] = (float)v[i];
+    return rc;
+}
+
+static int write_circuit(void *arg, const char *path, save_step *step, void *saver, struct err *e)
+{
+    struct circuit *c = arg;
+    struct graph g;
+    (void)step, (void)saver;
+    int rc = graph_init(&g, &c->cfg, &c->arena, e);
+    if (!rc)
+        rc = fill_scores(&g, circuit_block(c->held->report, "score"), &c->arena, e);
+    if (!rc)
+        rc = take_kept(&g, circuit_block(c->held->report, "edge"), e);
+    return rc ? rc : graph_write(path, &g, e);
+}
+
+static void release_circuit(void *arg)
+{
+    struct circuit *c = arg;
+    held_report_release(&c->held);
+    arena_release(&c->arena);
+    free(c);
+}
+
 static int save_circuit(struct workbench *wb, const char *path, struct err *e)
 {
     const struct patching *t = wb->patching;
-    struct arena scratch = {0};
-    struct graph g;
-    struct field f;
     const struct report *r = t && t->circuit ? t->circuit->report : NULL;
-    const struct block *score = r ? circuit_block(r, "score") : NULL,
-                       *table = r ? circuit_block(r, "edge") : NULL;
-    if (!score || !table)
+    if (!r || !circuit_block(r, "score") || !circuit_block(r, "edge"))
         return err_set(e, ERR_USAGE, "no circuit yet; c computes the pair's, :run edges any");
-    int rc = graph_init(&g, &wb->facts.cfg, &scratch, e);
-    if (!rc)
-        rc = block_field(&f, score, -1, e);
-    if (!rc && (f.rank != 2 || f.axes[0].size != g.writers || f.axes[1].size != g.readers))
-        rc = err_set(e, ERR_INPUT, "the circuit is of a model of another shape");
-    struct window w = rc ? (struct window){{0}, {0}, {0}} : field_all(&f);
-    double *v = rc ? NULL : arena_array(&scratch, (size_t)(g.writers * g.readers), sizeof *v, e);
-    if (!rc)
-        rc = v ? f.fetch(&f, v, &w, FIELD_POINT, e) : ERR_LIMIT;
-    for (int64_t i = 0; !rc && i < g.writers * g.readers; i++)
-        g.score[i] = (float)v[i];
-    if (!rc)
-        rc = take_kept(&g, table, e);
-    if (!rc)
-        rc = graph_write(path, &g, e);
-    arena_release(&scratch);
-    return rc;
+    struct circuit *c = malloc(sizeof *c);
+    if (!c)
+        return err_set(e, ERR_LIMIT, "no memory for the circuit");
+    *c = (struct circuit){.held = held_report_share(t->circuit), .cfg = wb->facts.cfg};
+    saver_start(wb, path, &(struct save_work){"circuit", true, write_circuit, release_circuit, c});
+    return 0;
 }
 
 /* --- The word ---------------------------------------------------------------------------------- */
@@ -280,21 +320,21 @@ static int save_edits(struct workbench *wb, const char *path, struct err *e)
 {
     (void)e;
     colon_save_edits(wb, path);
-    return 1; /* it says what it did */
+    return 0;
 }
 
 static int save_view(struct workbench *wb, const char *path, struct err *e)
 {
     (void)e;
     export_pane(wb, path);
-    return 1;
+    return 0;
 }
 
 static int save_screen(struct workbench *wb, const char *path, struct err *e)
 {
     (void)e;
     export_screen(wb, path);
-    return 1;
+    return 0;
 }
 
 /* KIND(name, file): what there is, and the file it goes to unless one is named. */
@@ -309,7 +349,8 @@ static int save_screen(struct workbench *wb, const char *path, struct err *e)
 
 static const struct {
     const char *name, *file;
-    int (*save)(struct workbench *wb, const char *path, struct err *e); /* 1: it spoke already */
+    /* Takes what is to be written and leaves the writing to the saver, which says when it is done. */
+    int (*save)(struct workbench *wb, const char *path, struct err *e);
 } kinds[] = {
 #define KIND(name, file) {#name, file, save_##name},
     KINDS(KIND)
@@ -339,11 +380,8 @@ void colon_save(struct workbench *wb, const char *arg)
         snprintf(path, sizeof path, "%s", *arg ? arg : kinds[i].file);
         for (size_t k = strlen(path); k && path[k - 1] == ' ';)
             path[--k] = '\0';
-        int rc = kinds[i].save(wb, path, &e);
-        if (rc < 0)
+        if (kinds[i].save(wb, path, &e))
             workbench_say(wb, true, "%s", e.msg);
-        else if (!rc)
-            workbench_say(wb, false, "%s in %s", kinds[i].name, path);
         return;
     }
     const char *all = save_kinds();

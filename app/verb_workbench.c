@@ -10,7 +10,9 @@
 #include "app/log.h"
 #include "app/options.h"
 #include "app/output.h"
+#include "app/saver.h"
 #include "app/session.h"
+#include "app/signals.h"
 #include "app/term.h"
 #include "app/tour.h"
 #include "app/workbench.h"
@@ -138,6 +140,7 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     struct workbench wb = {0};
     struct report *report = NULL;
     struct log *log = NULL;
+    struct err unsaved;
     const char *prompt;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return err_set(e, ERR_USAGE,
@@ -168,6 +171,12 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     if (!rc)
         rc = loop(&wb, t, e);
     term_close(&t);
+    if (saver_is_busy(&wb)) {
+        session_note(s, "what is to be saved is written to its end; Ctrl-C stops it");
+        signals_clear();
+    }
+    if (saver_release(&wb.saver, &unsaved))
+        session_note(s, "%s", unsaved.msg);
     layouts_save(&wb);
     if (wb.journal)
         journal_note(wb.journal, &wb, true);

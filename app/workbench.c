@@ -8,6 +8,7 @@
 #include "app/palette.h"
 #include "app/patching.h"
 #include "app/prompts.h"
+#include "app/saver.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +56,8 @@ int workbench_init(
 
 void workbench_release(struct workbench *wb)
 {
+    struct err lost;
+    (void)saver_release(&wb->saver, &lost);
     browse_release(&wb->browse);
     answer_release(&wb->lens);
     answer_release(&wb->dla);
@@ -560,6 +563,7 @@ bool workbench_poll(struct workbench *wb)
         take(wb, a);
     if (wb->browse)
         any |= browse_poll(wb);
+    any |= saver_poll(wb);
     return any;
 }
 

@@ -19,6 +19,7 @@ struct journal;
 struct palette;
 struct patching;
 struct prompts;
+struct saver;
 
 /* What every pane shares. Choosing it in one shows it in the others. */
 struct selection {
@@ -68,6 +69,7 @@ struct workbench {
     struct palette *palette;       /* what the overlays keep; NULL: not open yet */
     struct form *form;
     struct edit_menu *menu;
+    struct saver *saver;       /* NULL: nothing was written yet */
     struct prompts *prompts;   /* those open beside this one; NULL: none so far */
     struct patching *patching; /* NULL: no pair so far */
     bool shifts;               /* B of the comparison stands `shift` positions further, unaligned */

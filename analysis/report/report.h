@@ -62,8 +62,10 @@ int run_attr_float(struct run *run, const char *name, double value, struct err *
 int run_inputs(struct run *run, int begin, int end, struct err *e);
 /* status: "complete", "cancelled", "failed" ("running" until then); message may be NULL. */
 int run_end(struct run *run, const char *status, const char *message, struct err *e);
-/* The inputs and runs of another document that nobody fills any more, behind what is there. */
-int report_append(struct report *to, const struct report *from, struct err *e);
+/* The inputs and runs of another document that nobody fills any more, behind what is there. progress (or
+ * NULL) is told how many of its values are there; non-zero stops with ERR_CANCEL. */
+int report_append(struct report *to, const struct report *from,
+    int (*progress)(void *arg, double done, double total), void *arg, struct err *e);
 int report_runs(const struct report *r);
 struct run *report_run(const struct report *r, int index);
 const char *run_name(const struct run *run); /* "000-lens" */

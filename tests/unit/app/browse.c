@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "app/embedded.h"
+#include "app/saver.h"
 #include "app/session.h"
 #include "model/core/h5.h"
 #include "model/core/machine.h"
@@ -684,6 +685,15 @@ static void a_file_cut_short_under_us(void **state)
     bench_close(&b);
 }
 
+/* Until what is being written is there. */
+static void saved(struct bench *b)
+{
+    const double until = machine_seconds() + 20;
+    while (saver_is_busy(&b->wb) && machine_seconds() < until)
+        workbench_poll(&b->wb);
+    workbench_poll(&b->wb);
+}
+
 static void windows_go_to_files(void **state)
 {
     (void)state;
@@ -693,6 +703,7 @@ static void windows_go_to_files(void **state)
     bench_open(&b, 100, 30, path, "flat");
     snprintf(command, sizeof command, ": 'write~%s Enter", csv);
     keys(&b, command);
+    saved(&b);
     FILE *f = fopen(csv, "r");
     assert_non_null(f);
     assert_non_null(fgets(line, sizeof line, f));
@@ -721,6 +732,7 @@ static void export_as(struct bench *b, const char *name, char *text, size_t n)
     char command[200];
     snprintf(command, sizeof command, "e '%s Enter", name);
     keys(b, command);
+    saved(b);
     FILE *f = fopen(name, "r");
     if (!f)
         fail_msg("%s: %s", name, b->wb.message);
@@ -793,6 +805,7 @@ static void standard_errors_come_along(void **state)
     assert_non_null(strstr(b.wb.panes[PANE_BLOCK].readout, want));
     snprintf(command, sizeof command, ": 'write~%s Enter", svg);
     keys(&b, command);
+    saved(&b);
     FILE *f = fopen(svg, "r");
     assert_non_null(f);
     assert_true(fread(line, 1, sizeof line - 1, f) > 0);

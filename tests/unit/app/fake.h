@@ -2,6 +2,7 @@
 #define SONDE_TESTS_FAKE_H
 
 #include <math.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "app/saver.h"
 #include "app/workbench.h"
 
 /* The workbench on key scripts, with an engine that answers at once from made-up numbers. */
@@ -212,6 +214,17 @@ static inline void keys(struct bench *b, const char *script)
         script += n;
         script += strspn(script, " ");
     }
+}
+
+/* Until what is being written is there. */
+static inline void saved(struct bench *b)
+{
+    for (bool is_busy = true; is_busy;) {
+        is_busy = saver_is_busy(&b->wb);
+        workbench_poll(&b->wb);
+        poll(NULL, 0, is_busy);
+    }
+    workbench_draw(&b->wb, &b->c);
 }
 
 static inline char *screen(const struct bench *b)

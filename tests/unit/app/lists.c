@@ -6,6 +6,7 @@
 
 #include "app/edit_list.h"
 #include "app/prompts.h"
+#include "app/saver.h"
 #include "model/core/text.h"
 
 /* The panes that are lists: edits, prompts, jobs; on key scripts, with the embedded model. */
@@ -98,6 +99,8 @@ static void edits_are_a_list(void **state)
     assert_true(fd >= 0);
     snprintf(line, sizeof line, "save_edits %s", path);
     colon_run(&b.wb, line);
+    while (saver_is_busy(&b.wb))
+        poll(NULL, 0, 1);
     keys("Esc : 'clear Enter");
     assert_int_equal(b.wb.n_edits, 0);
     assert_true(best_now() == plain);

@@ -613,7 +613,8 @@ static void what_is_saved_reads_back(void **state)
     snprintf(path, sizeof path, "/tmp/sonde-save-%d.h5", (int)getpid());
     snprintf(line, sizeof line, ": 'save~report~%s Enter", path);
     keys(&r.b, line);
-    lacks(&r.b, "no report");
+    saved(&r.b);
+    shows(&r.b, "report in /tmp/sonde-save");
     struct report *report = NULL;
     struct field f;
     assert_int_equal(report_open(&report, path, &r.e), 0);
@@ -636,6 +637,7 @@ static void what_is_saved_reads_back(void **state)
     snprintf(path, sizeof path, "/tmp/sonde-save-%d.jsonl", (int)getpid());
     snprintf(line, sizeof line, ": 'save~pair~%s Enter", path);
     keys(&r.b, line);
+    saved(&r.b);
     act(&r, ": 'pair~ioi_tiny:1 Enter");
     snprintf(line, sizeof line, ": 'pair~%s:1 Enter", path);
     act(&r, line);
@@ -648,6 +650,7 @@ static void what_is_saved_reads_back(void **state)
     snprintf(path, sizeof path, "/tmp/sonde-save-%d.json", (int)getpid());
     snprintf(line, sizeof line, ": 'save~circuit~%s Enter", path);
     keys(&r.b, line);
+    saved(&r.b);
     struct graph g;
     assert_int_equal(graph_init(&g, &r.b.wb.facts.cfg, &scratch, &r.e), 0);
     assert_int_equal(graph_read(&g, path, &r.e), 0);
