@@ -214,6 +214,37 @@ static enum eap_method method_of(const struct ctx *ctx)
     return (enum eap_method)i;
 }
 
+/* Edges of a file without a score (NaN or null there): a circuit can be measured without, but a column of
+ * NaN must not come silently. */
+static int note_unscored(const struct edges *s, struct ctx *ctx, const char *file, struct err *e)
+{
+    const struct graph *g = &s->graph;
+    int64_t kept = 0, unscored = 0, first = -1;
+    char from[GRAPH_NAME], to[GRAPH_NAME];
+    for (int64_t v = 0; v < g->readers; v++)
+        for (int64_t u = 0; u < graph_parents(g, v); u++) {
+            const int64_t i = u * g->readers + v;
+            if (!g->kept[i])
+                continue;
+            kept++;
+            unscored += isnan(g->score[i]) != 0;
+            first = isnan(g->score[i]) && first < 0 ? i : first;
+        }
+    if (!unscored || !ctx->note)
+        return 0;
+    graph_writer_name(from, g, first / g->readers);
+    graph_reader_name(to, g, first % g->readers);
+    const char *text = arena_printf(ctx->arena, e,
+        "%s: %lld of %lld edges of the circuit have no score (NaN or null; the first: %s->%s): it "
+        "is "
+        "measured as it is, their scores in the table are NaN",
+        file, (long long)unscored, (long long)kept, from, to);
+    if (!text)
+        return e->code;
+    ctx->note(ctx->note_arg, text);
+    return 0;
+}
+
 static int begin(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct edges *s = arena_zalloc(ctx->arena, sizeof *s, e);
@@ -242,7 +273,7 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
             "eap_ig_inputs or clean_corrupted");
     if (graph_init(&s->graph, &ctx->model->cfg, ctx->arena, e) || label(s, ctx->arena, e))
         return e->code;
-    if (s->has_file && graph_read(&s->graph, file, e))
+    if (s->has_file && (graph_read(&s->graph, file, e) || note_unscored(s, ctx, file, e)))
         return e->code;
     if (!s->has_file && moments_init(&s->score, s->graph.writers * s->graph.readers, ctx->arena, e))
         return e->code;

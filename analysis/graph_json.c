@@ -148,6 +148,8 @@ static int read_edge(
     if (js_kind(s) != JS_ABSENT && js_kind(s) != JS_NULL && !js_real(&score, s))
         return err_set(e, ERR_INPUT, "%s: edges.%s.score is %s, not a number", path, name,
             js_kind_name(js_kind(s)));
+    if (isinf(score) || isinf((float)score))
+        return err_set(e, ERR_INPUT, "%s: edges.%s.score is beyond fp32", path, name);
     g->score[u * g->readers + v] = (float)score;
     g->kept[u * g->readers + v] = kept;
     return 0;

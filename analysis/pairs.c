@@ -208,6 +208,67 @@ void pairs_finish(struct pairs *p)
     }
 }
 
+static bool is_same_prompt(const struct input *in)
+{
+    return in[0].n == in[1].n &&
+           !memcmp(in[0].tokens, in[1].tokens, (size_t)in[0].n * sizeof *in[0].tokens);
+}
+
+static bool has_all(const int32_t *list, int n, const int32_t *of, int n_of)
+{
+    for (int i = 0; i < n_of; i++) {
+        int k = 0;
+        while (k < n && list[k] != of[i])
+            k++;
+        if (k == n)
+            return false;
+    }
+    return true;
+}
+
+static bool is_same_answer(const struct pair *p)
+{
+    return p->n_answer && p->n_wrong && has_all(p->answer, p->n_answer, p->wrong, p->n_wrong) &&
+           has_all(p->wrong, p->n_wrong, p->answer, p->n_answer);
+}
+
+int pairs_check(char *note, size_t n, const struct pairs *p, bool needs_both, struct err *e)
+{
+    int prompts = 0, answers = 0;
+    const struct pair *prompt = NULL, *answer = NULL;
+    *note = '\0';
+    for (int i = p->n - 1; i >= 0; i--) {
+        const bool same_prompt = needs_both && is_same_prompt(&p->inputs[2 * i]);
+        const bool same_answer = is_same_answer(&p->list[i]);
+        prompts += same_prompt;
+        answers += same_answer;
+        prompt = same_prompt ? &p->list[i] : prompt;
+        answer = same_answer ? &p->list[i] : answer;
+    }
+    if (prompts && prompts == p->n)
+        return err_set(e, ERR_USAGE,
+            "%s: clean and corrupt are the same %lld tokens, so that there is nothing between them "
+            "to be found; give prompts that differ in one thing",
+            prompt->where, (long long)p->inputs[0].n);
+    if (answers && answers == p->n)
+        return err_set(e, ERR_USAGE,
+            "%s: the answer and the wrong answer are the same token%s, so that their difference is "
+            "0 "
+            "whatever the model does; give another wrong answer, or none",
+            answer->where, answer->n_answer > 1 ? "s" : "");
+    if (prompts)
+        snprintf(note, n,
+            "%d of %d pairs have the same tokens for clean and corrupt (the first: %s): patching "
+            "changes nothing there, and normalised values are NaN",
+            prompts, p->n, prompt->where);
+    else if (answers)
+        snprintf(note, n,
+            "%d of %d pairs have the same tokens as answer and wrong answer (the first: %s): their "
+            "difference is 0 there, and normalised values are NaN",
+            answers, p->n, answer->where);
+    return 0;
+}
+
 static int json_align(struct pair *one, const struct js *v, const char *where,
     const struct pairs_opts *o, struct err *e)
 {

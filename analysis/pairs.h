@@ -55,6 +55,10 @@ int pairs_text(
     struct pairs *p, const struct pair_text *t, const struct pairs_opts *o, struct err *e);
 /* Call once after the last: sets the pairs' inputs and numbers them. */
 void pairs_finish(struct pairs *p);
+/* Pairs that are almost surely a mistake: clean and corrupt are the same tokens (asked where needs_both),
+ * or the answers are the wrong answers. ERR_USAGE where it is so of all of them, since every number would
+ * be 0 or NaN; of some of them a line in note[n], else "". */
+int pairs_check(char *note, size_t n, const struct pairs *p, bool needs_both, struct err *e);
 /* Which position of `from` stands for each position of `to`: map[to->n], -1 where there is none.
  * *first: where the two first differ (positions before it have the same past). Unequal lengths need
  * spans; ERR_USAGE names the token where the prompts part. */

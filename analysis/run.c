@@ -25,6 +25,7 @@ struct pipeline {
     struct budget budget; /* of everything the run takes, the report in memory included */
     uint64_t pass;        /* bytes a pass of several inputs may take */
     bool in_memory;       /* the report */
+    bool has_noted;       /* logits that are not finite */
     size_t results;       /* its bytes when it was last looked at */
     struct arena arena;
     /* Progress, in rows: a forward pass counts every row once, each analysis once more. */
@@ -349,6 +350,24 @@ static int end_stage(struct pipeline *pl, struct err *e)
     return on_progress(pl, 0, 1) ? err_set(e, ERR_CANCEL, "interrupted") : 0;
 }
 
+/* Numbers of a pass that are none, and why, as far as can be seen: NaN must not come silently. */
+static void note_nonfinite(struct pipeline *pl, const struct trace *t, int first, int n)
+{
+    int64_t at;
+    for (int i = 0; i < n && !pl->has_noted; i++) {
+        const float *row = t->logits ? trace_logits(t, i, -1) : NULL;
+        if (!row || !weights_nonfinite(&at, row, pl->job->model->cfg.vocab, DT_F32))
+            continue;
+        pl->has_noted = true;
+        if (!params_fault(pl->job->model->params) && pl->job->note)
+            pl->job->note(pl->job->note_arg,
+                arena_printf(&pl->arena, &(struct err){0},
+                    "the logits of input %d are not finite, the weights behind them are: an edit "
+                    "or a sum went beyond fp32",
+                    pl->job->inputs[first + i].index));
+    }
+}
+
 /* One input through every analysis. */
 static int run_input(
     struct pipeline *pl, const struct input *in, const struct acts *acts, struct err *e)
@@ -388,6 +407,8 @@ static int run_group(struct pipeline *pl, int first, int n, struct err *e)
             .progress_arg = pl,
             .budget = &pl->budget};
         rc = forward(&t, job->model->params, &b, &o, e);
+        if (!rc)
+            note_nonfinite(pl, &t, first, n);
     }
     if (!rc)
         rc = end_stage(pl, e);
@@ -472,6 +493,14 @@ int job_run(struct report *out, const struct job *job, struct err *e)
     for (int i = 0; pl.tasks && i < job->n; i++)
         if (pl.tasks[i].ctx.state && pl.tasks[i].a->release)
             pl.tasks[i].a->release(&pl.tasks[i].ctx);
+    const char *fault = params_fault(job->model->params);
+    const char *note = fault && job->note
+                           ? arena_printf(&pl.arena, &last,
+                                 "%s: %s; numbers that depend on it are NaN (sonde doctor)",
+                                 job->model->name, fault)
+                           : NULL;
+    if (note)
+        job->note(job->note_arg, note);
     report_set_limit(out, 0);
     arena_release(&pl.arena);
     return rc;

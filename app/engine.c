@@ -233,6 +233,15 @@ static int find(
     return args_init(args, (*out)->params, (*out)->n_params, &a->arena, e);
 }
 
+/* The first is told: later ones follow from it. */
+static void keep_note(void *arg, const char *text)
+{
+    struct answer *a = arg;
+    struct err lost;
+    if (!a->note)
+        a->note = arena_strdup(&a->arena, text, &lost);
+}
+
 static int run(struct answer *a, struct worker *w, const struct analysis *const *list,
     const struct args *args, int n, const struct input *in, const struct edits *edits, bool bos,
     struct err *e)
@@ -254,7 +263,9 @@ static int run(struct answer *a, struct worker *w, const struct analysis *const 
         .seed = (uint64_t)args_int(&w->command->args, "seed"),
         .max_bytes = max_bytes,
         .progress = progress,
-        .progress_arg = w};
+        .progress_arg = w,
+        .note = keep_note,
+        .note_arg = a};
     int rc = job_run(a->report, &job, e);
     const char *line = rc || !w->base.log ? NULL : log_run_line(w->model_name, &job, &a->arena, e);
     if (line)

@@ -81,6 +81,7 @@ struct answer {
     const char *target_text, *versus_text;
     struct field top_token, top_logprob, logprob, rank, entropy, kl, pattern, contribution, ledger;
     const struct paired *pair;
+    const char *note; /* a line about the numbers, NULL: none */
     const char *text; /* of a command */
     uint64_t job;     /* of a command: its number in the queue */
     bool is_live;     /* a command has begun to fill its report; the answer at its end follows */

@@ -62,6 +62,16 @@ static bool is_jsonl(const char *path)
     return false;
 }
 
+static bool is_table(const char *path)
+{
+    static const char *const ends[] = {
+        ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (ends_with(path, ends[i]))
+            return true;
+    return false;
+}
+
 static int add_json_ids(
     struct sources *s, const struct js *list, const char *where, struct arena *arena, struct err *e)
 {
@@ -150,6 +160,12 @@ static int add_file(
 {
     if (is_jsonl(path) || lines)
         return add_lines(s, path, is_jsonl(path), arena, e);
+    if (is_table(path))
+        return err_set(e, ERR_USAGE,
+            "%s is a table by its name, and as one text it would be a single prompt: --lines makes "
+            "each line a prompt, a .jsonl file has {\"text\": ...} a line; -f - < FILE takes it as "
+            "one text all the same",
+            path);
     struct source *one = add(s, arena, e);
     if (!one)
         return ERR_LIMIT;

@@ -104,7 +104,12 @@ int pairs_load(struct pairs *out, struct inputs *inputs, struct session *s, cons
             who_needs(c) ? who_needs(c) : "this");
     if (gather(out, s, c, &o, e))
         return e->code;
+    char note[512];
     pairs_finish(out);
+    if (pairs_check(note, sizeof note, out, who_needs(c) != NULL, e))
+        return e->code;
+    if (*note)
+        session_note(s, "%s", note);
     *inputs = (struct inputs){.list = out->inputs, .n = 2 * out->n};
     return 0;
 }

@@ -245,8 +245,11 @@ int patch_pair_ask(
     if (!out || !(out->metric_name = arena_strdup(&a->arena, metric, e)) ||
         load(&pairs, q->text, &o, e))
         return e->code;
+    char note[512];
     pairs_finish(&pairs);
     struct pair *p = &pairs.list[0];
+    if (pairs_check(note, sizeof note, &pairs, true, e))
+        return e->code;
     int rc = run_both(&t, a, p, q, means, e);
     if (!rc)
         rc = fill_answers(p, a, &t, e);

@@ -103,6 +103,48 @@ static void print_model(struct doctor *d)
     fact(d, "tokenizer hash", "%s", hash);
 }
 
+/* Every value of every tensor. */
+static int check_weights(struct doctor *d, struct err *e)
+{
+    enum { LOT = 1 << 18 };
+    const struct weights *w = d->m->weights;
+    char *piece = arena_array(d->arena, LOT, sizeof(float), e), first_name[512] = "";
+    int n_bad = 0;
+    for (int i = 0; piece && i < weights_count(w); i++) {
+        const struct weight *t = weights_at(w, i);
+        const int64_t n = dims_count(t->dim, t->rank), size = (int64_t)dtype_bytes(t->dtype);
+        int64_t bad = 0, first = -1;
+        for (int64_t at = 0; at < n; at += LOT) {
+            const int64_t k = n - at < LOT ? n - at : LOT;
+            int64_t where = 0, found;
+            if (size > (int64_t)sizeof(float))
+                break; /* no weight of a model: F64 and I64 buffers */
+            if (weights_read(w, t, (uint64_t)(at * size), (uint64_t)(k * size), piece, e))
+                return e->code;
+            found = weights_nonfinite(&where, piece, k, t->dtype);
+            first = found && first < 0 ? at + where : first;
+            bad += found;
+        }
+        char place[96];
+        if (bad && !n_bad++) {
+            weights_place(place, sizeof place, t, first);
+            snprintf(first_name, sizeof first_name,
+                "%.200s: %lld of %lld values NaN or infinite, the first at %s", t->name,
+                (long long)bad, (long long)n, place);
+        }
+    }
+    if (!piece)
+        return e->code;
+    if (n_bad > 1)
+        verdict(d, false, "weights", "%s; so %d more tensor%s", first_name, n_bad - 1,
+            n_bad > 2 ? "s have" : " has");
+    else if (n_bad)
+        verdict(d, false, "weights", "%s", first_name);
+    else
+        verdict(d, true, "weights", "%d tensors, every value finite", weights_count(w));
+    return 0;
+}
+
 /* Any bytes come back as they were, invalid ones as U+FFFD. */
 static void check_tokenizer(struct doctor *d)
 {
@@ -300,6 +342,9 @@ static int run(struct session *s, const struct command *c, struct err *e)
     if (rc)
         return rc;
     print_model(&d);
+    rc = check_weights(&d, e);
+    if (rc)
+        return rc;
     check_tokenizer(&d);
     progress_begin(&s->progress, "doctor");
     rc = choose_tokens(&d, e);
@@ -319,8 +364,9 @@ const struct verb verb_doctor = {
     .name = "doctor",
     .brief = "check this machine and a model",
     .help = "Prints what the numbers depend on (processor, kernels, BLAS, threads, memory, the "
-            "model's shape and hashes) and checks the engine on this model: the tokenizer's round "
-            "trip, one row of logits against a plain fp64 run, gradients against finite "
+            "model's shape and hashes) and checks the engine on this model: that every weight is "
+            "finite, the tokenizer's round trip, one row of logits against a plain fp64 run, "
+            "gradients against finite "
             "differences, one thread against many. Exit code 0 is pass, 1 is fail.",
     .example = "  sonde doctor\n  sonde doctor -m gpt2",
     .sets = FLAGS_MODEL | FLAGS_ENGINE,

@@ -380,6 +380,8 @@ static void take_prompt(struct workbench *wb, struct answer *a)
     if (!*wb->shown_prompt && !*wb->message)
         workbench_say(
             wb, false, "the prompt is empty: the model sees %s alone", wb->bos ? "BOS" : "nothing");
+    if (a->note)
+        workbench_say(wb, true, "%s", a->note);
 }
 
 /* The head that matters most for the answer is the one to look at first. */
@@ -444,9 +446,15 @@ static bool take_job(struct workbench *wb, struct answer *a)
         jobs_find(wb->engine->jobs, &j, a->job);
     if (a->held)
         browse_report(wb, a->held, j.name, a->job, a->is_live || !is_last);
+    /* Beside a report the text of a job is what it had to note; the first line of it is told. */
+    const char *note = a->held && a->text ? a->text : "";
+    note += strncmp(note, "sonde: ", 7) ? 0 : 7;
     if (!a->is_live && (!is_last || a->held))
-        workbench_say(wb, false, "%s: done in %.3g s%s", j.name, a->seconds,
-            is_last ? "; Esc goes back" : "; J lists the jobs");
+        workbench_say(wb, false, "%s: done in %.3g s%s%.*s", j.name, a->seconds,
+            *note     ? "; "
+            : is_last ? "; Esc goes back"
+                      : "; J lists the jobs",
+            (int)strcspn(note, "\n"), note);
     return a->is_live || !is_last || a->held;
 }
 

@@ -25,7 +25,28 @@ struct params_store {
     struct panel *panel;         /* [4 L + 1] */
     atomic_bool *ready;          /* [4 L + 1]; set after the panel is complete */
     uint64_t full;               /* bytes when every panel is packed */
+    atomic_int has_fault;        /* 0: none, 1: it is being written, 2: it can be read */
+    char fault[256];
 };
+
+/* The first one stays. Any thread. */
+static void set_fault(struct params_store *s, const struct weight *t, int64_t bad, int64_t first)
+{
+    char place[96];
+    int none = 0;
+    if (!bad || !t || !atomic_compare_exchange_strong(&s->has_fault, &none, 1))
+        return;
+    weights_place(place, sizeof place, t, first);
+    snprintf(s->fault, sizeof s->fault,
+        "%.96s holds %lld value%s that %s not finite, the first at %s", t->name, (long long)bad,
+        bad > 1 ? "s" : "", bad > 1 ? "are" : "is", place);
+    atomic_store(&s->has_fault, 2);
+}
+
+const char *params_fault(const struct params *p)
+{
+    return atomic_load(&p->store->has_fault) == 2 ? p->store->fault : NULL;
+}
 
 static int panel_index(const struct config *cfg, enum matrix m, int layer)
 {
@@ -51,6 +72,7 @@ struct pack {
     bool cols; /* stored as [N, K] */
     int64_t block, rows, row_len;
     unsigned char *scratch; /* one block a worker */
+    int64_t bad, first;     /* values that are not finite */
     pthread_mutex_t lock;
     struct err err;
 };
@@ -71,6 +93,14 @@ static void pack_block(void *arg, int64_t i, int worker)
             return;
         }
         from = to;
+        int64_t first = 0, bad = weights_nonfinite(&first, from, n * k->row_len, k->t->dtype);
+        if (bad) {
+            pthread_mutex_lock(&k->lock);
+            first += r0 * k->row_len;
+            k->first = !k->bad || first < k->first ? first : k->first;
+            k->bad += bad;
+            pthread_mutex_unlock(&k->lock);
+        }
     }
     if (k->cols)
         panel_pack_cols(k->panel, from, r0, n);
@@ -79,7 +109,7 @@ static void pack_block(void *arg, int64_t i, int worker)
 }
 
 /* Fills the panel from the file or the master, rows of the stored tensor in parallel. */
-static int pack(struct panel *panel, const struct params_store *s, const struct param_slot *slot,
+static int pack(struct panel *panel, struct params_store *s, const struct param_slot *slot,
     bool cols, struct err *e)
 {
     struct pack k = {.panel = panel, .cols = cols, .rows = slot->dim[0], .row_len = slot->dim[1]};
@@ -103,6 +133,7 @@ static int pack(struct panel *panel, const struct params_store *s, const struct 
     pool_for(s->pool, (k.rows + k.block - 1) / k.block, pack_block, &k);
     pthread_mutex_destroy(&k.lock);
     free(k.scratch);
+    set_fault(s, k.t, k.bad, k.first);
     return k.err.code ? err_set(e, k.err.code, "%s", k.err.msg) : 0;
 }
 
@@ -182,7 +213,7 @@ int params_pack_all(const struct params *p, struct err *e)
 
 int params_embed(float *out, const struct params *p, int64_t token, struct err *e)
 {
-    const struct params_store *s = p->store;
+    struct params_store *s = p->store;
     int64_t C = p->cfg.d_model;
     if (token < 0 || token >= p->cfg.vocab)
         return err_set(
@@ -196,7 +227,11 @@ int params_embed(float *out, const struct params *p, int64_t token, struct err *
         panel_col(out, &s->panel[unembed], token);
         return 0;
     }
-    return weights_read_f32(s->w, weights_find(s->w, "wte.weight"), token * C, C, out, e);
+    const struct weight *wte = weights_find(s->w, "wte.weight");
+    int rc = weights_read_f32(s->w, wte, token * C, C, out, e);
+    int64_t first = 0, bad = rc ? 0 : weights_nonfinite(&first, out, C, DT_F32);
+    set_fault(s, wte, bad, token * C + first);
+    return rc;
 }
 
 uint64_t params_bytes(const struct params *p)
@@ -277,7 +312,10 @@ static int load_vectors(struct params *p, const struct weights *w, struct err *e
             continue;
         struct param_slot s;
         param_slot(&s, &p->cfg, i);
-        int rc = weights_load_f32(home, w, weights_find(w, s.name), &p->store->arena, e);
+        const struct weight *t = weights_find(w, s.name);
+        int rc = weights_load_f32(home, w, t, &p->store->arena, e);
+        int64_t first = 0, bad = rc ? 0 : weights_nonfinite(&first, *home, s.count, DT_F32);
+        set_fault(p->store, t, bad, first);
         if (!rc && s.gamma && p->cfg.ln == LN_LINEAR)
             rc = lnfree_scale(*home, &p->cfg, w, s.name, s.count, e);
         if (rc)

@@ -52,6 +52,9 @@ const struct panel *params_panel(const struct params *p, enum matrix m, int laye
 int params_pack_all(const struct params *p, struct err *e);
 /* Row `token` of wte [C], widened. Thread-safe anywhere. */
 int params_embed(float *out, const struct params *p, int64_t token, struct err *e);
+/* What is wrong with the weights that were used so far, "h.3.mlp.c_fc.weight holds 12 values that are not
+ * finite, the first at [5, 7]"; NULL: nothing. Of several tensors the first that was used. */
+const char *params_fault(const struct params *p);
 uint64_t params_bytes(const struct params *p);      /* resident now */
 uint64_t params_full_bytes(const struct params *p); /* when every matrix is packed */
 /* Names tensors of the file that the model does not use (as transformers, it runs without them). */

@@ -440,6 +440,39 @@ int weights_read_f32(const struct weights *w, const struct weight *t, int64_t be
     return 0;
 }
 
+/* Those whose exponent is all ones. */
+int64_t weights_nonfinite(int64_t *first, const void *values, int64_t n, enum dtype dtype)
+{
+    const uint32_t *wide = values;
+    const uint16_t *half = values;
+    const uint16_t mask = dtype == DT_F16 ? 0x7c00 : 0x7f80;
+    const bool is_wide = dtype == DT_F32, is_half = dtype == DT_F16 || dtype == DT_BF16;
+    int64_t bad = 0;
+    for (int64_t i = 0; is_wide && i < n; i++)
+        bad += (wide[i] & 0x7f800000) == 0x7f800000;
+    for (int64_t i = 0; is_half && i < n; i++)
+        bad += (half[i] & mask) == mask;
+    for (int64_t i = 0; bad; i++)
+        if (is_wide ? (wide[i] & 0x7f800000) == 0x7f800000 : (half[i] & mask) == mask) {
+            *first = i;
+            break;
+        }
+    return bad;
+}
+
+void weights_place(char *buf, size_t n, const struct weight *t, int64_t i)
+{
+    size_t at = (size_t)snprintf(buf, n, "[");
+    int64_t stride = dims_count(t->dim, t->rank);
+    for (int k = 0; k < t->rank && at < n; k++) {
+        stride /= t->dim[k];
+        at += (size_t)snprintf(buf + at, n - at, "%s%lld", k ? ", " : "", (long long)(i / stride));
+        i %= stride;
+    }
+    if (at < n)
+        snprintf(buf + at, n - at, "]");
+}
+
 int weights_load_f32(float **out, const struct weights *w, const struct weight *t,
     struct arena *arena, struct err *e)
 {

@@ -46,6 +46,10 @@ int weights_read_f32(const struct weights *w, const struct weight *t, int64_t be
 /* A whole tensor widened to F32 in the arena. */
 int weights_load_f32(float **out, const struct weights *w, const struct weight *t,
     struct arena *arena, struct err *e);
+/* How many of n values as they are stored are NaN or infinite; *first: the first of them. */
+int64_t weights_nonfinite(int64_t *first, const void *values, int64_t n, enum dtype dtype);
+/* "[5, 7]": where element i of a tensor lies. */
+void weights_place(char *buf, size_t n, const struct weight *t, int64_t i);
 /* XXH3-128 over (name NUL, dtype NUL, rank and dimensions as u64, bytes) in name order, hex;
  * remembered under XDG_CACHE_HOME by (device, inode, size, mtime) so that a second start does not
  * read the files. Prefix, shards and the order in the file make no difference. */

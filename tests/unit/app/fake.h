@@ -41,6 +41,7 @@ struct fake {
     char last_text[256];
     int64_t last_pos;
     int last_edits;
+    const char *note; /* of the next answers */
     bool has_job, is_busy, is_failing,
         is_dropping; /* the last: as a cancelled question, no answer */
 };
@@ -127,6 +128,7 @@ static void fake_ask(struct engine *g, const struct question *q)
         err_set(&a->e, ERR_LIMIT, "the prompt has 400 tokens, the model takes 256; shorten it");
     else
         fill(a, &e);
+    a->note = f->note;
     if (q->ask == ASK_COMMAND)
         a->text = "first line\nsecond line\n";
     if (f->n == 32)

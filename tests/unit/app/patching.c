@@ -594,6 +594,19 @@ static void a_dataset_gives_a_pair(void **state)
     rig_close(&r);
 }
 
+/* A pair in which there is nothing to find is a sentence, here as on the command line. */
+static void a_pair_that_is_a_mistake_is_told(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~" CLEAN "~" CLEAN " Enter");
+    comes(&r, "clean and corrupt are the same");
+    act(&r, ": 'pair~" CLEAN "~" LONGER "~'~Tobin'~'~Tobin' Enter");
+    comes(&r, "the answer and the wrong answer are the same");
+    rig_close(&r);
+}
+
 /* A pair, a report and a circuit as files hold what was on the screen. */
 static void what_is_saved_reads_back(void **state)
 {
@@ -757,6 +770,7 @@ int main(void)
         cmocka_unit_test(a_circuit_says_what_it_keeps),
         cmocka_unit_test(a_line_takes_the_pair_on_screen),
         cmocka_unit_test(a_log_brings_its_map_back),
+        cmocka_unit_test(a_pair_that_is_a_mistake_is_told),
         cmocka_unit_test(what_is_saved_reads_back),
         cmocka_unit_test(any_key_at_any_size),
     };

@@ -437,6 +437,18 @@ static void jobs_are_asked_about(void **state)
     jobs_release(&jobs);
 }
 
+/* What there is to note about the numbers stands where a message does. */
+static void notes_are_told(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 100, 30);
+    b.fake.note = "toy: h.0.mlp.c_fc.weight holds 1 value that is not finite";
+    keys(&b, "i 'x Enter");
+    shows(&b, "toy: h.0.mlp.c_fc.weight holds 1 value that is not finite");
+    bench_close(&b);
+}
+
 /* A job's line, and so the log's, holds in any folder and is one line whatever the prompt is. */
 static void lines_of_jobs_stand_alone(void **state)
 {
@@ -498,6 +510,7 @@ int main(void)
         cmocka_unit_test(documents_keep_their_layout),
         cmocka_unit_test(too_small_only_leaves),
         cmocka_unit_test(jobs_are_asked_about),
+        cmocka_unit_test(notes_are_told),
         cmocka_unit_test(lines_of_jobs_stand_alone),
         cmocka_unit_test(a_log_says_what_it_lacks),
     };
