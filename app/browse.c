@@ -381,9 +381,13 @@ bool browse_poll(struct workbench *wb)
         workbench_say(wb, true, "%s", p.e.msg);
     } else if (p.is_cancelled) {
         workbench_say(wb, false, "cancelled");
-    } else if (p.what == IO_SEARCH && !p.found) {
-        workbench_say(wb, false, "no match");
     } else if (p.what == IO_SEARCH && b->now) {
+        char where[96];
+        browse_searched(where, sizeof where, b);
+        workbench_say(
+            wb, false, p.found ? "found in %s; n next, N previous" : "no match in %s", where);
+        if (!p.found)
+            return true;
         struct view_state *st = &wb->panes[PANE_BLOCK].st;
         bool flat = b->now->spec->row < 0 || b->now->spec->col < 0;
         st->at[0] = p.row;

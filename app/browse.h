@@ -130,6 +130,7 @@ bool browse_is_text(const struct spec *s, int axis);      /* its labels are the 
 void browse_forget(struct opened *o);                     /* the slot is free then */
 /* Back to the plane that was drilled into; false: none was. */
 bool browse_rise(struct workbench *wb);
+void browse_searched(char *buf, size_t n, const struct browse *b); /* "the plane", "neuron 12" */
 void browse_find(struct workbench *wb, const char *pattern, int direction);
 /* The pane's data for a file is the window on screen, from begins until not. */
 void browse_paper(struct workbench *wb, struct pane *p, bool begins);

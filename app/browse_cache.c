@@ -5,11 +5,14 @@
 
 #include "app/browse_source.h"
 #include "model/cache.h"
+#include "model/core/machine.h"
 
 /* Caches of activations: the file's own tree, with values read as caches are (a shard that is missing
  * or of another run is an error, where HDF5 would give fill values) and rows named by their texts. */
 
-#define ROOM ((int64_t)1 << 18) /* values read at once */
+#define ROOM ((int64_t)1 << 18)  /* values read at once */
+#define WHOLE ((int64_t)1 << 22) /* of whole rows on their way from a disk */
+#define SLOW 12e-6               /* seconds a row from which on one waits for a disk */
 
 struct cache_tree {
     struct tree base;
@@ -19,6 +22,7 @@ struct cache_tree {
     int cap_hooks;
     float *values;
     int64_t room;
+    int slow; /* the hook whose columns come slower than its rows would; -1: none */
 };
 
 static int find_hook(const struct cache_tree *t, const struct node *n)
@@ -75,40 +79,56 @@ static bool cache_more(struct tree *base, int most)
     return !adopt(t, &e) && more;
 }
 
+static int make_room(struct cache_tree *t, int64_t n, struct err *e)
+{
+    if (n <= t->room)
+        return 0;
+    float *more = realloc(t->values, (size_t)n * sizeof *more);
+    if (!more)
+        return err_set(e, ERR_LIMIT, "out of memory (%" PRId64 " values)", n);
+    t->values = more;
+    t->room = n;
+    return 0;
+}
+
 /* Rows of the box one after the other, or many at once where they follow each other; of each the
- * columns from the first to the last that are wanted. */
+ * columns from the first to the last that are wanted. A few bytes of each row that come from a disk take
+ * longer than all of them in their order: what turns out to be slow goes on with whole rows. */
 static int read_hook(double *out, struct cache_tree *t, const struct node *n, int hook,
     const int64_t *start, const int64_t *count, const int64_t *stride, struct err *e)
 {
-    int64_t first = 0, last = 0, inner = 1;
+    int64_t first = 0, last = 0, inner = 1, width = 1, rows;
     for (int k = 1; k < n->rank; k++) {
         first = first * n->axes[k].size + start[k];
         last = last * n->axes[k].size + start[k] + (count[k] - 1) * (stride ? stride[k] : 1);
         inner *= count[k];
+        width *= n->axes[k].size;
     }
-    int64_t span = last - first + 1, row_step = stride ? stride[0] : 1;
-    int64_t lot = row_step == 1 ? ROOM / span : 1;
-    lot = lot < 1 ? 1 : lot > count[0] ? count[0] : lot;
-    if (lot * span > t->room) {
-        float *more = realloc(t->values, (size_t)(lot * span) * sizeof *more);
-        if (!more)
-            return err_set(e, ERR_LIMIT, "out of memory (%" PRId64 " values)", lot * span);
-        t->values = more;
-        t->room = lot * span;
-    }
-    for (int64_t r = 0; r < count[0]; r += lot) {
-        int64_t rows = count[0] - r < lot ? count[0] - r : lot;
-        int rc =
-            cache_read(t->values, t->cache, hook, start[0] + r * row_step, rows, first, span, e);
-        if (rc)
-            return rc;
+    const int64_t row_step = stride ? stride[0] : 1;
+    bool is_narrow = row_step == 1 && count[0] >= 64 && last - first + 1 <= width / 8;
+    for (int64_t r = 0; r < count[0]; r += rows) {
+        const bool is_whole = is_narrow && t->slow == hook;
+        const int64_t from = is_whole ? 0 : first, span = is_whole ? width : last - first + 1;
+        const double began = machine_seconds();
+        rows = row_step == 1 ? (is_whole ? WHOLE : ROOM) / span : 1;
+        rows = rows < 1 ? 1 : rows > count[0] - r ? count[0] - r : rows;
+        if (make_room(t, rows * span, e) ||
+            cache_read(t->values, t->cache, hook, start[0] + r * row_step, rows, from, span, e))
+            return e->code;
+        if (is_narrow && rows >= 64 && machine_seconds() - began > SLOW * (double)rows)
+            t->slow = hook;
+        if (inner == span) { /* nothing is stepped over */
+            for (int64_t i = 0; i < rows * span; i++)
+                *out++ = (double)t->values[i];
+            continue;
+        }
         for (int64_t i = 0; i < rows; i++) {
             int64_t at[CACHE_MAX_RANK] = {0};
             for (int64_t k = 0; k < inner; k++) {
                 int64_t flat = 0;
                 for (int x = 1; x < n->rank; x++)
                     flat = flat * n->axes[x].size + start[x] + at[x] * (stride ? stride[x] : 1);
-                *out++ = (double)t->values[i * span + flat - first];
+                *out++ = (double)t->values[i * span + flat - from];
                 for (int x = n->rank - 1; x > 0 && ++at[x] == count[x]; x--)
                     at[x] = 0;
             }
@@ -256,6 +276,7 @@ int tree_of_cache(struct tree **file, const char *path, struct err *e)
         return rc;
     }
     t->base.ops = &cache_ops;
+    t->slow = -1;
     t->file = *file;
     *file = &t->base;
     return 0;

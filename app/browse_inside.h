@@ -37,6 +37,13 @@ struct io_task {
     struct acc *accs;
     double *piece, *values; /* values: of a sort */
     const char **names;     /* the same of texts */
+    uint8_t *hits;          /* of a search in an order: labels that match, as they lie */
+    struct column_kept {    /* what was sorted by last: the other way around it is not read again */
+        struct spec *spec;  /* the plane; NULL: nothing */
+        bool is_rows;
+        int64_t line, n; /* line: as it lies */
+        double *values;
+    } kept;
     struct order *order;
     struct matcher *matcher;
     struct arena texts;
@@ -82,6 +89,10 @@ struct io {
 /* A slice of the job's work, without the lock: touches nothing the screen reads. True: it is over. */
 bool job_step(struct io_task *j, struct tree *t);
 void job_clear(struct io_task *j);
+#define JOB_SLICE 0.012 /* seconds before others have their turn */
+bool sort_step(struct io_task *j, struct tree *t);
+bool search_step(struct io_task *j, struct tree *t);
+void kept_release(struct column_kept *k);
 struct tree *io_tree(struct io *io, int doc); /* the thread's own */
 int labels_read(struct tile *t, const struct want *want, struct tree *tree);
 /* With the lock held: asks for a tile unless it is asked for already; waits until the thread says that

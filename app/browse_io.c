@@ -457,6 +457,7 @@ void io_release(struct io **ptr)
         pthread_join(io->thread, NULL);
     drop_wants(io);
     job_clear(&io->job);
+    kept_release(&io->job.kept);
     spec_release(&io->job.spec);
     order_release(&io->job.now.order);
     spec_release(&io->cell_spec);
@@ -918,7 +919,8 @@ uint64_t io_begin(struct io *io, enum io_job what, struct spec *s, int64_t line,
     uint64_t id = ++j->ids;
     spec_release(&j->spec);
     order_release(&j->now.order);
-    *j = (struct io_task){.ids = id, .spec = spec_share(s), .line = line, .descending = descending};
+    *j = (struct io_task){
+        .ids = id, .spec = spec_share(s), .line = line, .descending = descending, .kept = j->kept};
     j->now = (struct io_progress){.id = id, .what = what, .is_running = true};
     j->began = j->shown = machine_seconds();
     if (search)

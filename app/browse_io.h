@@ -72,9 +72,10 @@ enum io_job { IO_NOTHING, IO_STATS, IO_AGGREGATE, IO_SORT_ROWS, IO_SORT_COLS, IO
 struct io_search {
     char op; /* '>', '<', '=', '!' (not equal), 'n' (NaN), 'r': a pattern over labels and texts */
     double value;
-    bool inverted, of_size;      /* of_size: |x| */
-    const struct regex *pattern; /* lives until the job ends */
-    int64_t row, col;            /* begins behind this cell */
+    bool inverted, of_size;                                 /* of_size: |x| */
+    enum { SEARCH_PLANE, SEARCH_COLUMN, SEARCH_ROW } where; /* those of the cursor */
+    const struct regex *pattern;                            /* lives until the job ends */
+    int64_t row, col;                                       /* begins behind this cell */
     int direction;
 };
 uint64_t io_begin(struct io *io, enum io_job what, struct spec *s, int64_t line, bool descending,

@@ -868,6 +868,7 @@ const struct pane_class pane_block = {
     .view = "heatmap",
     .ask = ASK_COUNT,
     .empty = "no dataset is open: Enter in the list opens one",
+    .search_hint = "word, > 3, |x| > 3, = 0, nan; ! not; column: or row: only there",
     .data = block_data,
     .heading = block_heading,
     .sum = no_sum,

@@ -874,12 +874,27 @@ void act_overview(struct workbench *wb, const struct key *k)
     p->st.seen = 0;
 }
 
-/* "> 0.5", "|x| > 3", "= 0", "nan": values; anything else: a pattern over labels and texts. */
-static bool parse_search(struct io_search *q, const char *text)
+/* "column:" and "row:" narrow a search to those of the cursor. */
+static const char *parse_where(struct io_search *q, const char *text)
 {
-    const char *p = text;
+    static const char *const words[] = {[SEARCH_COLUMN] = "column:", [SEARCH_ROW] = "row:"};
+    for (int i = SEARCH_COLUMN; i <= SEARCH_ROW; i++) {
+        size_t n = strlen(words[i]);
+        if (!strncmp(text, words[i], n)) {
+            q->where = i;
+            return text + n + strspn(text + n, " ");
+        }
+    }
+    return text;
+}
+
+/* "> 0.5", "|x| > 3", "= 0", "nan": values; anything else: a pattern over labels and texts. */
+static bool parse_search(struct io_search *q, const char **text)
+{
     *q = (struct io_search){.op = 'r', .direction = 1};
+    const char *p = *text = parse_where(q, *text);
     q->inverted = *p == '!' && p[1];
+    *text += q->inverted;
     p += q->inverted;
     while (*p == ' ')
         p++;
@@ -918,8 +933,7 @@ void browse_find(struct workbench *wb, const char *pattern, int direction)
     const struct view_state *st = &wb->panes[PANE_BLOCK].st;
     struct spec *s = b->now->spec;
     if (pattern) {
-        bool is_value = parse_search(&b->search, pattern);
-        pattern += b->search.inverted;
+        bool is_value = parse_search(&b->search, &pattern);
         io_cancel(b->io);
         io_settle(b->io, 0.03);
         regex_release(&b->pattern);
@@ -945,4 +959,22 @@ void browse_find(struct workbench *wb, const char *pattern, int direction)
     b->search.row = s->row < 0 ? 0 : st->at[0];
     b->search.col = s->col < 0 && !spec_is_table(s) ? 0 : st->at[1];
     io_begin(b->io, IO_SEARCH, s, 0, false, &b->search);
+}
+
+/* "the plane", "neuron 12": where the last search looked. */
+void browse_searched(char *buf, size_t n, const struct browse *b)
+{
+    const struct io_search *q = &b->search;
+    const struct spec *s = b->now->spec;
+    const int axis = q->where == SEARCH_COLUMN ? s->col : s->row;
+    if (q->where == SEARCH_PLANE)
+        snprintf(buf, n, "%s", spec_is_table(s) ? "the table" : "the plane");
+    else if (q->where == SEARCH_COLUMN && spec_is_table(s))
+        snprintf(buf, n, "column %.60s", s->n->columns[q->col].name);
+    else if (axis < 0)
+        snprintf(buf, n, "the line");
+    else
+        snprintf(buf, n, "%.60s %lld", s->n->axes[axis].name,
+            (long long)spec_index(
+                s, q->where == SEARCH_ROW, q->where == SEARCH_ROW ? q->row : q->col));
 }

@@ -47,6 +47,7 @@ struct pane_class {
     const char *analysis; /* whose sentences help shows; NULL: none */
     enum ask ask;         /* which answer it draws; ASK_COUNT: none */
     const char *empty;    /* shown when there is none */
+    const char *search_hint; /* beside the line that is typed after /; NULL: none */
     /* What is shown instead of `empty`; false: nothing else. */
     bool (*why)(struct workbench *wb, const struct pane *p, char *buf, size_t n);
     /* Builds the field; false: nothing to draw. */

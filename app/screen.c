@@ -403,8 +403,12 @@ static void draw_footer(struct workbench *wb, struct canvas *c, struct rect r)
         int room = *wb->message ? (r.w - x) / 2 : r.w - x - 1;
         wb->cursor_x = line_draw(&wb->line, c, x, r.y, room, STYLE(STRONG));
         wb->cursor_y = r.y;
+        const char *hint =
+            wb->input == INPUT_SEARCH ? wb->panes[wb->focus].class->search_hint : NULL;
         if (*wb->message)
             canvas_text(c, x + room + 1, r.y, r.w - x - room - 2, STYLE(DIM), wb->message);
+        else if (hint && wb->cursor_x + 2 + canvas_columns(c, hint) < r.x + r.w)
+            canvas_right(c, r.x + r.w - 1, r.y, r.w, STYLE(DIM), hint);
         return;
     }
     if (*wb->message) {

@@ -54,6 +54,11 @@ class Zoo(unittest.TestCase):
             t = np.zeros(300, dtype=[('name', 'S10'), ('x', 'f8'), ('nested', [('a', 'f4'), ('b', 'f4')])])
             t['name'] = [b'row%d' % i for i in range(300)]
             f['table'] = t
+            cls.scores = np.zeros(3000, dtype=[('name', 'S10'), ('x', 'f8')])
+            cls.scores['name'] = [b'row%d' % (i * 7 % 3000) for i in range(3000)]
+            cls.scores['x'] = rng.standard_normal(3000).round(2)
+            cls.scores['x'][1::97] = np.nan
+            f['scores'] = cls.scores
             f['strings'] = np.array(['line %d' % i for i in range(100)], dtype=h5py.string_dtype())
             f['strings2d'] = np.array([['a', 'b']], dtype=h5py.string_dtype())
             f['complex'] = np.zeros((3, 4), dtype='c16')
@@ -109,6 +114,34 @@ class Zoo(unittest.TestCase):
         self.reads('text', 'texts', '1', ': hello world')
         self.reads('strings', 'texts', '100', ': line 0')
         self.reads('table', 'table', '300', 'name: row0')
+
+    def keys(self, name, *keys):
+        return run('--keys', self.path, name, *keys).splitlines()
+
+    def test_tables_in_an_order(self):
+        """Whole tables, read some hundred records at a time: by numbers, by texts, and what is in them."""
+        x, names = self.scores['x'], [n.decode() for n in self.scores['name']]
+        first = self.keys('scores', 'l', 's', 'j', 's', 's', 's')
+        falling = sorted(range(len(x)), key=lambda i: (np.isnan(x[i]), -x[i], i))
+        rising = sorted(range(len(x)), key=lambda i: (np.isnan(x[i]), x[i], i))
+        for line, row in zip(first[1:], (falling[0], falling[1], rising[0], 0, falling[0])):
+            self.assertIn('%d, x: ' % row, line)
+            self.assertEqual(float(line.split(': ')[1]), x[row])
+        by_name = sorted(range(len(names)), key=lambda i: (names[i], i))
+        lines = self.keys('scores', 's', 'j', 'G')
+        for line, row in zip(lines, (by_name[0], by_name[1], by_name[-1])):
+            self.assertIn('%d, name: %s' % (row, names[row]), line)
+        lines = self.keys('scores', '/', "'^row1999$", 'Enter', '/', "'column: row42$", 'Enter', 'N', 'l', '/',
+                          "'column: > 2.5", 'Enter', 'n', 'N', 'N')
+        at = names.index('row42')
+        self.assertIn('%d, name: row1999' % names.index('row1999'), lines[2])
+        self.assertIn('%d, name: row42' % at, lines[5])
+        self.assertIn('%d, name: row42' % at, lines[6])  # the only one, around the end
+        hits = [i for i in range(len(x)) if x[i] > 2.5]
+        after = [i for i in hits if i > at] + hits
+        before = [i for i in hits if i < after[0]][-1] if after[0] > hits[0] else hits[-1]
+        for line, row in zip(lines[10:], (after[0], after[1], after[0], before)):
+            self.assertIn('%d, x: ' % row, line)
 
     def test_what_cannot_be_shown_says_why(self):
         for name, words in (('strings2d', 'texts in several'), ('null', 'empty'), ('lists', 'lists'),

@@ -1,6 +1,7 @@
 /* The browser without a terminal: browser FILE lists every dataset and what its pane reads, a line
  * each; browser --time FILE PATH tells how long the first drawing and the slowest key took, browser
- * --jobs FILE PATH how long sorting by a column and searching the whole of it take. */
+ * --jobs FILE PATH how long sorting by a column and searching the whole of it take; browser --keys
+ * FILE PATH KEY... what the pane reads after each key, 'text being typed. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -149,6 +150,19 @@ static void time_jobs(struct workbench *wb, struct canvas *c, const char *file, 
         time_job(wb, c, jobs[i]);
 }
 
+static void press(struct workbench *wb, struct canvas *c, const char *key)
+{
+    struct key k = {0};
+    snprintf(k.name, sizeof k.name, "%s", key);
+    for (int i = 1; *key == '\'' && key[i]; i++) {
+        k = (struct key){.name = {key[i]}, .text = {key[i]}};
+        workbench_key(wb, &k);
+    }
+    if (*key != '\'')
+        workbench_key(wb, &k);
+    settle(wb, c);
+}
+
 int main(int argc, char **argv)
 {
     struct workbench wb;
@@ -156,7 +170,8 @@ int main(int argc, char **argv)
     struct err e = {0};
     bool is_timed = argc == 4 && !strcmp(argv[1], "--time");
     bool is_jobs = argc == 4 && !strcmp(argv[1], "--jobs");
-    if (argc != 2 && !is_timed && !is_jobs)
+    bool has_keys = argc > 4 && !strcmp(argv[1], "--keys");
+    if (argc != 2 && !is_timed && !is_jobs && !has_keys)
         return 2;
     if (canvas_init(&c, 120, 40, &e) || workbench_init(&wb, &nobody, "", true, &e))
         return 1;
@@ -166,6 +181,14 @@ int main(int argc, char **argv)
         time_it(&wb, &c, argv[2], argv[3]);
     } else if (is_jobs) {
         time_jobs(&wb, &c, argv[2], argv[3]);
+    } else if (has_keys) {
+        browse_open(&wb, argv[2], argv[3]);
+        wb.browse->wait = 60;
+        settle(&wb, &c);
+        for (int i = 4; i < argc; i++) {
+            press(&wb, &c, argv[i]);
+            printf("%s\n", wb.panes[PANE_BLOCK].readout);
+        }
     } else {
         browse_open(&wb, argv[1], NULL);
         wb.browse->wait = 60;

@@ -596,6 +596,25 @@ static void aggregates_sorts_and_searches(void **state)
         k++;
     snprintf(want, sizeof want, "dim_0 %d, dim_1 %d", (int)(k / 70), (int)(k % 70));
     reads(&b, want, k);
+    shows(&b, "found in the plane");
+    /* The next one down the cursor's column, along its row, and none where there is none. */
+    for (int way = 0; way < 2; way++) {
+        const int64_t y = k / 70, x = k % 70, size = way ? 70 : 90;
+        int64_t at = way ? x : y;
+        do
+            at = (at + 1) % size;
+        while (!(fabs(value(way ? y * 70 + at : at * 70 + x)) > 20));
+        keys(&b, way ? "/ 'row:~|x|~>~20 Enter" : "/ 'column:~|x|~>~20 Enter");
+        const struct view_state *st = &b.wb.panes[PANE_BLOCK].st;
+        assert_int_equal(st->at[way], at);
+        assert_int_equal(st->at[!way], way ? y : x);
+        keys(&b, "N"); /* and back; there may be others on the way around */
+        snprintf(want, sizeof want, ": 'at~dim_1=%d,dim_0=%d Enter", (int)x, (int)y);
+        keys(&b, want);
+    }
+    snprintf(want, sizeof want, "no match in dim_1 %d", (int)(k % 70));
+    keys(&b, "/ 'column:~>~1000 Enter");
+    shows(&b, want);
     keys(&b, "/ 'nan Enter n N");
     assert_non_null(strstr(b.wb.panes[PANE_BLOCK].readout, "nan"));
     keys(&b, "/ 'word Enter");
@@ -904,7 +923,14 @@ static void words_come_with_their_text(void **state)
     keys(&b, "V");
     assert_string_equal(p->view->id, "table");
     shows(&b, want);
-    keys(&b, "s s K"); /* the largest of the table itself */
+    keys(&b, "/ 'harbour Enter"); /* among labels that stand in an order, and in their own */
+    assert_non_null(strstr(p->readout, "harbour"));
+    assert_true(p->st.at[0] > 0);
+    keys(&b, "N");
+    assert_non_null(strstr(p->readout, "harbour")); /* the only one */
+    keys(&b, "g s s / 'mill Enter");
+    assert_non_null(strstr(p->readout, "mill"));
+    keys(&b, "N g s s s K"); /* the largest of the table itself */
     rows_spell_their_texts(&b);
     keys(&b, "K K s j j Enter");
     /* The document of the third row, the column that was sorted by, that word under the cursor. */
