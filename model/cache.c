@@ -1,7 +1,6 @@
 #include "model/cache.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
+#include "model/cache_ahead.h"
 #include "model/cache_beside.h"
 #include "model/cache_file.h"
 #include "model/cache_write.h"
@@ -20,17 +19,16 @@
 
 /* Reading by slices: a shard is opened, checked and remembered when a row of it is asked for. */
 
-#define OPEN_SHARDS 64            /* file descriptors that one cache holds at most */
+#define OPEN_SHARDS 64            /* that one cache holds at most, two file descriptors each */
 #define PIECE ((uint64_t)2 << 20) /* bytes of a read */
 #define MUCH (2 << 20)            /* bytes that are worth a second thread */
-#define AGAIN ((uint64_t)8 << 20)
 
-/* Where the values of a shard lie; fd -1 while it is not open. */
+/* Where the values of a shard lie; file.fd -1 while it is not open. */
 struct store {
-    int fd, users;
-    uint64_t last;          /* when it was used, for who leaves first */
-    uint64_t *at;           /* [hooks] */
-    _Atomic uint64_t *cold; /* [hooks] where the last read ended whose pages were given back */
+    struct cold_file file;
+    int users;
+    uint64_t last; /* when it was used, for who leaves first */
+    uint64_t *at;  /* [hooks] */
 };
 
 struct cache {
@@ -40,6 +38,7 @@ struct cache {
     int64_t n_stores, n_open;
     uint64_t clock;
     pthread_mutex_t lock;
+    struct ahead *ahead;   /* a stream a hook */
     struct beside *beside; /* NULL until much is read */
 };
 
@@ -102,29 +101,25 @@ static int open_store(
 {
     struct stat st;
     size_t bytes = (size_t)f->head.info.hooks * sizeof *s->at;
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (s->fd < 0 || fstat(s->fd, &st))
+    if (cold_open(&s->file, path, e))
+        return e->code;
+    if (fstat(s->file.fd, &st))
         return err_set(e, ERR_INPUT, "%s", strerror(errno));
     /* The file that was checked, not one that took its place. */
     if ((uint64_t)st.st_size != f->size)
         return err_set(e, ERR_INPUT, "it changes while it is read");
     s->at = malloc(bytes);
-    s->cold = calloc((size_t)f->head.info.hooks, sizeof *s->cold);
-    if (!s->at || !s->cold)
+    if (!s->at)
         return err_set(e, ERR_LIMIT, "out of memory");
     memcpy(s->at, f->at, bytes);
-    return check_finished(f, s->fd, sum, e);
+    return check_finished(f, s->file.fd, sum, e);
 }
 
 static void close_store(struct store *s)
 {
-    if (s->fd >= 0)
-        close(s->fd);
+    cold_close(&s->file);
     free(s->at);
-    free(s->cold);
-    s->fd = -1;
     s->at = NULL;
-    s->cold = NULL;
 }
 
 /* A shard that the table names: of this run, of the promised rows, whole. */
@@ -149,11 +144,12 @@ static void make_room(struct cache *c)
     struct store *oldest = NULL;
     for (int64_t i = 0; i < c->n_stores; i++) {
         struct store *s = &c->store[i];
-        if (s->fd >= 0 && !s->users && (!oldest || s->last < oldest->last))
+        if (s->file.fd >= 0 && !s->users && (!oldest || s->last < oldest->last))
             oldest = s;
     }
     if (c->n_open < OPEN_SHARDS || !oldest)
         return;
+    ahead_forget(c->ahead, &oldest->file);
     close_store(oldest);
     c->n_open--;
 }
@@ -196,7 +192,7 @@ static int acquire(struct store **out, struct cache *c, int64_t shard, struct er
 {
     pthread_mutex_lock(&c->lock);
     struct store *s = &c->store[shard];
-    int rc = s->fd < 0 ? open_shard(c, shard, e) : 0;
+    int rc = s->file.fd < 0 ? open_shard(c, shard, e) : 0;
     if (!rc) {
         s->users++;
         s->last = ++c->clock;
@@ -227,7 +223,9 @@ int cache_open(struct cache **out, const char *path, struct err *e)
         rc = c->store ? find_folder(c, path, e) : err_set(e, ERR_LIMIT, "out of memory");
     }
     for (int64_t i = 0; c->store && i < c->n_stores; i++)
-        c->store[i].fd = -1;
+        c->store[i].file = COLD_NONE;
+    if (!rc)
+        rc = ahead_create(&c->ahead, c->h5.head.info.hooks, e);
     if (!rc && !c->h5.head.is_join) {
         uint32_t sum;
         rc = open_store(&c->store[0], path, &c->h5, &sum, e);
@@ -257,6 +255,7 @@ void cache_release(struct cache **p)
     struct cache *c = *p;
     if (!c)
         return;
+    ahead_release(&c->ahead); /* it reads from what is closed next */
     for (int64_t i = 0; c->store && i < c->n_stores; i++)
         close_store(&c->store[i]);
     free(c->store);
@@ -319,26 +318,28 @@ struct box {
     struct err err; /* the first that failed; code 0: none */
 };
 
-static int read_piece(struct box *b, char *buf, int64_t from, int64_t rows, struct err *e)
+/* Rows that lie in memory, `step` bytes apart. */
+static void widen(const struct box *b, const void *data, size_t step, int64_t from, int64_t rows)
 {
     enum dtype t = b->c->h5.head.info.dtype;
-    uint64_t row_bytes = cache_row_bytes(&b->c->h5.head, b->hook);
-    size_t value = dtype_bytes(t), keep = (size_t)b->n_cols * value, skip = (size_t)b->col * value;
-    uint64_t at = b->s->at[b->hook] + (uint64_t)(b->row + from) * row_bytes;
     float *out = b->out + from * b->n_cols;
-    if (!b->span)
-        at += skip;
-    int rc = cache_pread(
-        buf, b->s->fd, b->span ? (size_t)(rows - 1) * row_bytes + skip + keep : keep, at, e);
-    if (rc)
-        return rc;
-    if (keep == row_bytes)
-        tensor_widen(out, buf, t, rows * b->n_cols);
+    if (step == (size_t)b->n_cols * dtype_bytes(t))
+        tensor_widen(out, data, t, rows * b->n_cols);
     else
         for (int64_t k = 0; k < rows; k++)
-            tensor_widen(out + k * b->n_cols,
-                buf + (b->span ? (size_t)k * (size_t)row_bytes + skip : 0), t, b->n_cols);
-    return 0;
+            tensor_widen(out + k * b->n_cols, (const char *)data + (size_t)k * step, t, b->n_cols);
+}
+
+static int read_piece(struct box *b, char *buf, int64_t from, int64_t rows, struct err *e)
+{
+    size_t value = dtype_bytes(b->c->h5.head.info.dtype), skip = (size_t)b->col * value;
+    size_t row_bytes = (size_t)cache_row_bytes(&b->c->h5.head, b->hook);
+    uint64_t at = b->s->at[b->hook] + (uint64_t)(b->row + from) * row_bytes + skip;
+    size_t n = (size_t)(rows - 1) * row_bytes + (size_t)b->n_cols * value;
+    int rc = cache_pread(buf, b->s->file.fd, n, at, e);
+    if (!rc)
+        widen(b, buf, row_bytes, from, rows);
+    return rc;
 }
 
 /* Takes pieces until there are none. */
@@ -367,25 +368,9 @@ static void read_pieces(void *arg)
     pthread_mutex_unlock(&b->lock);
 }
 
-/* Whether the page at an offset would have to come from the disk. */
-static bool is_cold(int fd, uint64_t at)
-{
-    char byte;
-    struct iovec v = {&byte, 1};
-    return preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) < 0 && errno == EAGAIN;
-}
-
-/* Much is read by two threads, piece by piece in turn, so that the kernel sees one stream and reads
- * ahead of both. It is a scan then: pages that it brought in are given back behind it. They would push
- * out what others need, and new pages cost more than the same few again and again. Those that were in
- * memory before stay there. */
+/* Much that is in memory is copied by two threads, piece by piece in turn. */
 static void read_much(struct box *b, struct cache *c)
 {
-    uint64_t row_bytes = cache_row_bytes(&c->h5.head, b->hook);
-    uint64_t from = b->s->at[b->hook] + (uint64_t)b->row * row_bytes,
-             to = from + (uint64_t)b->n * row_bytes;
-    /* The kernel has read ahead where this goes on from the last. */
-    bool cold = atomic_load(&b->s->cold[b->hook]) == from || is_cold(b->s->fd, from);
     pthread_mutex_lock(&c->lock);
     if (!c->beside)
         c->beside = beside_create();
@@ -394,17 +379,39 @@ static void read_much(struct box *b, struct cache *c)
     read_pieces(b);
     if (both)
         beside_wait(c->beside);
-    /* The kernel keeps a large folio of which a part was not yet to go: a little from before again. */
-    uint64_t first = from - b->s->at[b->hook] < AGAIN ? b->s->at[b->hook] : from - AGAIN;
-    if (cold)
-        (void)posix_fadvise(b->s->fd, (off_t)first, (off_t)(to - first), POSIX_FADV_DONTNEED);
-    atomic_store(&b->s->cold[b->hook], cold ? to : 0);
 }
 
-static int read_part(struct box *b, struct cache *c, struct err *e)
+/* A scan of what is on the disk: the next rows are on the way while these are widened, and while the
+ * caller computes. What the box holds afterwards is left to read. */
+static void read_ahead(struct box *b, struct cache *c, int64_t rows)
+{
+    uint64_t row = cache_row_bytes(&c->h5.head, b->hook), base = b->s->at[b->hook];
+    size_t skip = (size_t)b->col * dtype_bytes(c->h5.head.info.dtype), n;
+    struct ahead_part part = {.file = &b->s->file, .row = row, .end = base + (uint64_t)rows * row};
+    const unsigned char *data;
+    part.from = base + (uint64_t)b->row * row;
+    part.to = part.from + (uint64_t)b->n * row;
+    if (!ahead_begin(c->ahead, b->hook, &part))
+        return;
+    while (ahead_next(&data, &n, c->ahead, b->hook)) {
+        int64_t some = (int64_t)(n / row);
+        widen(b, data + skip, (size_t)row, 0, some);
+        b->out += some * b->n_cols;
+        b->row += some;
+        b->n -= some;
+    }
+    ahead_end(c->ahead, b->hook);
+}
+
+/* rows: of the shard. */
+static int read_part(struct box *b, struct cache *c, int64_t rows, struct err *e)
 {
     uint64_t row_bytes = cache_row_bytes(&c->h5.head, b->hook);
     b->span = b->n_cols == c->h5.head.hook[b->hook].width || row_bytes <= 4096;
+    if (b->span)
+        read_ahead(b, c, rows);
+    if (!b->n)
+        return 0;
     /* A power of two of rows: such pieces begin and end with a page of the file. */
     b->piece = 1;
     while (b->span && b->piece < b->n && 2 * (uint64_t)b->piece * row_bytes <= PIECE)
@@ -449,7 +456,7 @@ int cache_read(float *out, const struct cache *cache, int hook, int64_t row, int
         struct box box = {.out = out, .c = c, .s = s, .hook = hook, .row = row - begin, .n = some};
         box.col = col;
         box.n_cols = n_cols;
-        rc = read_part(&box, c, e);
+        rc = read_part(&box, c, end - begin, e);
         give_back(c, s);
         if (rc)
             return err_prefix(e, "%s", join ? part_of(c, shard)->file : c->h5.head.info.path), rc;

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "model/cache_cold.h"
+
 #define STAGE ((size_t)4 << 20) /* bytes that one write takes */
 #define PAGE ((size_t)4096)
 #define DIRECT_LEAST ((size_t)64 << 10) /* bytes for which a write past the page cache pays */
@@ -197,7 +199,7 @@ int pour_create(struct pour **out, size_t largest_row, struct err *e)
     pthread_cond_init(&p->changed, NULL);
     p->room = largest_row > STAGE ? largest_row : STAGE;
     for (int i = 0; i < 2; i++)
-        p->stage[i].data = aligned_alloc(PAGE, (p->room + 2 * PAGE - 1) / PAGE * PAGE);
+        p->stage[i].data = cold_buffer(p->room);
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);

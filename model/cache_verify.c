@@ -1,15 +1,14 @@
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "model/cache_cold.h"
 #include "model/cache_make.h"
 #include "model/cache_write.h"
 #include "model/core/crc.h"
 
-#define PIECE ((size_t)2 << 20)
+#define PIECE ((size_t)4 << 20)
 #define RUN 64 /* blocks of a hook that one thread goes through at a time */
 
 struct check {
@@ -45,11 +44,11 @@ static int step_on(const struct check *c, double share, struct err *e)
 
 struct sums {
     const struct cache_h5 *f;
-    int fd;
+    struct cold_file file;
     int64_t blocks, runs; /* of a hook */
     int64_t base;         /* runs that are done */
     uint32_t *crc;        /* [blocks, hooks] as read now; 0: could not be read */
-    unsigned char *buf;   /* [threads, PIECE] */
+    void **buf;           /* [threads] of PIECE */
 };
 
 static int64_t rows_of(const struct cache_h5 *f, int64_t block)
@@ -59,11 +58,11 @@ static int64_t rows_of(const struct cache_h5 *f, int64_t block)
 }
 
 /* Blocks [first, last) of a hook, read together: small ones at once, a big one in parts. */
-static void sum_piece(
-    struct sums *s, int k, int64_t first, int64_t last, uint64_t at, unsigned char *buf)
+static void sum_piece(struct sums *s, int k, int64_t first, int64_t last, uint64_t at, void *buf)
 {
     int hooks = s->f->head.info.hooks;
     uint64_t row = cache_row_bytes(&s->f->head, k), left = 0, have = 0, seen = 0;
+    const unsigned char *data = NULL;
     struct err e;
     bool good = true;
     for (int64_t b = first; b < last; b++)
@@ -74,13 +73,13 @@ static void sum_piece(
         while (rest && good) {
             if (seen == have) {
                 have = left < PIECE ? left : PIECE;
-                good = !cache_pread(buf, s->fd, (size_t)have, at, &e);
+                good = !cold_read(&data, &s->file, buf, (size_t)have, at, &e);
                 at += have;
                 left -= have;
                 seen = 0;
             }
             size_t n = (size_t)(have - seen < rest ? have - seen : rest);
-            crc = good ? crc32c(crc, buf + seen, n) : 0;
+            crc = good ? crc32c(crc, data + seen, n) : 0;
             seen += n;
             rest -= n;
         }
@@ -88,9 +87,6 @@ static void sum_piece(
     }
 }
 
-/* Pages are given back behind it, piece by piece: they are not kept from others, and the same few again
- * and again cost less than new ones. Each time from the beginning, since the kernel keeps a large folio
- * of which a part was not yet to go. */
 static void sum_run(void *arg, int64_t i, int worker)
 {
     struct sums *s = arg;
@@ -98,13 +94,10 @@ static void sum_run(void *arg, int64_t i, int worker)
     int k = (int)(i / s->runs);
     int64_t first = i % s->runs * RUN, end = first + RUN < s->blocks ? first + RUN : s->blocks;
     uint64_t block = CACHE_BLOCK * cache_row_bytes(&s->f->head, k);
-    uint64_t from = s->f->at[k] + (uint64_t)first * block;
     int64_t lot = block < PIECE ? (int64_t)(PIECE / block) : 1;
     for (int64_t b = first; b < end; b += lot) {
         int64_t last = b + lot < end ? b + lot : end;
-        uint64_t at = s->f->at[k] + (uint64_t)b * block, done = (uint64_t)(last - first) * block;
-        sum_piece(s, k, b, last, at, s->buf + (size_t)worker * PIECE);
-        (void)posix_fadvise(s->fd, (off_t)from, (off_t)done, POSIX_FADV_DONTNEED);
+        sum_piece(s, k, b, last, s->f->at[k] + (uint64_t)b * block, s->buf[worker]);
     }
 }
 
@@ -136,18 +129,21 @@ static int check_blocks(
     struct check *c, const struct cache_h5 *f, const char *path, const uint32_t *sum, struct err *e)
 {
     int64_t hooks = f->head.info.hooks;
-    struct sums s = {.f = f, .blocks = cache_blocks(f->head.info.tokens)};
+    struct sums s = {.f = f, .file = COLD_NONE, .blocks = cache_blocks(f->head.info.tokens)};
+    int threads = pool_threads(c->pool);
     size_t cells = (size_t)(s.blocks * hooks);
     s.runs = (s.blocks + RUN - 1) / RUN;
     uint32_t *stored = malloc(cells * sizeof *stored);
     s.crc = malloc(cells * sizeof *s.crc);
-    s.buf = malloc((size_t)pool_threads(c->pool) * PIECE);
-    s.fd = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = stored && s.crc && s.buf ? 0 : err_set(e, ERR_LIMIT, "out of memory");
-    if (!rc && s.fd < 0)
-        rc = err_set(e, ERR_INPUT, "%s: %s", path, strerror(errno));
+    s.buf = calloc((size_t)threads, sizeof *s.buf);
+    bool room = stored && s.crc && s.buf;
+    for (int i = 0; i < threads && room; i++)
+        room = (s.buf[i] = cold_buffer(PIECE)) != NULL;
+    int rc = room ? 0 : err_set(e, ERR_LIMIT, "out of memory");
+    if (!rc && cold_open(&s.file, path, e))
+        rc = err_prefix(e, "%s", path);
     if (!rc)
-        rc = cache_pread(stored, s.fd, cells * sizeof *stored, f->crc_at, e);
+        rc = cache_pread(stored, s.file.fd, cells * sizeof *stored, f->crc_at, e);
     /* A few runs at a time, so that an interruption is heard. */
     int64_t all = hooks * s.runs, step = 16;
     for (; s.base < all && !rc; s.base += step) {
@@ -158,8 +154,9 @@ static int check_blocks(
         tell_file(c, path, "has other checksums than the table says");
     if (!rc)
         compare(c, &s, stored, path);
-    if (s.fd >= 0)
-        close(s.fd);
+    cold_close(&s.file);
+    for (int i = 0; i < threads && s.buf; i++)
+        free(s.buf[i]);
     free(stored);
     free(s.crc);
     free(s.buf);

@@ -159,6 +159,25 @@ static void every_box_has_its_values(void **state)
     cache_release(&c);
 }
 
+/* Windows of both hooks in turn, from the disk: what comes ahead is what was written. */
+static void cold_windows_have_their_values(void **state)
+{
+    struct made *m = *state;
+    struct cache *c;
+    struct err e;
+    int fd = open(m->path, O_RDONLY);
+    (void)fdatasync(fd);
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+    assert_int_equal(cache_open(&c, m->path, &e), 0);
+    for (int64_t row = 0, n = 3; row < ROWS; row += n, n += n / 2)
+        for (int hook = 0; hook < HOOKS; hook++) {
+            n = n < ROWS - row ? n : ROWS - row;
+            check_box(c, hook, row, n, hook, WIDTH - hook);
+        }
+    cache_release(&c);
+}
+
 static int count_faults(struct made *m)
 {
     struct cache_verified v;
@@ -199,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_box_has_its_values),
+        cmocka_unit_test(cold_windows_have_their_values),
         cmocka_unit_test(faults_are_told),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
