@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUDGET ((size_t)64 << 20) /* bytes of all buffers */
-#define PIECE ((size_t)2 << 20)   /* of a read, at most */
+#define BUDGET ((size_t)96 << 20) /* bytes of all buffers */
+#define PIECE ((size_t)2 << 20)   /* of a read and its slack, at most */
 #define LEAST ((size_t)128 << 10) /* below this reading ahead does not pay */
 #define MUCH ((uint64_t)2 << 20)  /* bytes that are worth it without being a sequence */
 #define DEPTH 2                   /* pieces of a stream: one in use, one on the way */
@@ -101,7 +101,7 @@ static void free_buffers(struct ahead *a, struct stream *s)
 {
     free(s->buf);
     s->buf = NULL;
-    a->bytes -= DEPTH * s->room;
+    a->bytes -= DEPTH * COLD_ROOM(s->room);
     s->room = 0;
 }
 
@@ -153,7 +153,7 @@ static bool make_room(struct ahead *a, struct stream *s, size_t bytes)
     free_buffers(a, s);
     if (take_over(a, s, bytes))
         return true;
-    while (a->bytes && a->bytes + DEPTH * bytes > BUDGET) {
+    while (a->bytes && a->bytes + DEPTH * COLD_ROOM(bytes) > BUDGET) {
         struct stream *old = NULL;
         for (int i = 0; i < a->streams; i++) {
             struct stream *o = &a->stream[i];
@@ -164,11 +164,11 @@ static bool make_room(struct ahead *a, struct stream *s, size_t bytes)
             return false;
         leave(a, old);
     }
-    s->buf = cold_buffer(DEPTH * COLD_ROOM(bytes));
+    s->buf = cold_buffer(DEPTH * COLD_ROOM(bytes) - COLD_SLACK);
     if (!s->buf)
         return false;
     s->room = bytes;
-    a->bytes += DEPTH * bytes;
+    a->bytes += DEPTH * COLD_ROOM(bytes);
     return true;
 }
 
@@ -223,8 +223,9 @@ static bool begin(struct ahead *a, struct stream *s, const struct ahead_part *pa
         return true;
     }
     drop(a, s);
-    size_t room = goes_on ? piece_bytes(a, since) : PIECE;
-    s->busy = room >= LEAST && room >= part->row && (goes_on || part->to - part->from >= MUCH) &&
+    size_t room = (goes_on ? piece_bytes(a, since) : PIECE) - COLD_SLACK;
+    s->busy = room + COLD_SLACK >= LEAST && room >= part->row &&
+              (goes_on || part->to - part->from >= MUCH) &&
               cold_is(part->file, part->from, part->to - part->from) && start_thread(a) &&
               make_room(a, s, room);
     if (s->busy) {

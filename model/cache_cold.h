@@ -20,10 +20,11 @@ struct cold_file {
 int cold_open(struct cold_file *f, const char *path, struct err *e);
 void cold_close(struct cold_file *f);
 
-/* A buffer for reads of at most n bytes; free() it. NULL: out of memory. Several that lie together
- * take COLD_ROOM bytes each. */
+/* A buffer for reads of at most n bytes; free() it. NULL: out of memory. It takes COLD_ROOM(n) bytes,
+ * whole huge pages where that is a multiple of 2 MiB. */
+#define COLD_SLACK ((size_t)2 * 4096)
+#define COLD_ROOM(n) (((n) + COLD_SLACK + 4095) / 4096 * 4096)
 void *cold_buffer(size_t n);
-#define COLD_ROOM(n) (((n) + (size_t)3 * 4096 - 1) / 4096 * 4096)
 /* *out: n bytes from `at` on, somewhere in the buffer. ERR_INPUT: the file was cut, or the disk's error. */
 int cold_read(const unsigned char **out, const struct cold_file *f, void *buf, size_t n,
     uint64_t at, struct err *e);

@@ -9,7 +9,7 @@
 
 #include "model/cache_cold.h"
 
-#define STAGE ((size_t)4 << 20) /* bytes that one write takes */
+#define STAGE (((size_t)4 << 20) - COLD_SLACK) /* bytes that one write takes */
 #define PAGE ((size_t)4096)
 #define DIRECT_LEAST ((size_t)64 << 10) /* bytes for which a write past the page cache pays */
 #define BEHIND 2                        /* groups until their pages leave the page cache */

@@ -8,7 +8,7 @@
 #include "model/cache_write.h"
 #include "model/core/crc.h"
 
-#define PIECE ((size_t)4 << 20)
+#define PIECE (((size_t)4 << 20) - COLD_SLACK)
 #define RUN 64 /* blocks of a hook that one thread goes through at a time */
 
 struct check {
