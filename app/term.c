@@ -7,6 +7,7 @@
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -36,6 +37,10 @@ static const char reset_text[] =
     "\x1b[?1l\x1b>\x1b[?1049l";
 /* Bracketed paste, and word of the window's focus. */
 static const char set_text[] = "\x1b[?2004h\x1b[?1004h", unset_text[] = "\x1b[?2004l\x1b[?1004l";
+/* Reports of the mouse in decimal numbers: the older form ends at column 223. Terminals that do not know
+ * it go on with that one, and curses reads it. */
+static const char sgr_text[] = "\x1b[?1006h", no_sgr_text[] = "\x1b[?1006l";
+#define KEY_SGR (KEY_MAX + 9)
 static struct termios saved;
 static volatile sig_atomic_t is_raw, wants_stop, wants_suspend;
 
@@ -121,6 +126,7 @@ static void define_keys(void)
     define_key("\x1b[1;5B", KEY_MAX + 6);
     define_key("\x1b[I", KEY_MAX + 7);
     define_key("\x1b[O", KEY_MAX + 8);
+    define_key("\x1b[<", KEY_SGR);
 }
 
 int term_open(struct term **out, const struct term_opts *o, struct err *e)
@@ -181,6 +187,8 @@ void term_close(struct term **t)
 {
     if (!*t)
         return;
+    if ((*t)->has_mouse)
+        send(no_sgr_text);
     send(unset_text);
     endwin();
     is_raw = 0;
@@ -192,8 +200,13 @@ void term_close(struct term **t)
 
 void term_mouse(struct term *t, bool on)
 {
-    if (t->has_mouse != on)
-        mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+    if (t->has_mouse == on)
+        return;
+    if (!on)
+        send(no_sgr_text);
+    mousemask(on ? BUTTON1_PRESSED | BUTTON4_PRESSED | BUTTON5_PRESSED : 0, NULL);
+    if (on)
+        send(sgr_text);
     t->has_mouse = on;
 }
 
@@ -222,6 +235,8 @@ void term_redraw(struct term *t)
 
 void term_suspend(struct term *t)
 {
+    if (t->has_mouse)
+        send(no_sgr_text);
     send(unset_text);
     endwin();
     is_raw = 0;
@@ -233,6 +248,8 @@ void term_suspend(struct term *t)
     is_raw = 1;
     refresh();
     send(set_text);
+    if (t->has_mouse)
+        send(sgr_text);
     term_redraw(t);
 }
 
@@ -274,6 +291,42 @@ static void read_paste(struct key *k, struct term *t)
 
 #define FOCUS_CLICK 0.25 /* seconds between the focus and its click */
 
+bool term_mouse_key(struct key *k, const char *report)
+{
+    int button = 0, x = 0, y = 0, used = 0;
+    if (sscanf(report, "%5d;%5d;%5d%n", &button, &x, &y, &used) != 3 || report[used] != 'M' ||
+        report[used + 1] || button < 0 || x < 1 || y < 1)
+        return false;
+    button &= ~(4 | 8 | 16); /* Shift, Alt and Ctrl */
+    if (button != 0 && button != 64 && button != 65)
+        return false;
+    *k = (struct key){.x = x - 1, .y = y - 1};
+    named(k, button == 64 ? "WheelUp" : button == 65 ? "WheelDown" : "Mouse");
+    return true;
+}
+
+/* What follows the introducer of a report, up to its letter. */
+static bool read_sgr(struct key *k, const struct term *t)
+{
+    char report[32];
+    size_t n = 0;
+    for (int idle = 0; idle < 4 && n + 1 < sizeof report;) {
+        wint_t c;
+        int rc = wget_wch(stdscr, &c);
+        if (rc == ERR) {
+            struct pollfd p = {STDIN_FILENO, POLLIN, 0};
+            idle = poll(&p, 1, 25) > 0 ? 0 : idle + 1;
+            continue;
+        }
+        report[n++] = rc == OK && c < 0x7f ? (char)c : '?';
+        if (report[n - 1] == 'M' || report[n - 1] == 'm')
+            break;
+    }
+    report[n] = '\0';
+    return term_mouse_key(k, report) &&
+           !(!strcmp(k->name, "Mouse") && machine_seconds() - t->focused_at < FOCUS_CLICK);
+}
+
 static bool read_mouse(struct key *k, const struct term *t)
 {
     MEVENT m;
@@ -302,6 +355,8 @@ static bool name_special(struct key *k, struct term *t, int code)
 {
     if (code == KEY_MOUSE)
         return read_mouse(k, t);
+    if (code == KEY_SGR)
+        return read_sgr(k, t);
     if (code == KEY_MAX + 7 || code == KEY_MAX + 8) {
         t->focused_at = code == KEY_MAX + 7 ? machine_seconds() : t->focused_at;
         return false;

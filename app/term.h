@@ -24,6 +24,8 @@ struct key {
 int term_open(struct term **out, const struct term_opts *o, struct err *e);
 void term_close(struct term **t);
 void term_mouse(struct term *t, bool on);
+/* A report of the mouse in numbers without its introducer, "0;300;12M"; false: none that counts. */
+bool term_mouse_key(struct key *k, const char *report);
 void term_size(const struct term *t, int *w, int *h);
 enum colour_mode term_colours(const struct term *t);
 enum glyphs term_glyphs(const struct term *t);

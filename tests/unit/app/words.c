@@ -8,6 +8,8 @@
 
 #include <cmocka.h>
 
+#include "app/term.h"
+
 static void split(const char *line, int want_n, const char *const *want)
 {
     struct arena a = {0};
@@ -94,12 +96,33 @@ static void quoting_round_trips(void **state)
     }
 }
 
+/* Columns beyond 223, where the older form of a report ends. */
+static void the_mouse_reports_in_numbers(void **state)
+{
+    (void)state;
+    struct key k = {0};
+    assert_true(term_mouse_key(&k, "0;300;12M"));
+    assert_string_equal(k.name, "Mouse");
+    assert_int_equal(k.x, 299);
+    assert_int_equal(k.y, 11);
+    assert_true(term_mouse_key(&k, "65;224;1M"));
+    assert_string_equal(k.name, "WheelDown");
+    assert_int_equal(k.x, 223);
+    assert_true(term_mouse_key(&k, "68;1;1M")); /* with Shift */
+    assert_string_equal(k.name, "WheelUp");
+    static const char *const others[] = {"0;300;12m", "2;3;4M", "32;3;4M", "35;3;4M", "0;0;4M",
+        "0;3M", "0;3;4", "0;3;4MM", "", "M", "-1;3;4M", "x;3;4M", "99999999999;3;4M"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(term_mouse_key(&k, others[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_are_split),
         cmocka_unit_test(open_quotes_are_refused),
         cmocka_unit_test(quoting_round_trips),
+        cmocka_unit_test(the_mouse_reports_in_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
