@@ -137,6 +137,9 @@ void browse_paper(struct workbench *wb, struct pane *p, bool begins);
 /* Where that window lies in its data set; NULL: the pane has none. Lives in the arena. */
 const struct export_origin *browse_origin(
     const struct workbench *wb, const struct pane *p, struct arena *a, struct err *e);
+/* The same of rows of a table. */
+const struct export_origin *browse_rows_origin(const struct workbench *wb, const struct pane *p,
+    int64_t first, int64_t rows, struct arena *a, struct err *e);
 int browse_zoom(const struct browse *b, const struct pane *p, bool is_row); /* indices a cell */
 
 #endif

@@ -394,7 +394,12 @@ static void axis_text(char *text, size_t n, struct browse *b, int i, bool is_sho
                           : agg_names[s->how]);
         const struct order *o = i == s->row ? s->row_order : i == s->col ? s->col_order : NULL;
         at = strlen(text);
-        if (o && at < n) /* by which line of the other axis */
+        if (o && at < n && spec_is_table(s) && o->by < s->n->n_columns)
+            snprintf(text + at, n - at, " %s by %.40s", o->is_falling ? "falling" : "rising",
+                s->n->columns[o->by].name);
+        else if (o && at < n && s->col < 0)
+            snprintf(text + at, n - at, " %s", o->is_falling ? "falling" : "rising");
+        else if (o && at < n) /* by which line of the other axis */
             snprintf(text + at, n - at, " %s by %" PRId64, o->is_falling ? "falling" : "rising",
                 line_of(s, i == s->row, o->by));
         return;

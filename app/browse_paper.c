@@ -84,6 +84,7 @@ void browse_paper(struct workbench *wb, struct pane *p, bool begins)
         p->many = NULL;
         return;
     }
+    io_frame(b->io, 2.0); /* whoever asks for a file can wait for what it is to hold */
     if (!browse_field(b, p) || spec_is_table(b->now->spec) || (!b->has_seen && !read_window(b, p)))
         return;
     struct err e;
@@ -154,6 +155,22 @@ static const char *order_text(
         a, e, "%s by %s %" PRId64, way, s->n->axes[by].name, c->start + o->by * c->step);
 }
 
+/* "mean of 8 token x 4 neuron", "first of 16 token" */
+static const char *cell_text(const struct browse *b, struct arena *a, struct err *e)
+{
+    const struct spec *s = b->now->spec;
+    const struct io_window *w = &b->seen;
+    const char *how = w->how == AGG_POINT ? "first" : agg_names[w->how];
+    const int64_t steps[2] = {w->rs, w->cs};
+    const int axes[2] = {s->row, s->col};
+    const char *text = arena_printf(a, e, "%s of", how);
+    for (int i = 0, n = 0; i < 2 && text; i++)
+        if (axes[i] >= 0 && steps[i] > 1)
+            text = arena_printf(a, e, "%s%s %" PRId64 " %s", text, n++ ? " x" : "", steps[i],
+                s->n->axes[axes[i]].name);
+    return text;
+}
+
 const struct export_origin *browse_origin(
     const struct workbench *wb, const struct pane *p, struct arena *a, struct err *e)
 {
@@ -164,6 +181,8 @@ const struct export_origin *browse_origin(
     const struct io_window *w = &b->seen;
     struct export_origin *o = arena_zalloc(a, sizeof *o, e);
     if (!o || !put_slice(o, s, a, e))
+        return NULL;
+    if ((w->rs > 1 || w->cs > 1) && !(o->cell = cell_text(b, a, e)))
         return NULL;
     for (int side = 0; side < p->field.rank; side++) {
         bool is_row = !side;
@@ -185,5 +204,26 @@ const struct export_origin *browse_origin(
         if (order && axis >= 0 && !(o->order[side] = order_text(s, order, is_row, a, e)))
             return NULL;
     }
+    return o;
+}
+
+const struct export_origin *browse_rows_origin(const struct workbench *wb, const struct pane *p,
+    int64_t first, int64_t rows, struct arena *a, struct err *e)
+{
+    if (p->id != PANE_BLOCK || !wb->browse || !wb->browse->now)
+        return NULL;
+    const struct spec *s = wb->browse->now->spec;
+    const struct order *order = s->row_order;
+    struct export_origin *o = arena_zalloc(a, sizeof *o, e);
+    int64_t *index = o ? arena_array(a, (size_t)rows + 1, sizeof *index, e) : NULL;
+    if (!index || !put_slice(o, s, a, e))
+        return NULL;
+    for (int64_t i = 0; i < rows; i++)
+        index[i] = spec_index(s, true, first + i);
+    o->index[0] = index;
+    o->is_plain[0] = true;
+    if (order && order->by < s->n->n_columns)
+        o->order[0] = arena_printf(a, e, "%s by %s", order->is_falling ? "falling" : "rising",
+            s->n->columns[order->by].name);
     return o;
 }

@@ -104,9 +104,31 @@ static struct export_part drawn_part(const struct pane *p)
     return part;
 }
 
+/* Which of several fields side by side are on screen, and which rows; all where no table draws them. */
+struct shown {
+    int first, n;
+    int64_t row, rows;
+};
+
+static struct shown shown_columns(const struct pane *p)
+{
+    const struct view_state *st = &p->st;
+    const int64_t size = p->many[0].axes[0].size;
+    struct shown s = {0, p->n_many, 0, size};
+    if (strcmp(p->view->id, "table") != 0 || st->columns < 1)
+        return s;
+    s.first = st->scroll[1] < p->n_many ? (int)st->scroll[1] : 0;
+    s.n = st->columns < p->n_many - s.first ? st->columns : p->n_many - s.first;
+    if (st->top || st->sorted)
+        return s; /* the largest lie anywhere: all rows */
+    s.row = st->scroll[0] < size ? st->scroll[0] : 0;
+    s.rows = st->grid.h < size - s.row ? st->grid.h : size - s.row;
+    return s;
+}
+
 /* A window of an open document, no larger than the screen: where it lies is known as long as it is open. */
 static int save_window(struct workbench *wb, const struct pane *p, const struct export_part *part,
-    enum export_form form, const char *path, struct err *e)
+    const struct shown *s, enum export_form form, const char *path, struct err *e)
 {
     char *text = NULL;
     size_t size = 0;
@@ -114,7 +136,10 @@ static int save_window(struct workbench *wb, const struct pane *p, const struct 
     FILE *out = open_memstream(&text, &size);
     if (!out)
         return err_set(e, ERR_LIMIT, "no memory for the numbers of this pane");
-    int rc = export_field(out, &p->field, part, form, e);
+    const char *name = p->id == PANE_BLOCK ? wb->browse->now->spec->n->path : p->class->title;
+    int rc = p->many ? export_fields(out, name, p->many + s->first, s->n, s->row, s->rows,
+                           part->origin, form, e)
+                     : export_field(out, &p->field, part, form, e);
     if (fclose(out) && !rc)
         rc = err_set(e, ERR_LIMIT, "no memory for the numbers of this pane");
     if (!rc) {
@@ -129,13 +154,15 @@ static int save_numbers(struct workbench *wb, const struct pane *p, enum export_
     const char *path, struct arena *a, struct err *e)
 {
     struct export_part part = drawn_part(p);
-    part.origin = browse_origin(wb, p, a, e);
+    const struct shown s = p->many ? shown_columns(p) : (struct shown){0};
+    part.origin =
+        p->many ? browse_rows_origin(wb, p, s.row, s.rows, a, e) : browse_origin(wb, p, a, e);
     const int64_t n = window_count(&part.w, p->field.rank);
     if (n < 0 || n > CELLS_MAX)
         return err_set(
             e, ERR_LIMIT, "%lld cells are too many for one file; choose a slice", (long long)n);
-    if (part.origin)
-        return save_window(wb, p, &part, form, path, e);
+    if (part.origin || p->many)
+        return save_window(wb, p, &part, &s, form, path, e);
     struct numbers *x = malloc(sizeof *x);
     if (!x)
         return err_set(e, ERR_LIMIT, "no memory for the numbers of this pane");

@@ -332,6 +332,7 @@ static int table_draw(const struct screen *s, const struct view_data *d, struct 
             c, (struct rect){x, s->rect.y, s->rect.x + s->rect.w - x, h}, (struct style){0}, " ");
         seen = draw_columns(s, &g, x, col0 = *col_scroll, &rows, readout, e);
     }
+    st->columns = seen;
     if (has_legend && seen > 0)
         draw_legend(s, &g, &rows, col0, seen, s->rect.y + has_head + (int)rows.shown);
     return seen < 0 ? seen : 0;

@@ -55,7 +55,7 @@ struct view_state {
     const char *match; /* labels that contain this are marked; NULL: none */
     /* Where the last drawing put its cells, for the mouse. */
     struct rect grid;
-    int cell_w, cell_h, shown;
+    int cell_w, cell_h, shown, columns; /* columns: of a table, those that are there whole */
 };
 
 /* What is drawn: one field, or several of one shape (columns of a table, lines of a plot). A field

@@ -14,6 +14,7 @@ struct export
     FILE *out;
     const struct block *b; /* NULL: a field */
     const struct field *f; /* NULL: a block */
+    int n_fields;          /* > 0: a table of them, from row first[0] on */
     const char *path;
     struct block_spec s; /* of what is written */
     int64_t rows;        /* of a table */
@@ -101,6 +102,8 @@ static int64_t index_of(const struct export *x, int axis, int64_t i)
 {
     const struct export_origin *o = x->part.origin;
     const int64_t *index = o ? o->index[x->source[axis]] : NULL;
+    if (x->n_fields && index)
+        return index[i];
     return index ? index[x->first[axis] + i] : x->first[axis] + i;
 }
 
@@ -116,10 +119,21 @@ static bool has_both(const struct export *x, int axis)
     return has_tokens(a) ? !is_plain(x, axis) : x->part.origin && a->labels && !is_plain(x, axis);
 }
 
+/* A name, and behind that of the values or of a matrix' corner what each of them stands for. */
+static void csv_name(const struct export *x, const char *name, bool with_cell)
+{
+    const char *cell = with_cell && x->part.origin ? x->part.origin->cell : NULL;
+    char *both = NULL;
+    if (cell && asprintf(&both, "%s (%s)", name, cell) < 0)
+        both = NULL;
+    csv_text(x->out, both ? both : name);
+    free(both);
+}
+
 static void csv_heads(const struct export *x, int axes)
 {
     for (int i = 0; i < axes; i++) {
-        csv_text(x->out, x->s.axes[i].name);
+        csv_name(x, x->s.axes[i].name, axes < x->s.rank);
         fputc(',', x->out);
         if (has_both(x, i))
             fprintf(
@@ -188,25 +202,46 @@ static int csv_matrix(struct export *x, struct err *e)
     return each_value(x, csv_matrix_cell, e);
 }
 
+/* A cell of a table; texts are valid until the next. */
+static int table_cell(struct cell_value *v, struct export *x, int64_t row, int c, struct err *e)
+{
+    static _Thread_local char text[1024];
+    if (!x->n_fields)
+        return block_cell(v, x->b, row, c, e);
+    const struct field *f = &x->f[c];
+    const struct window w = {.start = {x->first[0] + row}, .count = {1}, .stride = {1}};
+    *v = (struct cell_value){.number = NAN};
+    if (x->s.columns[c].is_text)
+        v->text = axis_label(&f->axes[0], w.start[0], text, sizeof text);
+    return x->s.columns[c].is_text ? 0 : f->fetch(f, &v->number, &w, FIELD_POINT, e);
+}
+
 static int csv_table(struct export *x, struct err *e)
 {
     int64_t rows = x->rows;
     int n = x->s.n_columns;
+    if (x->n_fields) {
+        csv_text(x->out, x->s.axes[0].name);
+        fputc(',', x->out);
+    }
     for (int c = 0; c < n; c++) {
         csv_text(x->out, x->s.columns[c].name);
         fputc(c + 1 == n ? '\n' : ',', x->out);
     }
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t r = 0; r < rows; r++) {
+        if (x->n_fields)
+            fprintf(x->out, "%" PRId64 ",", index_of(x, 0, r));
         for (int c = 0; c < n; c++) {
             struct cell_value v;
             char text[40];
-            int rc = block_cell(&v, x->b, r, c, e);
+            int rc = table_cell(&v, x, r, c, e);
             if (rc)
                 return rc;
             exact_number(text, sizeof text, v.number, x->s.columns[c].dtype);
             csv_text(x->out, x->s.columns[c].is_text ? v.text : text);
             fputc(c + 1 == n ? '\n' : ',', x->out);
         }
+    }
     return written(x, e);
 }
 
@@ -217,7 +252,7 @@ static int export_csv(struct export *x, struct err *e)
     if (x->s.rank == 2 && x->s.axes[1].size)
         return csv_matrix(x, e);
     csv_heads(x, x->s.rank);
-    csv_text(x->out, x->s.name);
+    csv_name(x, x->s.name, true);
     fputc('\n', x->out);
     return each_value(x, csv_cell, e);
 }
@@ -299,7 +334,7 @@ static void json_axes(const struct export *x)
         fprintf(f, "%s{\"name\": ", i ? ", " : "");
         json_text(f, a->name);
         fprintf(f, ", \"kind\": \"%s\", \"size\": %" PRId64, axis_kind_name(a->kind), size);
-        if (x->part.origin)
+        if (x->part.origin || x->n_fields)
             json_index(x, i);
         else if (x->first[i])
             fprintf(f, ", \"first\": %" PRId64, x->first[i]);
@@ -317,6 +352,8 @@ static void json_axes(const struct export *x)
 static void json_origin(FILE *f, const struct export_origin *o)
 {
     int n = 0;
+    if (o->cell)
+        json_pair(f, "cell", o->cell);
     for (int i = 0; i < o->n_slice; i++) {
         fputs(i ? ", " : "  \"slice\": {", f);
         json_text(f, o->slice[i].axis);
@@ -363,7 +400,7 @@ static int json_table(struct export *x, struct err *e)
             const struct column *col = &x->s.columns[c];
             struct cell_value v;
             char text[40];
-            int rc = block_cell(&v, x->b, r, c, e);
+            int rc = table_cell(&v, x, r, c, e);
             if (rc)
                 return rc;
             fputs(c ? ", " : "", x->out);
@@ -538,4 +575,33 @@ int export_field(FILE *out, const struct field *f, const struct export_part *par
     struct export_part whole = export_whole(f);
     int rc = cut(&x, part ? part : &whole, e);
     return rc ? rc : export_all(&x, form, e);
+}
+
+int export_fields(FILE *out, const char *path, const struct field *fields, int n, int64_t first,
+    int64_t rows, const struct export_origin *origin, enum export_form form, struct err *e)
+{
+    struct column *columns = calloc((size_t)n, sizeof *columns);
+    struct export x = {
+        .out = out, .path = path, .f = fields, .n_fields = n, .rows = rows, .size = 8};
+    x.s = (struct block_spec){.name = path,
+        .input = -1,
+        .rank = 1,
+        .unit = "",
+        .long_name = fields[0].long_name,
+        .source = fields[0].source,
+        .n_columns = n,
+        .columns = columns};
+    if (!columns)
+        return err_set(e, ERR_LIMIT, "out of memory (%s)", path);
+    x.s.axes[0] = fields[0].axes[0];
+    x.s.axes[0].size = rows;
+    x.s.axes[0].labels = NULL;
+    x.first[0] = first;
+    x.part.origin = origin;
+    for (int c = 0; c < n; c++)
+        columns[c] = (struct column){fields[c].name, fields[c].unit, fields[c].dtype,
+            fields[c].look == LOOK_TEXT && axis_has_labels(&fields[c].axes[0])};
+    int rc = export_all(&x, form, e);
+    free(columns);
+    return rc;
 }

@@ -31,6 +31,7 @@ struct export_origin {
         const char *axis, *value; /* "7", "1000:1020", "mean of 0:12" */
     } * slice;                    /* of what the data set was cut to */
     int n_slice;
+    const char *cell; /* "mean of 8 token x 4 neuron": what a value stands for; NULL: itself */
 };
 struct export_part export_whole(const struct field *f);
 
@@ -41,5 +42,11 @@ int export_block(FILE *out, const struct block *b, const struct export_part *par
  * own). npy: F32 and F16 stay, integers become I64, everything else F64. */
 int export_field(FILE *out, const struct field *f, const struct export_part *part,
     enum export_form form, struct err *e);
+
+/* Fields of one axis side by side, as a table (csv, json): rows [first, first + rows), their indices
+ * before them: origin's index[0], [rows], where it is not NULL. A field with look TEXT is a column of its
+ * labels. */
+int export_fields(FILE *out, const char *path, const struct field *fields, int n, int64_t first,
+    int64_t rows, const struct export_origin *origin, enum export_form form, struct err *e);
 
 #endif

@@ -2,6 +2,9 @@
 
     browse.py BROWSER      (python3 with numpy and h5py)
 """
+import csv
+import io
+import json
 import os
 import re
 import subprocess
@@ -142,6 +145,38 @@ class Zoo(unittest.TestCase):
         before = [i for i in hits if i < after[0]][-1] if after[0] > hits[0] else hits[-1]
         for line, row in zip(lines[10:], (after[0], after[1], after[0], before)):
             self.assertIn('%d, x: ' % row, line)
+
+    def written(self, name, ending, *keys):
+        path = os.path.join(self.folder.name, 'window' + ending)
+        self.keys(name, *keys, ':', "'write " + path, 'Enter')
+        with open(path, encoding='utf8', newline='') as f:
+            text = f.read()
+        os.unlink(path)
+        return text
+
+    def test_what_is_on_screen_goes_to_files(self):
+        """All columns of a table, rows from where it is scrolled to; what a cell of many values stands for."""
+        rows = list(csv.reader(io.StringIO(self.written('scores', '.csv', *['PgDn'] * 4))))
+        self.assertEqual(rows[0], ['dim_0', 'name', 'x'])
+        first = int(rows[1][0])
+        self.assertGreater(first, 0)
+        self.assertGreater(len(rows), 20)
+        for k, (at, name, x) in enumerate(rows[1:]):
+            self.assertEqual(int(at), first + k)
+            self.assertEqual(name, self.scores['name'][first + k].decode())
+            self.assertEqual(float(x) if x != 'nan' else None,
+                             None if np.isnan(self.scores['x'][first + k]) else self.scores['x'][first + k])
+        table = json.loads(self.written('scores', '.json', 'l', 's'))
+        self.assertEqual(table['path'], 'scores')
+        self.assertEqual(table['rows'][0]['x'], np.nanmax(self.scores['x']))
+        self.assertEqual(set(table['rows'][0]), {'name', 'x'})
+        self.assertEqual(table['axes'][0]['index'][0], int(np.nanargmax(self.scores['x'])))
+        self.assertEqual(table['order'], {'rows': 'falling by x'})
+        zoomed = self.written('zip', '.csv', '<', '<')
+        self.assertTrue(zoomed.startswith('dim_0 (max of 4 dim_0 x 4 dim_1),0,4,8,'), zoomed[:60])
+        zoomed = json.loads(self.written('zip', '.json', '<'))
+        self.assertEqual(zoomed['cell'], 'max of 2 dim_0 x 2 dim_1')
+        self.assertNotIn('cell', json.loads(self.written('zip', '.json')))
 
     def test_what_cannot_be_shown_says_why(self):
         for name, words in (('strings2d', 'texts in several'), ('null', 'empty'), ('lists', 'lists'),

@@ -8,6 +8,7 @@
 
 #include "app/browse.h"
 #include "app/keys.h"
+#include "app/saver.h"
 #include "model/core/machine.h"
 
 static void on_ask(struct engine *g, const struct question *q)
@@ -187,6 +188,8 @@ int main(int argc, char **argv)
         settle(&wb, &c);
         for (int i = 4; i < argc; i++) {
             press(&wb, &c, argv[i]);
+            while (saver_is_busy(&wb))
+                workbench_poll(&wb);
             printf("%s\n", wb.panes[PANE_BLOCK].readout);
         }
     } else {

@@ -960,6 +960,33 @@ static void words_come_with_their_text(void **state)
     assert_int_equal(system(want), 0);
 }
 
+static void wheel(struct bench *b, int slot, const char *name)
+{
+    const struct rect r = b->wb.panes[slot].rect;
+    struct key k = {.x = r.x + r.w / 2, .y = r.y + r.h / 2};
+    snprintf(k.name, sizeof k.name, "%s", name);
+    workbench_key(&b->wb, &k);
+    settle(b);
+}
+
+static void the_wheel_scrolls_what_it_is_over(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_open(&b, 120, 20, path, "flat");
+    const struct view_state *st = &b.wb.panes[PANE_BLOCK].st;
+    for (int i = 0; i < 10; i++)
+        wheel(&b, PANE_BLOCK, "WheelDown");
+    assert_true(st->at[0] == 30 && st->scroll[0] > 0);
+    const int at = b.wb.browse->at;
+    wheel(&b, PANE_DOCUMENTS, "WheelUp"); /* which has not the keys, and does not get them */
+    assert_true(b.wb.browse->at < at);
+    assert_int_equal(b.wb.focus, PANE_BLOCK);
+    wheel(&b, PANE_BLOCK, "WheelUp");
+    assert_int_equal(st->at[0], 27);
+    bench_close(&b);
+}
+
 static void enter_goes_down_an_axis(void **state)
 {
     (void)state;
@@ -1005,6 +1032,7 @@ int main(void)
         cmocka_unit_test(standard_errors_come_along),
         cmocka_unit_test(words_come_with_their_text),
         cmocka_unit_test(enter_goes_down_an_axis),
+        cmocka_unit_test(the_wheel_scrolls_what_it_is_over),
         cmocka_unit_test(every_key_on_every_dataset),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
