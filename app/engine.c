@@ -743,11 +743,18 @@ static void run_job(struct worker *w)
 }
 
 /* The screen's thread comes first wherever both could run: this thread, and the pool's that it makes,
- * are batch work. Where the system refuses, nothing is lost but that. */
+ * are batch work; one step below it where someone gave the whole program a real-time priority. Where
+ * the system refuses, nothing is lost but that. */
 static void stand_back(void)
 {
-    struct sched_param none = {0};
-    sched_setscheduler(0, SCHED_BATCH, &none);
+    struct sched_param p = {0};
+    int policy = sched_getscheduler(0);
+    if ((policy == SCHED_RR || policy == SCHED_FIFO) && !sched_getparam(0, &p)) {
+        p.sched_priority -= p.sched_priority > sched_get_priority_min(policy);
+        sched_setscheduler(0, policy, &p);
+        return;
+    }
+    sched_setscheduler(0, SCHED_BATCH, &p);
     setpriority(PRIO_PROCESS, (id_t)gettid(), 5);
 }
 
