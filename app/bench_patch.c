@@ -116,7 +116,7 @@ static int attribute(
         double *room = arena_array(b->arena, (size_t)(per + 2 * p->to->n), sizeof *room, e);
         if (!values || !room)
             break;
-        attr_values(values, room, p, &grads, attributed[i].site, attributed[i].form, false, false);
+        attr_values(values, room, p, &grads, attributed[i].site, attributed[i].form, false, -1);
     }
     trace_release(&grads);
     return e->code;
