@@ -43,29 +43,40 @@ static bool is_setting(const struct param *p)
     return !p->many && strcmp(p->name, "help") != 0 && strcmp(p->name, "version") != 0;
 }
 
-/* The table of a scope that holds the name, NULL: none. */
-static const struct param *find_in(const struct param *table, int n, const char *name)
+/* One of the tables of flags: those shared, those of verbs, those of analyses. */
+struct scope {
+    const char *name; /* NULL: a shared one */
+    const struct param *params;
+    int n;
+};
+
+static int scope_count(void)
 {
-    for (int i = 0; i < n; i++)
-        if (is_setting(&table[i]) && flag_is(table[i].name, name, strlen(name)))
-            return &table[i];
-    return NULL;
+    return 1 + FLAG_SETS + n_verbs + n_analyses;
 }
 
-static const struct param *find(const char *scope, const char *name)
+static struct scope scope_at(int i)
 {
-    const struct param *p = NULL;
-    for (int s = -1; s < FLAG_SETS && !p && !scope; s++) {
-        const struct flag_table *t = s < 0 ? &general_flags : flag_set_at(s);
-        p = find_in(t->params, t->n, name);
+    if (i <= FLAG_SETS) {
+        const struct flag_table *t = i ? flag_set_at(i - 1) : &general_flags;
+        return (struct scope){NULL, t->params, t->n};
     }
-    for (int i = 0; i < n_verbs && !p; i++)
-        if (!scope || !strcmp(verbs[i]->name, scope))
-            p = find_in(verbs[i]->params, verbs[i]->n_params, name);
-    for (int i = 0; i < n_analyses && !p; i++)
-        if (!scope || !strcmp(analyses[i]->id, scope))
-            p = find_in(analyses[i]->params, analyses[i]->n_params, name);
-    return p;
+    i -= 1 + FLAG_SETS;
+    if (i < n_verbs)
+        return (struct scope){verbs[i]->name, verbs[i]->params, verbs[i]->n_params};
+    const struct analysis *a = analyses[i - n_verbs];
+    return (struct scope){a->id, a->params, a->n_params};
+}
+
+/* The flag of a scope that a setting is about, NULL: none. */
+static const struct param *find_in(const struct scope *in, const char *scope, const char *name)
+{
+    if (scope && (!in->name || strcmp(in->name, scope) != 0))
+        return NULL;
+    for (int i = 0; i < in->n; i++)
+        if (is_setting(&in->params[i]) && flag_is(in->params[i].name, name, strlen(name)))
+            return &in->params[i];
+    return NULL;
 }
 
 /* "threads", "lens.top", "key.next-head": every name a line can begin with. */
@@ -73,22 +84,15 @@ static int all_names(const char **out, int max, struct arena *arena)
 {
     struct err e;
     int n = 0;
-    for (int s = -1; s < FLAG_SETS; s++) {
-        const struct flag_table *t = s < 0 ? &general_flags : flag_set_at(s);
-        for (int i = 0; i < t->n && n < max; i++)
-            if (is_setting(&t->params[i]))
-                out[n++] = t->params[i].name;
-    }
-    for (int v = 0; v < n_verbs + n_analyses; v++) {
-        const struct verb *verb = v < n_verbs ? verbs[v] : NULL;
-        const struct analysis *a = verb ? NULL : analyses[v - n_verbs];
-        const struct param *table = verb ? verb->params : a->params;
-        int rows = verb ? verb->n_params : a->n_params;
-        for (int i = 0; i < rows && n + 1 < max; i++) {
-            if (!is_setting(&table[i]))
+    for (int k = 0; k < scope_count(); k++) {
+        const struct scope in = scope_at(k);
+        for (int i = 0; i < in.n && n + 1 < max; i++) {
+            if (!is_setting(&in.params[i]))
                 continue;
-            out[n++] = table[i].name;
-            out[n] = arena_printf(arena, &e, "%s.%s", verb ? verb->name : a->id, table[i].name);
+            out[n++] = in.params[i].name;
+            if (!in.name)
+                continue;
+            out[n] = arena_printf(arena, &e, "%s.%s", in.name, in.params[i].name);
             n += out[n] != NULL;
         }
     }
@@ -108,45 +112,61 @@ static int set_wrong(const struct setting *s, struct err *e)
         skip = 2 + strlen(s->name);
         skip = skip < strlen(was.msg) ? skip : 2;
     }
+    char *flags = strstr(was.msg, "; give --"); /* how a switch is typed elsewhere */
+    if (flags)
+        snprintf(flags, sizeof was.msg - (size_t)(flags - was.msg), "; give one of these");
     return err_set(e, ERR_INPUT, "%s:%d: %s%s%s%.600s", settings.path, s->line,
         s->scope ? s->scope : "", s->scope ? "." : "", skip ? s->name : "", was.msg + skip);
 }
 
 static int unknown(const char *scope, const char *name, int line, struct err *e)
 {
-    enum { MOST = 2000 };
+    enum { MOST = 4000, NEAR = 3 };
     struct arena scratch = {0};
-    const char *near[1] = {""}, **names = arena_array(&scratch, MOST, sizeof *names, e);
+    const char *near[NEAR] = {""}, **names = arena_array(&scratch, MOST, sizeof *names, e);
     char whole[128];
     if (!names)
         return ERR_LIMIT;
     snprintf(whole, sizeof whole, "%s%s%s", scope ? scope : "", scope ? "." : "", name);
-    nearest_names(near, 1, whole, names, all_names(names, MOST, &scratch));
+    int n = nearest_names(near, NEAR, whole, names, all_names(names, MOST, &scratch));
     int rc =
-        err_set(e, ERR_INPUT, "%s:%d: no setting %s; the nearest is %s (sonde config lists all)",
-            settings.path, line, whole, near[0]);
+        err_set(e, ERR_INPUT, "%s:%d: no setting %s; nearest: %s%s%s%s%s (sonde config lists all)",
+            settings.path, line, whole, n > 0 ? near[0] : "", n > 1 ? ", " : "",
+            n > 1 ? near[1] : "", n > 2 ? ", " : "", n > 2 ? near[2] : "");
     arena_release(&scratch);
     return rc;
 }
 
-/* Whether the value is one, before any command that has the flag comes by. Names without a scope that
- * only commands and analyses know may mean another flag to each: those find out. */
+/* Whether the value is one for every flag that the setting is about, before any command comes by that
+ * has it. 1: there is no such flag. */
 static int check_value(const struct setting *s, struct err *e)
 {
-    struct arena scratch = {0};
-    struct args one;
-    const struct param *p = s->scope ? find(s->scope, s->name) : NULL;
-    for (int k = -1; k < FLAG_SETS && !p && !s->scope; k++) {
-        const struct flag_table *t = k < 0 ? &general_flags : flag_set_at(k);
-        p = find_in(t->params, t->n, s->name);
+    int fits = 0;
+    struct err first = {0};
+    const char *refuses = NULL;
+    for (int k = 0; k < scope_count(); k++) {
+        const struct scope in = scope_at(k);
+        const struct param *p = find_in(&in, s->scope, s->name);
+        struct arena scratch = {0};
+        struct args one;
+        if (!p)
+            continue;
+        const int rc = args_init(&one, p, 1, &scratch, e) || args_set(&one, 0, s->value, e);
+        if (rc && !first.code) {
+            first = *e;
+            refuses = in.name;
+        }
+        fits += !rc;
+        arena_release(&scratch);
     }
-    if (!p)
-        return 0;
-    int rc = args_init(&one, p, 1, &scratch, e);
-    if (!rc)
-        rc = args_set(&one, 0, s->value, e);
-    arena_release(&scratch);
-    return rc ? set_wrong(s, e) : 0;
+    if (!first.code)
+        return !fits;
+    if (fits && refuses) /* one name, several flags */
+        err_set(e, first.code, "%.400s, for %s; say whose it is, as in %s.%s", first.msg, refuses,
+            refuses, s->name);
+    else
+        *e = first;
+    return set_wrong(s, e);
 }
 
 static int add(char *const *words, int n, int line, struct err *e)
@@ -169,11 +189,9 @@ static int add(char *const *words, int n, int line, struct err *e)
             err_prefix(e, "%s:%d", settings.path, line);
         return rc;
     }
-    if (!find(s.scope, s.name))
-        return unknown(s.scope, s.name, line, e);
-    int wrong = check_value(&s, e);
+    const int wrong = check_value(&s, e);
     if (wrong)
-        return wrong;
+        return wrong > 0 ? unknown(s.scope, s.name, line, e) : wrong;
     if (settings.n == settings.room) {
         int room = settings.room ? 2 * settings.room : 16;
         struct setting *grown = arena_array(&settings.arena, (size_t)room, sizeof *grown, e);

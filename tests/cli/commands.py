@@ -225,6 +225,21 @@ for text, says in (('nosuch 1\nlens.top 2', 'config:1'), ('max-mem banana', 'con
         check(r.returncode == 0 and says in r.err and len(r.out) > 200, f'{args} with {text!r}: {r.returncode} {r.err!r}')
     r = sonde('tokens', '-p', 'a', **mine)
     check(r.returncode == 3 and says in r.err and '--max-mem' not in r.err, f'tokens with {text!r}: {r.returncode} {r.err!r}')
+# Whatever verb they are of, names and values are checked before anything runs: line, sentence, nearest names.
+for text, says in (('generate.max-new 3', ['config:1: no setting generate.max-new; nearest: generate.max-new-tokens, ']),
+                   ('\ntrian.lr 3', ['config:2: no setting trian.lr; nearest: train.lr, ']), ('max-nw-tokens 3', ['max-new-tokens']),
+                   ('temperature warm', ['config:1: temperature: "warm" does not fit']), ('lr x', ['config:1: lr: ']),
+                   ('stop-at-eos maybe', ['config:1: stop-at-eos: "maybe"', 'give one of these']),
+                   ('metric nosuch', ['config:1: metric: ', 'logit_diff']), ('top 0', ['config:1: top: ', 'say whose it is, as in ', '.top']),
+                   ('show.top -1', ['config:1: show.top: ']), ('cache.dtype f64', ['config:1: cache.dtype: ', 'f16']),
+                   ('tour perhaps', ['config:1: tour: '])):
+    open(f'{TMP}/config', 'w').write(text)
+    r = sonde('list', 'views', **mine)
+    check(r.returncode == 3 and all(s in r.err for s in says), f'settings {text!r}: {r.returncode} {r.err!r}')
+# One name for several commands holds for all that have it; a value for one of them is said to be its own.
+for text in ('steps 7', 'top 3', 'patch.metric kl', 'metric prob', 'threads 1\nlens.top 1'):
+    open(f'{TMP}/config', 'w').write(text)
+    check(sonde('list', 'views', **mine).returncode == 0, f'settings {text!r}')
 bad(2, 'up to 100%', 'run', 'norms', '-p', 'a', '--max-mem', '200%')
 bad(2, 'a number or the path', 'run', 'norms', '-p', 'a b', '--edit', 'L1_mlp=set:nan')
 bad(2, 'the range is empty', 'run', 'norms', '-p', 'a b', '--edit', 'L1H1@5:2=zero')
