@@ -24,6 +24,7 @@
 #include "model/edit_from.h"
 
 #define TOP 24 /* best tokens kept a layer and position */
+#define TELL 0.1 /* seconds between two repaints for progress alone */
 
 struct task {
     bool is_set;
@@ -91,7 +92,7 @@ static int progress(void *arg, double done, double total)
     pthread_mutex_lock(&w->lock);
     w->state.done = done;
     w->state.total = total;
-    bool tell = now - w->told > 0.25;
+    bool tell = now - w->told > TELL;
     if (tell)
         w->told = now;
     pthread_mutex_unlock(&w->lock);
@@ -607,7 +608,7 @@ static int on_job_progress(void *arg, const char *what, double done, double tota
     bool stop = jobs_step(w->base.jobs, w->job, what, done, total);
     double now = machine_seconds();
     pthread_mutex_lock(&w->lock);
-    bool tell = now - w->told > 0.25;
+    bool tell = now - w->told > TELL;
     if (tell)
         w->told = now;
     for (int k = ASK_PROMPT; k < ASK_COMMAND && !w->is_ending; k++)
