@@ -35,7 +35,12 @@ static void pager_keys(struct pager *p, const char *pane, bool is_own)
             continue;
         if (any && key_find(pane, k->key) != i)
             continue;
-        int y = pager_row(p);
+        /* What it does, beside the keys, on as many lines as it takes. */
+        const struct rect words = {
+            p->in.x + 21, p->in.y + p->line - p->skip, p->in.w - 22, INT16_MAX};
+        const int lines = screen_wrapped(p->c, words, STYLE(TEXT), k->help);
+        const int y = pager_row(p);
+        p->line += lines - 1;
         if (y < 0)
             continue;
         int x = p->in.x + 3;
@@ -44,7 +49,6 @@ static void pager_keys(struct pager *p, const char *pane, bool is_own)
             x += canvas_text(p->c, x, y, -1, STYLE(DIM), ", ");
             canvas_text(p->c, x, y, -1, STYLE(KEY), k->also);
         }
-        canvas_text(p->c, p->in.x + 22, y, p->in.w - 24, STYLE(TEXT), k->help);
     }
 }
 
@@ -137,7 +141,10 @@ static void draw_help(struct workbench *wb, struct canvas *c)
     int w = wb->w - 8 < 92 ? wb->w - 8 : 92, h = wb->h - 4;
     struct rect r = {(wb->w - w) / 2, 2, w, h};
     char title[96];
-    snprintf(title, sizeof title, "help: %s (any other key closes, j and k scroll)", name);
+    snprintf(title, sizeof title,
+        w > 70 ? "help: %s (any other key closes, j and k scroll)"
+               : "help: %s (j k scroll, q closes)",
+        name);
     canvas_fill(c, (struct rect){r.x - 1, r.y, w + 2, h}, (struct style){0}, " ");
     struct rect in = canvas_frame(c, r, title, true), old = canvas_clip(c, in);
     struct pager p = {c, in, 0, wb->help_scroll};

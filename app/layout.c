@@ -348,8 +348,8 @@ static void place(struct places *out, const struct layout *l, int at, struct rec
     place(out, l, n->b, b, focus);
 }
 
-void layout_arrange(struct places *out, const struct layout *l, int w, int h, int token_columns,
-    int focus, int zoomed)
+void layout_arrange(struct places *out, const struct layout *l, int w, int h, int kept,
+    int token_columns, int focus, int zoomed)
 {
     *out = (struct places){.is_too_small = w < SCREEN_W || h < SCREEN_H};
     out->status = (struct rect){0, 0, w, 1};
@@ -358,10 +358,10 @@ void layout_arrange(struct places *out, const struct layout *l, int w, int h, in
         return;
     bool has_strips = token_columns >= 0;
     int lines = w > 0 ? (token_columns + w - 1) / w : 1;
-    int most = h >= 40 ? 4 : h >= 28 ? 2 : 1;
+    int most = h - kept >= 40 ? 4 : h - kept >= 28 ? 2 : 1;
     lines = lines < 1 ? 1 : lines > most ? most : lines;
     int top = has_strips ? 4 + lines : 1;
-    struct rect body = {0, top, w, h - 1 - top};
+    struct rect body = {0, top, w, h - 1 - top - kept};
     bool is_page = zoomed >= 0 && zoomed != PANE_PROMPT && zoomed != PANE_TOKENS;
     int main = focus == PANE_PROMPT || focus == PANE_TOKENS ? layout_first(l) : focus;
     if (!is_page)

@@ -66,8 +66,8 @@ struct places {
     struct rect status, footer, panes[PANE_SLOTS];
 };
 /* focus decides what a single pane is; zoomed: the pane alone, SLOT_NONE: none. token_columns < 0: no
- * prompt and no tokens above the panes. */
-void layout_arrange(struct places *out, const struct layout *l, int w, int h, int token_columns,
-    int focus, int zoomed);
+ * prompt and no tokens above the panes. kept: rows above the footer that something else takes. */
+void layout_arrange(struct places *out, const struct layout *l, int w, int h, int kept,
+    int token_columns, int focus, int zoomed);
 
 #endif

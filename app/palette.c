@@ -328,17 +328,23 @@ static int put_name(struct canvas *c, int x, int y, int w, const char *name, con
     return used;
 }
 
-static void draw_entry(struct canvas *c, struct rect r, const struct entry *e, const char *query,
-    bool is_at, bool is_wide)
+static void draw_entry(
+    struct canvas *c, struct rect r, const struct entry *e, const char *query, bool is_at)
 {
-    int kind = 10, key = 11, name = is_wide ? 34 : 26, x = r.x + 1;
+    const bool is_narrow = r.w < 66;
+    int kind = 10, key = 11,
+        name = is_narrow  ? r.w - 2 - kind - key
+               : r.w > 88 ? 34
+                          : 26,
+        x = r.x + 1;
     if (is_at)
         canvas_text(c, r.x, r.y, 1, STYLE(KEY), c->glyphs == GLYPHS_ASCII ? ">" : "▸");
     canvas_text(c, x, r.y, kind - 1, STYLE(DIM), e->kind);
     put_name(c, x + kind, r.y, name - 1, e->name, query, is_at ? STYLE(STRONG) : STYLE(TEXT),
         STYLE(MATCH));
     int room = r.w - 2 - kind - name - key;
-    canvas_text(c, x + kind + name, r.y, room - 1, is_at ? STYLE(TEXT) : STYLE(DIM), e->help);
+    if (!is_narrow)
+        canvas_text(c, x + kind + name, r.y, room - 1, is_at ? STYLE(TEXT) : STYLE(DIM), e->help);
     canvas_right(c, r.x + r.w - 1, r.y, key - 1, STYLE(KEY), e->key);
     if (is_at && c->mode != COLOURS_NONE)
         canvas_guide(c, r);
@@ -365,10 +371,13 @@ static void draw(struct workbench *wb, struct canvas *c)
         p->top = p->at - p->rows + 1;
     for (int i = 0; i < p->rows && p->top + i < p->n_found; i++)
         draw_entry(c, (struct rect){p->box.x, p->box.y + i, p->box.w, 1},
-            &p->list[p->found[p->top + i]], wb->line.text, p->top + i == p->at, w > 90);
-    canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2, STYLE(DIM),
-        p->n_found ? "Enter does it   Up Down choose   Esc leaves"
-                   : "nothing has these letters in this order; Backspace");
+            &p->list[p->found[p->top + i]], wb->line.text, p->top + i == p->at);
+    /* Where there is little room beside the names, the last line says what the chosen one is. */
+    const bool is_told = in.w < 90 && p->at < p->n_found;
+    canvas_text(c, in.x + 1, in.y + in.h - 1, in.w - 2, is_told ? STYLE(TEXT) : STYLE(DIM),
+        is_told      ? p->list[p->found[p->at]].help
+        : p->n_found ? "Enter does it   Up Down choose   Esc leaves"
+                     : "nothing has these letters in this order; Backspace");
     c->clip = old;
 }
 

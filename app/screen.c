@@ -469,7 +469,7 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
     arena_release(&wb->frame);
     canvas_clear(c);
     int tour = wb->overlay ? 0 : tour_rows(wb, c->w, c->h);
-    layout_arrange(&l, workbench_layout(wb), c->w, c->h - tour,
+    layout_arrange(&l, workbench_layout(wb), c->w, c->h, tour,
         wb->in_documents ? -1 : strip_columns(wb), wb->main_focus, wb->zoomed);
     if (l.is_too_small) {
         bool narrow = c->w < 26;
@@ -483,7 +483,6 @@ void workbench_draw(struct workbench *wb, struct canvas *c)
     for (int i = 0; i < PANE_SLOTS; i++)
         wb->panes[i].rect = l.panes[i];
     wb->is_single = l.is_single;
-    l.footer.y += tour;
     draw_status(wb, c, l.status);
     draw_prompt(wb, c, l.panes[PANE_PROMPT]);
     draw_tokens(wb, c, l.panes[PANE_TOKENS]);

@@ -72,31 +72,53 @@ void tour_after(struct workbench *wb, const struct key *k)
         }
 }
 
-static struct rect tour_rect(const struct workbench *wb, int w, int h)
+/* The frame, or where `is_bare` the lines of the text alone. */
+static struct rect tour_rect(const struct workbench *wb, int w, int h, bool *is_bare)
 {
     const struct step *s = &steps[wb->tour - 1];
     int wide = w - 4 < 84 ? w - 4 : 84;
     int lines = screen_wrapped(NULL, (struct rect){0, 0, wide - 2, 9}, STYLE(TEXT), s->text);
-    return (struct rect){(w - wide) / 2, h - lines - 4, wide, lines + 3};
+    *is_bare = h - lines - 3 < SCREEN_H;
+    if (!*is_bare)
+        return (struct rect){(w - wide) / 2, h - lines - 4, wide, lines + 3};
+    lines = screen_wrapped(NULL, (struct rect){0, 0, w, 9}, STYLE(TEXT), s->text);
+    return (struct rect){0, h - lines - 1, w, lines};
 }
 
 int tour_rows(const struct workbench *wb, int w, int h)
 {
-    int rows = wb->tour ? tour_rect(wb, w, h).h : 0;
-    return h - rows >= SCREEN_H ? rows : 0;
+    bool is_bare;
+    return wb->tour ? tour_rect(wb, w, h, &is_bare).h : 0;
+}
+
+/* What is to be pressed, in one line. */
+static void draw_ask(const struct step *s, struct canvas *c, int x, int y, int w, const char *title)
+{
+    if (*title)
+        x += canvas_textf(c, x, y, w, STYLE(DIM), "%s  ", title);
+    canvas_text(c, x, y, w - 12, STYLE(KEY), s->ask);
+    canvas_right(c, w, y, 9, STYLE(DIM), "q ends it");
 }
 
 void tour_draw(struct workbench *wb, struct canvas *c)
 {
     const struct step *s = &steps[wb->tour - 1];
-    struct rect r = tour_rect(wb, wb->w, wb->h);
+    bool is_bare;
+    struct rect r = tour_rect(wb, wb->w, wb->h, &is_bare);
     char title[32];
-    snprintf(title, sizeof title, "tour, %d of %d", wb->tour, N_STEPS);
+    snprintf(title, sizeof title, is_bare ? "%d of %d" : "tour, %d of %d", wb->tour, N_STEPS);
+    if (is_bare) {
+        screen_wrapped(c, r, STYLE(TEXT), s->text);
+        if (*wb->message || wb->input != INPUT_NONE)
+            return; /* the footer has more to say */
+        canvas_fill(c, (struct rect){0, r.y + r.h, r.w, 1}, (struct style){0}, " ");
+        draw_ask(s, c, 1, r.y + r.h, r.w - 1, title);
+        wb->n_buttons = 0;
+        return;
+    }
     canvas_fill(c, (struct rect){r.x - 1, r.y, r.w + 2, r.h}, (struct style){0}, " ");
     struct rect in = canvas_frame(c, r, title, true), old = canvas_clip(c, in);
     screen_wrapped(c, in, STYLE(TEXT), s->text);
-    int y = in.y + in.h - 1;
-    canvas_text(c, in.x + 1, y, in.w - 18, STYLE(KEY), s->ask);
-    canvas_right(c, in.x + in.w - 1, y, 16, STYLE(DIM), "q ends it");
+    draw_ask(s, c, in.x + 1, in.y + in.h - 1, in.x + in.w - 1, "");
     c->clip = old;
 }

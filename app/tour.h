@@ -14,8 +14,8 @@ void tour_first(struct workbench *wb); /* unless it has been seen, as the state 
 /* Before the workbench takes the key: true where it was the tour's own (q leaves it). */
 bool tour_takes(struct workbench *wb, const struct key *k);
 void tour_after(struct workbench *wb, const struct key *k);
-/* What its box takes of a screen: the panes do without, so that it covers nothing. 0: no tour, or a
- * screen so small that it has to lie over them. */
+/* What it takes of a screen, above the footer: the panes do without, so that it covers nothing. Where
+ * they would get too little it goes without its frame, and asks in the footer. 0: no tour. */
 int tour_rows(const struct workbench *wb, int w, int h);
 void tour_draw(struct workbench *wb, struct canvas *c);
 

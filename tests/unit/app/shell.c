@@ -218,7 +218,7 @@ static void layouts_are_text(void **state)
         layout_print(text, sizeof text, &l);
         assert_int_equal(layout_parse(&again, text, &e), 0);
         struct places p;
-        layout_arrange(&p, &l, 200, 60, 100, layout_first(&l), SLOT_NONE);
+        layout_arrange(&p, &l, 200, 60, 0, 100, layout_first(&l), SLOT_NONE);
         int area = 0;
         for (int k = PANE_LENS; k < PANE_SLOTS; k++)
             area += p.panes[k].w * p.panes[k].h;
@@ -608,6 +608,25 @@ static void the_tour_is_taken_once(void **state)
     assert_int_equal(b.wb.tour, 0);
     keys(&b, ": 'tour Enter");
     assert_int_equal(b.wb.tour, 1);
+    keys(&b, "Esc : 'focus~lens Enter");
+    /* On the smallest screen it covers nothing either: every step is readable, and so is the pane. */
+    struct err e;
+    assert_int_equal(canvas_resize(&b.c, SCREEN_W, SCREEN_H, &e), 0);
+    for (int step = 1; step <= 5; step++) {
+        b.wb.tour = step;
+        workbench_draw(&b.wb, &b.c);
+        char number[16], *s = screen(&b);
+        snprintf(number, sizeof number, "%d of 5", step);
+        assert_non_null(strstr(s, number));
+        assert_non_null(strstr(s, "Press "));
+        assert_non_null(strstr(s, "q ends it"));
+        assert_non_null(strstr(s, "lens: probability"));
+        if (!strstr(s, "final at 2")) /* the last line of the pane */
+            fail_msg("%s", s);
+        assert_non_null(strstr(s, "When Mara gave"));
+        free(s);
+    }
+    b.wb.tour = 1;
     keys(&b, "q");
     assert_int_equal(b.wb.tour, 0);
     assert_false(b.wb.wants_quit);
