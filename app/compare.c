@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/edit_list.h"
 #include "app/prompts.h"
 #include "views/number.h"
 
@@ -388,8 +389,9 @@ static void heading(const struct workbench *wb, const struct pane *p, char *buf,
     char shift[32] = "";
     if (wb->shifts)
         snprintf(shift, sizeof shift, ", B shifted by %lld", (long long)wb->shift);
-    snprintf(buf, n, "A: prompt %d, B: prompt %d; %d of A's tokens differ%s",
-        prompts_current(wb) + 1, other + 1, differing, shift);
+    snprintf(buf, n, "A: prompt %d, B: prompt %d; %d of A's tokens differ%s%s",
+        prompts_current(wb) + 1, other + 1, differing, shift,
+        edits_take_means(wb) ? "; mean over 1 input each" : "");
 }
 
 static void opened(struct workbench *wb, struct pane *p)

@@ -537,6 +537,40 @@ static void a_session_comes_back(void **state)
     assert_int_not_equal(journal_find(path, sizeof path, "/nowhere/x.log", NULL, &e), 0);
 }
 
+/* Of two panes of a kind the one that had the keys has them again. */
+static void the_second_pane_comes_back(void **state)
+{
+    (void)state;
+    struct err e;
+    for (int nth = 1; nth <= 2; nth++) {
+        struct bench b, again;
+        struct log *log;
+        char path[256], *text;
+        snprintf(path, sizeof path, "%s", in_folder(nth == 1 ? "first.log" : "pane.log"));
+        bench_open(&b, 160, 50);
+        assert_int_equal(log_open(&log, path, &e), 0);
+        assert_int_equal(journal_open(&b.wb.journal, log, &e), 0);
+        keys(&b, ": 'focus~lens Enter | : 'focus~dla Enter");
+        keys(&b, nth == 1 ? ": 'focus~lens Enter" : ": 'focus~lens~2 Enter");
+        assert_int_equal(b.wb.panes[b.wb.focus].id, PANE_LENS);
+        assert_int_equal(layout_nth(workbench_layout(&b.wb), b.wb.focus), nth);
+        journal_note(b.wb.journal, &b.wb, true);
+        text = read_all(path);
+        assert_int_equal(strstr(text, "\nfocus lens 2\n") != NULL, nth == 2);
+        bench_open(&again, 160, 50);
+        assert_int_equal(journal_replay(&again.wb, path, &e), 0);
+        workbench_open(&again.wb, again.wb.asked_model);
+        for (int i = 0; i < 64 && workbench_poll(&again.wb); i++) {
+        }
+        assert_int_equal(again.wb.focus, b.wb.focus);
+        assert_int_equal(layout_nth(workbench_layout(&again.wb), again.wb.focus), nth);
+        free(text);
+        bench_close(&b);
+        bench_close(&again);
+        log_release(&log);
+    }
+}
+
 /* A disk that fills up in the middle of a line: the log ends before it, and the screen says so. */
 static void a_full_disk_is_said(void **state)
 {
@@ -767,6 +801,7 @@ int main(void)
         cmocka_unit_test(commands_are_remembered),
         cmocka_unit_test(a_batch_keeps_what_words_say),
         cmocka_unit_test(a_session_comes_back),
+        cmocka_unit_test(the_second_pane_comes_back),
         cmocka_unit_test(a_full_disk_is_said),
         cmocka_unit_test(the_tour_is_taken_once),
         cmocka_unit_test(settings_hold_at_once),

@@ -340,6 +340,11 @@ static void comparison(void **state)
     shows("): %s%.3f", sign_of(by, 0.0005), fabs(by));
     held_report_release(&h[0]);
     held_report_release(&h[1]);
+    colon_run(&b.wb, "edit L3H3=mean"); /* of each prompt its own */
+    settle();
+    shows("tokens differ; mean over 1 input each");
+    press("u");
+    settle();
     press("Esc");
     /* Going back to the first prompt asks nothing: its answer is there. */
     const struct answer *was = b.wb.lens;
