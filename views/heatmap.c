@@ -190,7 +190,7 @@ static void draw_cell(const struct screen *s, const struct layout *l, const stru
         canvas_fill(c, r, style, " ");
         if (l->numbers)
             canvas_right(c, x + l->cell_w - (l->cell_w > 5), mid, l->cell_w, style, number);
-        else if (sc->is_signed && t < -0.04)
+        else if (sc->is_signed && t < -SCALE_SIGNED)
             canvas_text(c, x + (l->cell_w - 1) / 2, mid, 1, style, "−");
     } else {
         const char *shade = scale_shade(sc, v, c->glyphs);

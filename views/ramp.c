@@ -13,12 +13,14 @@ static const uint32_t dark_sequential[STOPS] = {0x1c1c1c, 0x1e3c5c, 0x205080, 0x
 /* White to dark blue, after ColorBrewer's Blues, for light backgrounds and paper: small values stay quiet. */
 static const uint32_t light_sequential[STOPS] = {0xf7fbff, 0xe6eef8, 0xbfdcf4, 0x9fcbee, 0x7fb6e0,
     0x5fa3d3, 0x3f8ec6, 0x2079b4, 0x0f65a5, 0x08508f, 0x08285f};
-/* Blue over white to red, ColorBrewer RdBu (Brewer and Harrower 2013), for light backgrounds. */
+/* Blue over white to red, after ColorBrewer's RdBu (Brewer and Harrower 2013), for light backgrounds. In
+ * both reds green and blue pass the steps of the 6 x 6 x 6 cube together, or they turn olive or pink
+ * there. */
 static const uint32_t light_diverging[STOPS] = {0x053061, 0x2166ac, 0x4393c3, 0x92c5de, 0xd1e5f0,
-    0xf7f7f7, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb2182b, 0x67001f};
+    0xf7f7f7, 0xfddbc7, 0xf4a582, 0xd6604d, 0xb21821, 0x67001f};
 /* The same hues around a dark middle: on a dark background zero must not shine. */
 static const uint32_t dark_diverging[STOPS] = {0xb3dcff, 0x7ec0f2, 0x4a9fdc, 0x2c76b0, 0x1e4a78,
-    0x262626, 0x6b2a20, 0xaa4a40, 0xdd6a45, 0xf59b78, 0xffd0b8};
+    0x262626, 0x6b2424, 0xaa4646, 0xdd665c, 0xf59b78, 0xffd0b8};
 
 struct scale scale_make(double lo, double hi, bool is_signed, bool dark)
 {

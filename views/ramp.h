@@ -18,6 +18,8 @@ struct scale scale_make(double lo, double hi, bool is_signed, bool dark);
 struct scale scale_log(struct scale s, double least);
 /* The value at a position, the inverse of scale_at. */
 double scale_value(const struct scale *s, double t);
+#define SCALE_SIGNED                                                                               \
+    0.1 /* |scale_at| from which on a colour of a signed scale comes with its sign */
 /* Position in [0, 1], or [-1, 1] when signed; clamped; NaN stays NaN. */
 double scale_at(const struct scale *s, double v);
 uint32_t scale_rgb(const struct scale *s, double v);

@@ -140,10 +140,13 @@ static void paint_token(void *arg, int64_t k, int x, int line, int width)
     if (is_cursor)
         style.attrs |= ATTR_BOLD;
     canvas_text(c, r.x + x + 1, y, width - 2, style, label);
-    bool negative = p->has_values && p->sc.is_signed && scale_at(&p->sc, v) < -0.04;
+    const double least = c->mode >= COLOURS_256 ? SCALE_SIGNED : 0.04;
+    bool negative = p->has_values && p->sc.is_signed && scale_at(&p->sc, v) < -least;
+    /* The dot of a shade for nothing would read as the blank of a word. */
+    bool is_nothing = p->sc.is_signed && fabs(scale_at(&p->sc, v)) < least;
     if (p->has_values && !isfinite(v))
         canvas_text(c, r.x + x, y, 1, STYLE(DIM), odd_sign(v, c->glyphs));
-    else if (p->has_values && c->mode < COLOURS_256)
+    else if (p->has_values && c->mode < COLOURS_256 && !is_nothing)
         canvas_text(c, r.x + x, y, 1,
             p->sc.is_signed ? v < 0 ? STYLE(NEGATIVE) : STYLE(POSITIVE) : STYLE(BAR),
             scale_shade(&p->sc, v, c->glyphs));
