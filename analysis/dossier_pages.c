@@ -571,7 +571,7 @@ static int token_page(struct dossier *d, struct err *e)
         acts_get(&where, d->acts, SITE_POS_EMBED, -1, e))
         return e->code;
     for (size_t i = 0; i < n; i++)
-        snprintf(hex + 3 * i, 4, "%02x ", (unsigned char)bytes[i]);
+        snprintf(hex + 3 * i - (i > 0), 4, i ? " %02x" : "%02x", (unsigned char)bytes[i]);
     embed += d->pos * C;
     where += d->pos * C;
     ops_row_stats(&st, d->row, d->ctx->model->cfg.vocab);
