@@ -79,6 +79,10 @@ struct browse {
     struct view_state kept; /* of the pane while is_paper */
     double *window;         /* its values, for statistics and export; [seen.nr, seen.nc] */
     int64_t window_cap;
+    /* On its way into a file, of a table: its values (NULL: the window's), and which rows it picked. */
+    double *table;
+    bool has_picked;
+    int64_t picked[TOP_MANY];
     struct field fields[TREE_COLUMNS];
     struct plane_column {
         struct browse *b;

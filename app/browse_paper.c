@@ -14,7 +14,7 @@ static bool paper_error(struct workbench *wb, const struct pane *p)
     const struct io_window *w = &b->seen;
     struct window at = {.start = {w->r0, w->c0}, .count = {w->nr, w->nc}, .stride = {1, 1}};
     struct err e;
-    double *v = p->error && w->rs == 1 && w->cs == 1
+    double *v = p->error && w->rs == 1 && w->cs == 1 && !b->has_picked
                     ? arena_array(&wb->frame, (size_t)(w->nr * w->nc), sizeof *v, &e)
                     : NULL;
     if (!v || p->error->fetch(p->error, v, &at, FIELD_POINT, &e))
@@ -56,13 +56,57 @@ static bool read_window(struct browse *b, const struct pane *p)
     return b->has_seen;
 }
 
-static bool set_labels(struct workbench *wb, struct axis *a, int64_t from, int64_t n, int64_t step)
+/* A table of numbers reads columns of which it draws a part, and rows in an order of its own: exactly
+ * those that are there, row by row. */
+static bool read_table(struct browse *b, struct workbench *wb, const struct pane *p)
 {
+    const struct view_state *st = &p->st;
+    const struct field *f = &p->field;
+    const bool has_cols = f->rank > 1;
+    if (strcmp(p->view->id, "table") != 0 || st->row_axis != 0 || st->columns < 1 || st->grid.h < 1)
+        return false;
+    struct io_window w = {.r0 = st->scroll[0], .nr = st->grid.h, .rs = 1, .nc = 1, .cs = 1};
+    if (has_cols) {
+        w.c0 = st->scroll[1];
+        w.nc = least(st->columns, f->axes[1].size - w.c0);
+    }
+    w.nr = least(w.nr, st->top ? TOP_MANY : f->axes[0].size - w.r0);
+    if (w.nr < 1 || w.nc < 1)
+        return false;
+    struct err e;
+    double *v = arena_array(&wb->frame, (size_t)(w.nr * w.nc), sizeof *v, &e);
+    for (int64_t i = 0; v && i < w.nr; i++) {
+        struct window row = {.start = {st->top ? st->picked[i] : w.r0 + i, w.c0},
+            .count = {1, w.nc},
+            .stride = {1, 1}};
+        if (f->fetch(f, v + i * w.nc, &row, FIELD_POINT, &e))
+            return false;
+    }
+    b->table = v;
+    b->seen = w;
+    b->has_seen = v != NULL;
+    b->has_picked = st->top > 0;
+    memcpy(b->picked, st->picked, sizeof b->picked);
+    return v != NULL;
+}
+
+/* The place of the window's i-th row or column in the plane. */
+static int64_t place_of(const struct browse *b, bool is_row, int64_t i)
+{
+    const struct io_window *w = &b->seen;
+    return is_row && b->has_picked ? b->picked[i] : is_row ? w->r0 + i * w->rs : w->c0 + i * w->cs;
+}
+
+static bool set_labels(struct workbench *wb, struct axis *a, bool is_row)
+{
+    const struct io_window *w = &wb->browse->seen;
+    const int64_t n = is_row ? w->nr : w->nc;
     struct err e;
     const char **labels = arena_array(&wb->frame, (size_t)n, sizeof *labels, &e);
     for (int64_t i = 0; labels && i < n; i++) {
         char buf[64];
-        labels[i] = arena_strdup(&wb->frame, axis_label(a, from + i * step, buf, sizeof buf), &e);
+        labels[i] = arena_strdup(
+            &wb->frame, axis_label(a, place_of(wb->browse, is_row, i), buf, sizeof buf), &e);
         if (!labels[i])
             return false;
     }
@@ -85,7 +129,10 @@ void browse_paper(struct workbench *wb, struct pane *p, bool begins)
         return;
     }
     io_frame(b->io, 2.0); /* whoever asks for a file can wait for what it is to hold */
-    if (!browse_field(b, p) || spec_is_table(b->now->spec) || (!b->has_seen && !read_window(b, p)))
+    b->table = NULL;
+    b->has_picked = false;
+    if (!browse_field(b, p) || spec_is_table(b->now->spec) ||
+        (!read_table(b, wb, p) && !b->has_seen && !read_window(b, p)))
         return;
     struct err e;
     const struct io_window *w = &b->seen;
@@ -93,10 +140,9 @@ void browse_paper(struct workbench *wb, struct pane *p, bool begins)
     double *copy = arena_array(&wb->frame, (size_t)(w->nr * w->nc), sizeof *copy, &e);
     if (!copy)
         return;
-    memcpy(copy, b->window, (size_t)(w->nr * w->nc) * sizeof *copy);
+    memcpy(copy, b->table ? b->table : b->window, (size_t)(w->nr * w->nc) * sizeof *copy);
     for (int side = 0; side < p->field.rank; side++)
-        if (!set_labels(wb, &p->field.axes[side], side ? w->c0 : w->r0, side ? w->nc : w->nr,
-                side ? w->cs : w->rs))
+        if (!set_labels(wb, &p->field.axes[side], !side))
             return;
     b->has_paper_error = paper_error(wb, p);
     *values = (struct field_values){copy, 1};
@@ -187,14 +233,14 @@ const struct export_origin *browse_origin(
     for (int side = 0; side < p->field.rank; side++) {
         bool is_row = !side;
         int axis = is_row ? s->row : s->col;
-        int64_t n = side ? w->nc : w->nr, from = side ? w->c0 : w->r0, step = side ? w->cs : w->rs;
+        int64_t n = side ? w->nc : w->nr;
         int64_t *index = arena_array(a, (size_t)n, sizeof *index, e);
         if (!index)
             return NULL;
         bool is_plain = true;
         for (int64_t i = 0; i < n; i++) {
             char text[32];
-            index[i] = spec_index(s, is_row, from + i * step);
+            index[i] = spec_index(s, is_row, place_of(b, is_row, i));
             snprintf(text, sizeof text, "%" PRId64, index[i]);
             is_plain = is_plain && !strcmp(text, p->field.axes[side].labels[i]);
         }

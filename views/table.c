@@ -333,6 +333,8 @@ static int table_draw(const struct screen *s, const struct view_data *d, struct 
         seen = draw_columns(s, &g, x, col0 = *col_scroll, &rows, readout, e);
     }
     st->columns = seen;
+    for (int64_t k = 0; st->top && k < rows.shown && k < TOP_MANY; k++)
+        st->picked[k] = rows.index[k];
     if (has_legend && seen > 0)
         draw_legend(s, &g, &rows, col0, seen, s->rect.y + has_head + (int)rows.shown);
     return seen < 0 ? seen : 0;

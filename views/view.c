@@ -9,7 +9,6 @@
 #include "views/draw.h"
 
 #define TOP_FEW 10
-#define TOP_MANY 30
 #define RANGE_CELLS (1 << 18) /* a slice up to this size is read whole to find its range */
 
 const struct view *view_find(const char *id)

@@ -34,6 +34,8 @@ enum view_mode {
         VIEW_MODE_COUNT
 };
 
+#define TOP_MANY 30 /* rows at most of a drawing of the largest */
+
 /* What a person has done to a drawing. The zero value is a fresh one; axes come from the field. A
  * glyph stands for 2^level[i] indices along axis i and the first glyph for index scroll[i] <<
  * level[i]; `zoom` is what was asked for, `level` what the drawing took: an axis that fits whole
@@ -56,6 +58,7 @@ struct view_state {
     /* Where the last drawing put its cells, for the mouse. */
     struct rect grid;
     int cell_w, cell_h, shown, columns; /* columns: of a table, those that are there whole */
+    int64_t picked[TOP_MANY];           /* rows of a table that shows only `top` of them */
 };
 
 /* What is drawn: one field, or several of one shape (columns of a table, lines of a plot). A field
