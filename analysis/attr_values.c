@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "model/core/dot.h"
 #include "model/pass.h"
 
 /* Where the value of a position (or query), head or unit and key belongs in [.., one layer]. */
@@ -66,14 +67,6 @@ static void squares(const struct values *j, const float *g, const float *to, con
             }
 }
 
-static double dot(const float *a, const float *b, int64_t n)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
 /* sum over j of (softmax(new) - softmax(old)) g, scores in fp64. */
 static double moved(const double *old, const double *new, const float *g, int64_t n)
 {
@@ -125,9 +118,10 @@ static void fixed(const struct values *j, int layer, enum site s, const float *g
         for (int64_t i = j->p->run.first; i < T; i++) {
             const float *row = g + (h * T + i) * T, *q = (s == SITE_Q ? to : other) + i * C + h * D;
             for (int64_t k = 0; k <= i; k++) {
-                old[k] = scale * dot(q, (s == SITE_Q ? other : to) + k * C + h * D, D);
-                new[k] = s == SITE_Q ? scale *dot(from + i * C + h * D, other + k * C + h * D, D)
-                                     : scale *dot(q, from + k * C + h * D, D);
+                old[k] = scale * dot_f32(q, (s == SITE_Q ? other : to) + k * C + h * D, D);
+                new[k] = s == SITE_Q
+                             ? scale *dot_f32(from + i * C + h * D, other + k * C + h * D, D)
+                             : scale *dot_f32(q, from + k * C + h * D, D);
             }
             if (s == SITE_Q || j->form == FORM_HEAD) {
                 j->out[place(j->form, j->cfg, T, i, h, 0)] += moved(old, new, row, i + 1);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "analysis/token.h"
+#include "model/core/dot.h"
 #include "model/core/text.h"
 #include "model/fold.h"
 
@@ -183,22 +184,6 @@ static int aim(struct dla *d, const struct input *in, const struct acts *acts, s
     return 0;
 }
 
-static double dot(const float *x, const double *dir, int64_t n)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i] * dir[i];
-    return sum;
-}
-
-static double dot32(const float *x, const float *y, int64_t n)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * y[i];
-    return sum;
-}
-
 /* Heads of one layer, and what their layer adds to the bias. */
 static int attribute_heads(
     struct dla *d, const struct acts *acts, int l, double *bias, struct err *e)
@@ -212,12 +197,12 @@ static int attribute_heads(
         return e->code;
     z += d->pos * C;
     for (int64_t h = 0; h < p->cfg.n_head; h++) {
-        double moved = dot32(b_v + h * D, wo + h * D, D);
+        double moved = dot_f32(b_v + h * D, wo + h * D, D);
         d->contribution[2 + l * p->cfg.n_head + h] =
-            (float)((dot32(z + h * D, wo + h * D, D) - moved) / d->scale);
+            (float)((dot_f32(z + h * D, wo + h * D, D) - moved) / d->scale);
         *bias += moved / d->scale;
     }
-    *bias += dot(p->layer[l].b_o, d->dir, C) / d->scale;
+    *bias += dot_f64(p->layer[l].b_o, d->dir, C) / d->scale;
     return 0;
 }
 
@@ -230,7 +215,7 @@ static int attribute_mlp(
     const float *x;
     if (acts_get(&x, acts, SITE_MLP_OUT, l, e))
         return e->code;
-    d->mlp[l] = (float)(dot(x + d->pos * C, d->dir, C) / d->scale);
+    d->mlp[l] = (float)(dot_f64(x + d->pos * C, d->dir, C) / d->scale);
     if (!d->by_neuron[l]) {
         d->contribution[k] = d->mlp[l];
         return 0;
@@ -242,7 +227,7 @@ static int attribute_mlp(
     ops_gemm_t(out, F, d->dir32, C, 1, w, false, d->ctx->pool);
     for (int64_t n = 0; n < F; n++)
         d->contribution[k + n] = (float)((double)x[d->pos * F + n] * out[n] / d->scale);
-    *bias += dot(p->layer[l].b_out, d->dir, C) / d->scale;
+    *bias += dot_f64(p->layer[l].b_out, d->dir, C) / d->scale;
     return 0;
 }
 
@@ -257,8 +242,8 @@ static int attribute(struct dla *d, const struct acts *acts, struct err *e)
         acts_get(&scale, acts, SITE_LNF_SCALE, -1, e))
         return e->code;
     d->scale = scale[d->pos];
-    d->contribution[0] = (float)(dot(embed + d->pos * C, d->dir, C) / d->scale);
-    d->contribution[1] = (float)(dot(pos_embed + d->pos * C, d->dir, C) / d->scale);
+    d->contribution[0] = (float)(dot_f64(embed + d->pos * C, d->dir, C) / d->scale);
+    d->contribution[1] = (float)(dot_f64(pos_embed + d->pos * C, d->dir, C) / d->scale);
     for (int l = 0; l < cfg->n_layer; l++) {
         if (attribute_heads(d, acts, l, &bias, e) || attribute_mlp(d, acts, l, k, &bias, e))
             return e->code;

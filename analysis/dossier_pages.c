@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "analysis/dossier.h"
+#include "model/core/dot.h"
 #include "model/fold.h"
 
 /* The pages of a dossier. Attribution is in the weights view of the run (folded unless said). */
@@ -12,30 +13,14 @@ static const char elhage[] = "Elhage et al. 2021, A Mathematical Framework";
 static const char detect[] = "TransformerLens detect_head, mul";
 static const char lens_source[] = "nostalgebraist 2020, the logit lens";
 
-static double dot(const float *x, const double *y, int64_t n)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += x[i] * y[i];
-    return sum;
-}
-
-static double dot32(const float *x, const float *y, int64_t n)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)x[i] * y[i];
-    return sum;
-}
-
 static double norm(const float *x, int64_t n)
 {
-    return sqrt(dot32(x, x, n));
+    return sqrt(dot_f32(x, x, n));
 }
 
 static double cosine(const float *x, const float *y, int64_t n)
 {
-    return dot32(x, y, n) / (norm(x, n) * norm(y, n));
+    return dot_f32(x, y, n) / (norm(x, n) * norm(y, n));
 }
 
 /* A line of numbers over the positions of the input. */
@@ -155,7 +140,7 @@ static int heads_dla(double *out, struct dossier *d, struct err *e)
     z += d->pos * C;
     for (int64_t h = 0; h < p->cfg.n_head; h++)
         out[h] =
-            (dot32(z + h * D, d->wide + h * D, D) - dot32(d->b_v + h * D, d->wide + h * D, D)) /
+            (dot_f32(z + h * D, d->wide + h * D, D) - dot_f32(d->b_v + h * D, d->wide + h * D, D)) /
             d->scale;
     return 0;
 }
@@ -322,7 +307,7 @@ static int neuron_page(struct dossier *d, struct err *e)
         const char *name, *unit, *source;
         double value;
     } facts[] = {
-        {"direct attribution", "logits", elhage, post[d->pos] * dot(out, d->dir, C) / d->scale},
+        {"direct attribution", "logits", elhage, post[d->pos] * dot_f64(out, d->dir, C) / d->scale},
         {"activation before the nonlinearity", "activation", "mlp.hook_pre", pre[d->pos]},
         {"activation", "activation", "mlp.hook_post", post[d->pos]},
         {"activation, mean over the prompt", "activation", "mlp.hook_post", mean},
@@ -424,7 +409,7 @@ static int layer_facts(struct dossier *d, double *dla, struct err *e)
     if (acts_get(&ln1, d->acts, SITE_LN1_SCALE, d->layer, e) ||
         acts_get(&ln2, d->acts, SITE_LN2_SCALE, d->layer, e) || heads_dla(dla, d, e))
         return e->code;
-    dla[cfg->n_head] = dot(x[3], d->dir, C) / d->scale;
+    dla[cfg->n_head] = dot_f64(x[3], d->dir, C) / d->scale;
     for (int h = 0; h < cfg->n_head; h++)
         heads += dla[h];
     const struct {
