@@ -166,7 +166,7 @@ static int estimate(struct patch_part *w, struct err *e)
 {
     struct own *s = w->s->own;
     const struct config *cfg = &w->ctx->model->cfg;
-    const int64_t T = w->g->T;
+    const int64_t T = w->g->by->T;
     const int n_also = w->ctx->edits ? w->ctx->edits->n : 0;
     int64_t most = 0;
     int part = 0;
@@ -274,7 +274,7 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
  * are patched exactly, in the middle of the model and the prompt. */
 static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 {
-    const struct patch_menu *menu[MENU_MOST];
+    enum patch_form form[MENU_MOST * MENU_PARTS];
     const struct config *cfg = &ctx->model->cfg;
     const double L = cfg->n_layer, D = (double)(n - cost_first(ctx));
     const double passes = args_bool(ctx->args, "grad-drop") ? 1 + 2 * L : 3;
@@ -285,18 +285,14 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
     const int64_t check = args_int(ctx->args, "check");
     const double most = has_twin && !check ? INFINITY : 2.0 * (double)check;
     double cells = 0, checked = 0;
-    int n_menu = 0;
-    struct err e;
-    if (patch_menu_parse(menu, &n_menu, MENU_MOST, args_text(ctx->args, "site"), &e))
+    const int forms = patch_menu_forms(form, args_text(ctx->args, "site"));
+    if (!forms)
         return;
-    for (int i = 0; i < n_menu; i++)
-        for (int k = 0; k < menu[i]->n_parts; k++) {
-            const enum patch_form f = menu[i]->part[k].form;
-            const double own = L * (double)patch_form_cells(f, cfg, n);
-            const double rows = f == FORM_HEAD || f == FORM_UNIT ? D : (D + 1) / 2;
-            cells += own;
-            checked += (own < most ? own : most) * rows;
-        }
+    for (int i = 0; i < forms; i++) {
+        const double own = L * (double)patch_form_cells(form[i], cfg, n);
+        cells += own;
+        checked += (own < most ? own : most) * patch_form_rows(form[i], D);
+    }
     const double half =
         (1 + passes) / 2 * there.flops / 3 + checked / 2 * (L + 1) / 2 * cost_row(cfg, (double)n);
     out->flops = (has_twin ? 2 : 1) * half;

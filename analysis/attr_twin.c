@@ -73,7 +73,7 @@ int attr_twin_pair(struct attr_twin *t, const struct patch_part *own, int64_t k,
         for (w.part = 0; w.part < w.s->menu[i]->n_parts && !rc; w.part++) {
             const struct arena_mark mark = arena_mark(ctx.arena);
             w.item = &w.g->item[i];
-            w.per = patch_form_cells(w.s->menu[i]->part[w.part].form, &ctx.model->cfg, w.g->T);
+            w.per = patch_form_cells(w.s->menu[i]->part[w.part].form, &ctx.model->cfg, w.g->by->T);
             w.n = ctx.model->cfg.n_layer * w.per;
             load(&w);
             rc = attr_agree(&t->tally, &w, k, e);

@@ -157,28 +157,24 @@ static int each(struct ctx *ctx, struct run *out, const struct input *in, const 
 /* A prompt's half of its pair, as if the metric read the last position. */
 static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 {
-    const struct patch_menu *menu[MENU_MOST];
+    enum patch_form form[MENU_MOST * MENU_PARTS];
     const struct config *cfg = &ctx->model->cfg;
     const double C = cfg->d_model, L = cfg->n_layer, T = (double)n;
     const bool is_gathered = cost_is_gathered(args_text(ctx->args, "metric"));
     const int64_t differ = n - cost_first(ctx);
-    int n_menu = 0;
-    struct err e;
-    if (patch_menu_parse(menu, &n_menu, MENU_MOST, args_text(ctx->args, "site"), &e))
+    const bool at_one = args_int(ctx->args, "cell-pos") >= 0;
+    const int forms = patch_menu_forms(form, args_text(ctx->args, "site"));
+    if (!forms)
         return;
-    for (int i = 0; i < n_menu; i++)
-        for (int k = 0; k < menu[i]->n_parts; k++) {
-            const enum patch_form f = menu[i]->part[k].form;
-            const bool at_one = args_int(ctx->args, "cell-pos") >= 0;
-            const double per = (double)(at_one ? patch_form_cells_at(f, cfg, n)
-                                               : patch_form_cells(f, cfg, differ));
-            const double D = (double)differ,
-                         rows = f == FORM_HEAD || f == FORM_UNIT ? D : (D + 1) / 2;
-            out->flops += per / 2 *
-                          (rows * cost_layers(cfg) * cost_row(cfg, T) +
-                              (is_gathered ? 0 : L * cost_logits(cfg)));
-            out->keep_bytes += (uint64_t)(8 * L) * (uint64_t)patch_form_cells(f, cfg, n);
-        }
+    for (int i = 0; i < forms; i++) {
+        const double per = (double)(at_one ? patch_form_cells_at(form[i], cfg, n)
+                                           : patch_form_cells(form[i], cfg, differ));
+        const double rows = patch_form_rows(form[i], (double)differ);
+        out->flops +=
+            per / 2 *
+            (rows * cost_layers(cfg) * cost_row(cfg, T) + (is_gathered ? 0 : L * cost_logits(cfg)));
+        out->keep_bytes += (uint64_t)(8 * L) * (uint64_t)patch_form_cells(form[i], cfg, n);
+    }
     /* Both prompts' runs, a wave of lanes, a chunk of whole rows of logits where they are needed. */
     out->scratch_bytes = (uint64_t)(4 * 2 * L * T * 7 * C) + cost_lanes(cfg, is_gathered) +
                          8 * out->keep_bytes; /* values, and means over inputs */

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "analysis/lengths.h"
-
 /* Metrics that are 0 or more, as long as they are no change of one. */
 static bool is_never_negative(enum metric_kind k)
 {
@@ -41,7 +39,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
 {
     const struct patch_blocks *s = ctx->state;
     const bool is_told = g && s->all[it->menu_index].menu; /* by the mean over all lengths */
-    const bool is_many = !g || g->n > 1;
+    const bool is_many = !g || g->by->n > 1;
     const bool is_metric = !s->is_change && !v->is_normalized && is_never_negative(s->o.metric);
     const char *parts[MENU_PARTS];
     char name[96], what[200];
@@ -50,7 +48,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
         it->menu->long_name, v->says);
     struct block_spec spec = {.name = name,
         .input = -1,
-        .length = g && s->n_groups > 1 ? g->T : 0,
+        .length = g && s->n_groups > 1 ? g->by->T : 0,
         .unit = v->is_normalized ? "clean - corrupt" : metric_unit(s->o.metric),
         .long_name = what,
         .source = s->source,
@@ -59,17 +57,17 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
         .is_detail = is_told || v->is_detail || v->by_input == is_many,
         .by_slice = v->by_input};
     if (v->by_input)
-        spec.axes[spec.rank++] = (struct axis){"input", AXIS_INPUT, g->n, NULL};
+        spec.axes[spec.rank++] = (struct axis){"input", AXIS_INPUT, g->by->n, NULL};
     if (it->menu->n_parts > 1) {
         for (int i = 0; i < it->menu->n_parts; i++)
             parts[i] = it->menu->part[i].label;
         spec.axes[spec.rank++] = (struct axis){"site", AXIS_SITE, it->menu->n_parts, parts};
     }
     spec.rank += patch_form_axes(
-        spec.axes + spec.rank, it->menu->part[0].form, &ctx->model->cfg, g ? g->T : 1);
+        spec.axes + spec.rank, it->menu->part[0].form, &ctx->model->cfg, g ? g->by->T : 1);
     for (int i = 0; i < spec.rank; i++)
         if (g && spec.axes[i].kind == AXIS_POS)
-            spec.axes[i].labels = g->pos;
+            spec.axes[i].labels = g->by->pos;
     return run_block(b, out, &spec, e);
 }
 
@@ -77,7 +75,7 @@ static int declare_item(struct patch_sited *it, const struct patch_group *g, str
     struct ctx *ctx, struct err *e)
 {
     it->cells = it->menu->n_parts * ctx->model->cfg.n_layer *
-                patch_form_cells(it->menu->part[0].form, &ctx->model->cfg, g ? g->T : 1);
+                patch_form_cells(it->menu->part[0].form, &ctx->model->cfg, g ? g->by->T : 1);
     for (size_t k = 0; k < PATCH_VARIANTS; k++)
         if ((g || !variants[k].by_input) &&
             declare(&it->block[k], out, ctx, g, it, &variants[k], e))
@@ -130,10 +128,10 @@ static int declare_list(struct block **b, struct run *out, const struct patch_gr
     return run_block(b, out,
         &(struct block_spec){.name = name,
             .input = -1,
-            .length = s->n_groups > 1 ? g->T : 0,
+            .length = s->n_groups > 1 ? g->by->T : 0,
             .dtype = t,
             .rank = 1,
-            .axes = {{"input", AXIS_INPUT, g->n, NULL}},
+            .axes = {{"input", AXIS_INPUT, g->by->n, NULL}},
             .unit = t == DT_I32 ? "index" : metric_unit(s->o.metric),
             .long_name = what,
             .look = LOOK_BARS,
@@ -184,8 +182,7 @@ static int group_pairs(struct patch_blocks *s, struct ctx *ctx, struct err *e)
     s->n_groups = by.n;
     s->group = arena_zalloc(ctx->arena, (size_t)by.n * sizeof *s->group, e);
     for (int i = 0; s->group && i < by.n; i++)
-        s->group[i] =
-            (struct patch_group){.T = by.list[i].T, .n = by.list[i].n, .pos = by.list[i].pos};
+        s->group[i].by = &by.list[i];
     return s->group ? 0 : ERR_LIMIT;
 }
 
@@ -199,10 +196,10 @@ static int check_at(const struct patch_blocks *s, struct err *e)
                 "_by_pos behind its name",
                 s->menu[i]->name);
     for (int i = 0; i < s->n_groups; i++)
-        if (s->at >= s->group[i].T)
+        if (s->at >= s->group[i].by->T)
             return err_set(e, ERR_USAGE,
                 "--cell-pos %lld: a receiving prompt has positions 0 to %lld", (long long)s->at,
-                (long long)s->group[i].T - 1);
+                (long long)s->group[i].by->T - 1);
     return 0;
 }
 
@@ -239,7 +236,7 @@ static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
     const struct patch_sited *it = w->item;
     const int64_t at = from * w->per, n = (to - from) * w->per;
     const struct block_spec *spec = block_spec(it->block[PATCH_RAW]);
-    int64_t start[FIELD_MAX_RANK] = {w->g->next}, count[FIELD_MAX_RANK] = {1};
+    int64_t start[FIELD_MAX_RANK] = {w->g->by->next}, count[FIELD_MAX_RANK] = {1};
     const int layer = it->menu->n_parts > 1 ? 2 : 1;
     if (to <= from)
         return 0;
@@ -259,7 +256,7 @@ static int write_layers(const struct patch_part *w, int64_t from, int64_t to)
     if (block_write(it->block[PATCH_NORMALIZED], start, count, w->row, w->e))
         return w->e->code;
     /* Layers that took long are worth a flush: who reads along sees them, and a killed run has them. */
-    const double rows = (double)w->per * (double)w->g->T;
+    const double rows = (double)w->per * (double)w->g->by->T;
     return rows * w->ctx->model->cfg.d_model < LONG_LAYER ? 0
                                                           : block_flush(it->block[PATCH_RAW], w->e);
 }
@@ -271,8 +268,8 @@ static int64_t cell_of(struct patch_cell *out, const struct patch_part *w, int64
     const struct config *cfg = &w->ctx->model->cfg;
     int64_t at;
     if (w->s->at_one)
-        i = patch_form_cell_at(f, cfg, w->g->T, w->s->at, i);
-    patch_form_cell(out, &at, w->item->menu->part[w->part].site, f, cfg, w->g->T, i);
+        i = patch_form_cell_at(f, cfg, w->g->by->T, w->s->at, i);
+    patch_form_cell(out, &at, w->item->menu->part[w->part].site, f, cfg, w->g->by->T, i);
     return at;
 }
 
@@ -353,8 +350,9 @@ static int run_parts(struct patch_part *w, const struct patch_steps *steps, stru
     const struct patch_blocks *s = w->s;
     int64_t most = 0;
     for (int i = 0; i < s->n_menu; i++) {
-        w->total += (double)s->menu[i]->n_parts * (double)w->ctx->model->cfg.n_layer *
-                    (double)cells_to_do(s, s->menu[i]->part[0].form, &w->ctx->model->cfg, w->g->T);
+        w->total +=
+            (double)s->menu[i]->n_parts * (double)w->ctx->model->cfg.n_layer *
+            (double)cells_to_do(s, s->menu[i]->part[0].form, &w->ctx->model->cfg, w->g->by->T);
         most = w->g->item[i].cells > most ? w->g->item[i].cells : most;
     }
     w->value = arena_array(w->ctx->arena, (size_t)most, sizeof *w->value, e);
@@ -368,10 +366,11 @@ static int run_parts(struct patch_part *w, const struct patch_steps *steps, stru
         for (w->part = 0; w->part < s->menu[i]->n_parts; w->part++) {
             const struct arena_mark mark = arena_mark(w->ctx->arena);
             w->item = &w->g->item[i];
-            w->per = patch_form_cells(s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->T);
+            w->per =
+                patch_form_cells(s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->by->T);
             w->n = w->ctx->model->cfg.n_layer * w->per;
             w->do_per =
-                cells_to_do(s, s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->T);
+                cells_to_do(s, s->menu[i]->part[w->part].form, &w->ctx->model->cfg, w->g->by->T);
             w->do_n = w->ctx->model->cfg.n_layer * w->do_per;
             if (run_part(w, steps, e) || (steps->done && steps->done(w, e)))
                 return e->code;
@@ -391,12 +390,12 @@ int patch_blocks_each(
     struct patch_pair open;
     if ((in - ctx->inputs) % 2 == 0)
         return 0;
-    while (g->T != (s->o.noise ? p->clean->n : p->corrupt->n))
+    while (g->by->T != (s->o.noise ? p->clean->n : p->corrupt->n))
         g++;
     if (patch_pair_open(&open, p, &s->o, ctx, e))
         return e->code;
     struct patch_part w = {.ctx = ctx, .s = s, .g = g, .pair = &open, .index = index, .e = e};
-    const int64_t at = g->next, one = 1;
+    const int64_t at = g->by->next, one = 1;
     s->n_flat += patch_pair_is_flat(open.clean, open.corrupt);
     int rc = write_one(g->clean, at, open.clean, e);
     if (!rc)
@@ -406,7 +405,7 @@ int patch_blocks_each(
     if (!rc)
         rc = run_parts(&w, steps, e);
     patch_pair_release(&open);
-    g->next++;
+    g->by->next++;
     return rc;
 }
 

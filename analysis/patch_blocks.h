@@ -1,6 +1,7 @@
 #ifndef SONDE_ANALYSIS_PATCH_BLOCKS_H
 #define SONDE_ANALYSIS_PATCH_BLOCKS_H
 
+#include "analysis/lengths.h"
 #include "analysis/moments.h"
 #include "analysis/patch_menu.h"
 #include "analysis/patch_pair.h"
@@ -33,9 +34,7 @@ struct patch_sited {
 };
 
 struct patch_group {
-    int64_t T;
-    int n, next;      /* pairs, and how many are done */
-    const char **pos; /* [T] labels */
+    struct length *by; /* which pairs, and how many are done */
     struct patch_sited *item;
     struct block *clean, *corrupt, *index;
 };

@@ -144,6 +144,24 @@ static struct axis axis_of(char letter, const struct config *cfg, int64_t T)
     }
 }
 
+int patch_menu_forms(enum patch_form out[MENU_MOST * MENU_PARTS], const char *list)
+{
+    const struct patch_menu *sweep[MENU_MOST];
+    int sweeps = 0, n = 0;
+    struct err e;
+    if (patch_menu_parse(sweep, &sweeps, MENU_MOST, list, &e))
+        return 0;
+    for (int i = 0; i < sweeps; i++)
+        for (int k = 0; k < sweep[i]->n_parts; k++)
+            out[n++] = sweep[i]->part[k].form;
+    return n;
+}
+
+double patch_form_rows(enum patch_form f, double D)
+{
+    return f == FORM_HEAD || f == FORM_UNIT ? D : (D + 1) / 2;
+}
+
 int patch_form_axes(struct axis *out, enum patch_form f, const struct config *cfg, int64_t T)
 {
     int n = 0;

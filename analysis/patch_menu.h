@@ -34,6 +34,10 @@ struct patch_menu {
 /* The names of "resid_pre,head_z"; ERR_USAGE lists the nearest. out has room for max. */
 int patch_menu_parse(
     const struct patch_menu **out, int *n, int max, const char *list, struct err *e);
+/* For estimates: forms of all parts of such a list, in `out`; returns how many, 0 where it is wrong. */
+int patch_menu_forms(enum patch_form out[MENU_MOST * MENU_PARTS], const char *list);
+/* Rows that a cell's patch changes, in the mean over cells, where D of them can differ. */
+double patch_form_rows(enum patch_form f, double D);
 /* Axes of a part for T positions; returns how many. */
 int patch_form_axes(struct axis *out, enum patch_form f, const struct config *cfg, int64_t T);
 int64_t patch_form_cells(enum patch_form f, const struct config *cfg, int64_t T); /* of a layer */
