@@ -788,36 +788,22 @@ void act_patch_pos_prev(struct workbench *wb, const struct key *k)
     step_pos(wb, -1);
 }
 
+#define PATCH_MAP                                                                                  \
+    .view = "heatmap", .ask = ASK_PAIR, .why = why, .search_axis = -1, .data = data,               \
+    .heading = heading, .sum = sum, .follow = follow, .lead = lead, .key = key
+
 const struct pane_class pane_patch = {
     .name = "patch",
     .title = "activation patching, exact",
-    .view = "heatmap",
     .analysis = "patch",
-    .ask = ASK_PAIR,
     .empty = "a computes it; without a pair, :pair CLEAN CORRUPT or :pair ioi_tiny:1",
-    .why = why,
-    .search_axis = -1,
-    .data = data,
-    .heading = heading,
-    .sum = sum,
-    .follow = follow,
-    .lead = lead,
-    .key = key,
+    PATCH_MAP,
 };
 
 const struct pane_class pane_estimate = {
     .name = "estimate",
     .title = "attribution patching, an estimate",
-    .view = "heatmap",
     .analysis = "attr",
-    .ask = ASK_PAIR,
     .empty = "a computes it",
-    .why = why,
-    .search_axis = -1,
-    .data = data,
-    .heading = heading,
-    .sum = sum,
-    .follow = follow,
-    .lead = lead,
-    .key = key,
+    PATCH_MAP,
 };
