@@ -100,6 +100,36 @@ static int copy_words(struct report *r, const char **const *fields, int n, struc
     return 0;
 }
 
+/* A file keeps the blocks of its inputs, and who writes it those of the last few. */
+static bool is_passing(const struct run *run, const struct block_spec *s)
+{
+    return run->report->file && !run->report->readonly && s->input >= 0;
+}
+
+/* Labels of a block of an input that the file keeps: they go when the block goes. Lists that are equal
+ * within an input are one, as they are one dataset of the file. */
+static int passing_labels(struct run *run, struct axis *a, int input, struct err *e)
+{
+    for (int i = 0; i < run->n_blocks; i++)
+        for (int k = 0; k < run->blocks[i]->spec.rank && run->blocks[i]->spec.input == input; k++) {
+            const struct axis *other = &run->blocks[i]->spec.axes[k];
+            int64_t same = 0;
+            while (other->labels && other->size == a->size && same < a->size &&
+                   !strcmp(other->labels[same], a->labels[same] ? a->labels[same] : ""))
+                same++;
+            if (same && same == a->size) {
+                a->labels = other->labels;
+                return 0;
+            }
+        }
+    const char **own = arena_array(&run->passing, (size_t)a->size, sizeof *own, e);
+    for (int64_t i = 0; own && i < a->size; i++)
+        if (!(own[i] = report_text(&run->passing, a->labels[i], e)))
+            return ERR_LIMIT;
+    a->labels = a->size ? own : NULL;
+    return own ? 0 : ERR_LIMIT;
+}
+
 static int copy_axes(struct run *run, struct block_spec *s, struct err *e)
 {
     struct report *r = run->report;
@@ -111,7 +141,9 @@ static int copy_axes(struct run *run, struct block_spec *s, struct err *e)
         if (!(a->name = report_word(r, a->name, e)))
             return ERR_LIMIT;
         const struct report_input *in = s->input >= 0 ? &r->inputs[s->input] : NULL;
-        if (a->labels) {
+        if (a->labels && is_passing(run, s)) {
+            rc = passing_labels(run, a, s->input, e);
+        } else if (a->labels) {
             rc = report_labels(&a->labels, r, a->labels, a->size, e);
         } else if (in && a->kind == AXIS_POS && a->size == in->n && !r->readonly) {
             rc = r->file && !run->labels ? file_labels(run, s->input, e) : 0;
@@ -143,12 +175,6 @@ static int copy_columns(struct report *r, struct arena *a, struct block_spec *s,
 }
 
 #define KEPT_BLOCKS 64
-
-/* A file keeps the blocks of its inputs, and who writes it those of the last few. */
-static bool is_passing(const struct run *run, const struct block_spec *s)
-{
-    return run->report->file && !run->report->readonly && s->input >= 0;
-}
 
 int run_new_block(struct block **out, struct run *run, const struct block_spec *spec,
     const char *path, struct err *e)

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis/report/inside.h"
+#include "analysis/report/axes.h"
 #include "model/core/outfile.h"
 
 #define SCHEMA "sonde-report"
@@ -15,26 +15,7 @@
 #define FLUSH_WRITES 8 /* counted and not timed: equal runs give equal bytes */
 #define FLUSH_BYTES ((int64_t)4 << 20)
 #define FLUSH_INPUTS 32
-
-/* A list of labels in the file, and the blocks that use it. */
-struct scale {
-    const char *axis;
-    const char *const *labels;
-    int64_t n;
-    int64_t data;
-    uint64_t address;
-    struct h5_user *users;
-    int n_users, cap_users;
-    bool dirty;
-};
-
-/* A group that holds blocks, open while blocks are added to it. */
-struct place {
-    int64_t group, axes, length;
-    int input;
-    struct scale *scales;
-    int n_scales, cap_scales;
-};
+#define REOPEN 128 /* inputs and blocks */
 
 struct file_run {
     struct place own, input; /* the run's group, and that of the input or length made last */
@@ -66,6 +47,7 @@ struct report_file {
     int n_open;
     int writes;
     int64_t bytes; /* with `writes`: since the last flush */
+    int made;      /* inputs and blocks since the file was opened */
 };
 
 /* ---- tables: rows as one compound value ---- */
@@ -173,6 +155,22 @@ static int close_all(struct report_file *f, struct err *e)
     return rc;
 }
 
+/* Those of a run's finished inputs. */
+static int close_inputs(struct run *run, struct err *e)
+{
+    struct report_file *f = run->report->file;
+    int rc = 0, kept = 0;
+    for (int i = 0; i < f->n_open; i++) {
+        struct block *b = f->open[i];
+        if (b->run != run || b->spec.input < 0)
+            f->open[kept++] = b;
+        else if (close_block(b, rc ? NULL : e) && !rc)
+            rc = ERR_OUTPUT;
+    }
+    f->n_open = kept;
+    return rc;
+}
+
 /* Makes the dataset of a block the one used last, opening it if need be. */
 static int use(struct block *b, struct err *e)
 {
@@ -215,6 +213,54 @@ int file_flush(struct report *r, struct err *e)
     f->bytes = 0;
     f->n_flushed = rc ? f->n_flushed : r->n_inputs;
     return rc;
+}
+
+static void close_lists(struct report_file *f)
+{
+    int64_t *const ids[] = {&f->text, &f->tokens, &f->offsets, &f->token_str, &f->runs};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        h5_release(ids[i]);
+}
+
+static int open_lists(struct report *r, struct err *e)
+{
+    struct report_file *f = r->file;
+    f->text = h5_open_slices(f->file, "inputs/text");
+    f->tokens = h5_open_slices(f->file, "inputs/tokens");
+    f->offsets = h5_open_slices(f->file, "inputs/offsets");
+    f->token_str = h5_open_slices(f->file, "inputs/token_str");
+    f->runs = h5_open_group(f->file, "runs");
+    if (f->text < 0 || f->tokens < 0 || f->offsets < 0 || f->token_str < 0 || f->runs < 0)
+        return h5_fail(e, ERR_OUTPUT, "cannot write %s", r->path);
+    return 0;
+}
+
+/* Flushes, and now and then closes the file and opens it again: see h5_reopen. Between two inputs,
+ * where nobody holds a handle and the groups of inputs are finished. */
+static int flush_or_reopen(struct report *r, struct err *e)
+{
+    struct report_file *f = r->file;
+    int rc = 0;
+    if (f->made < REOPEN)
+        return file_flush(r, e);
+    for (int i = 0; i < r->n_runs && !rc; i++) {
+        struct file_run *run = r->runs[i]->file;
+        if (!run)
+            continue;
+        rc = place_seal(&run->input, f->file, e);
+        place_free(&run->input);
+        place_rest(&run->own);
+    }
+    int closed = close_all(f, rc ? NULL : e);
+    rc = rc ? rc : closed;
+    if (!rc)
+        rc = file_flush(r, e);
+    if (rc)
+        return rc;
+    close_lists(f);
+    f->made = 0;
+    rc = h5_reopen(&f->file, f->out.part, e);
+    return rc ? rc : open_lists(r, e);
 }
 
 static int growing(int64_t *out, int64_t where, const char *name, int64_t type, int64_t chunk,
@@ -346,7 +392,8 @@ int file_add_input(struct report *r, const struct report_input *in, struct err *
     f->n_tokens = end;
     r->inputs[r->n_inputs++] = (struct report_input){.n = in->n};
     /* Texts lie in heaps, which are metadata: a thousand inputs are megabytes of them. */
-    return r->n_inputs % FLUSH_INPUTS == 0 ? file_flush(r, e) : 0;
+    f->made++;
+    return r->n_inputs % FLUSH_INPUTS == 0 ? flush_or_reopen(r, e) : 0;
 }
 
 /* The tokens of an input as they are in the file. */
@@ -415,31 +462,6 @@ int file_load_input(struct report *r, int index, bool labels, struct err *e)
 
 /* ---- writing: runs, groups and axes ---- */
 
-static void place_free(struct place *p)
-{
-    for (int i = 0; i < p->n_scales; i++) {
-        h5_release(&p->scales[i].data);
-        free(p->scales[i].users);
-    }
-    free(p->scales);
-    h5_release(&p->group);
-    h5_release(&p->axes);
-    *p = (struct place){.group = H5I_INVALID_HID, .axes = H5I_INVALID_HID, .input = -1};
-}
-
-/* Writes which blocks use which axis, once for all of them. */
-static int place_seal(struct place *p, struct err *e)
-{
-    int rc = 0;
-    for (int i = 0; i < p->n_scales && !rc; i++) {
-        struct scale *s = &p->scales[i];
-        if (s->dirty)
-            rc = h5_put_scale(s->data, s->axis, s->users, s->n_users, e);
-        s->dirty = false;
-    }
-    return rc;
-}
-
 int file_begin_run(struct run *run, struct err *e)
 {
     H5_SCOPE;
@@ -473,9 +495,9 @@ int file_put_attr(struct run *run, const struct attr *a, struct err *e)
 int file_end_run(struct run *run, struct err *e)
 {
     H5_SCOPE;
-    int rc = place_seal(&run->file->input, e);
+    int rc = place_seal(&run->file->input, run->report->file->file, e);
     if (!rc)
-        rc = place_seal(&run->file->own, e);
+        rc = place_seal(&run->file->own, run->report->file->file, e);
     place_free(&run->file->input);
     place_free(&run->file->own);
     return rc ? rc : file_flush(run->report, e);
@@ -485,139 +507,38 @@ static int open_place(
     struct place **out, struct run *run, const struct block_spec *s, struct err *e)
 {
     struct file_run *f = run->file;
+    const bool is_own = s->input < 0 && !s->length;
+    const bool is_same = f->input.input == s->input && f->input.length == s->length;
     char name[32];
     int rc = 0;
-    *out = &f->own;
-    if (f->own.group < 0)
-        f->own.group = H5Gopen2(run->report->file->runs, run->name, H5P_DEFAULT);
-    if ((s->input < 0 && !s->length) || f->own.group < 0)
-        return f->own.group < 0 ? h5_fail(e, ERR_OUTPUT, "cannot open run %s", run->name) : 0;
-    *out = &f->input;
-    if (f->input.group >= 0 && f->input.input == s->input && f->input.length == s->length)
-        return 0;
-    if (f->input.group >= 0) {
-        rc = place_seal(&f->input, e);
+    *out = is_own ? &f->own : &f->input;
+    if (!is_own && !is_same && f->input.group >= 0) {
+        rc = place_seal(&f->input, run->report->file->file, e);
         place_free(&f->input);
         if (!rc)
-            rc = file_flush(run->report, e);
+            rc = close_inputs(run, e);
+        if (!rc)
+            rc = flush_or_reopen(run->report, e);
     }
+    if (!rc && f->own.group < 0)
+        f->own.group = H5Gopen2(run->report->file->runs, run->name, H5P_DEFAULT);
+    if (!rc && f->own.group < 0)
+        rc = h5_fail(e, ERR_OUTPUT, "cannot open run %s", run->name);
+    if (rc || is_own || (is_same && f->input.group >= 0))
+        return rc;
     if (s->length)
         snprintf(name, sizeof name, "length_%lld", (long long)s->length);
     else
         snprintf(name, sizeof name, "input_%d", s->input);
     f->input.input = s->input;
     f->input.length = s->length;
-    if (!rc && H5Lexists(f->own.group, name, H5P_DEFAULT) > 0)
+    if (H5Lexists(f->own.group, name, H5P_DEFAULT) > 0)
         f->input.group = H5Gopen2(f->own.group, name, H5P_DEFAULT);
-    else if (!rc)
+    else
         rc = h5_group(&f->input.group, f->own.group, name, e);
     if (!rc && f->input.group < 0)
         rc = h5_fail(e, ERR_OUTPUT, "cannot open %s/%s", run->name, name);
     return rc;
-}
-
-static int open_axes(struct place *p, struct err *e)
-{
-    if (p->axes >= 0)
-        return 0;
-    if (H5Lexists(p->group, "axes", H5P_DEFAULT) <= 0)
-        return h5_group(&p->axes, p->group, "axes", e);
-    p->axes = H5Gopen2(p->group, "axes", H5P_DEFAULT);
-    return p->axes < 0 ? h5_fail(e, ERR_OUTPUT, "cannot open the axes") : 0;
-}
-
-/* Labels that are all whole numbers (steps, layers) are stored as such. */
-static int64_t *as_numbers(const struct axis *a)
-{
-    bool text = a->kind == AXIS_POS || a->kind == AXIS_VOCAB || a->kind == AXIS_INPUT;
-    int64_t *v = text ? NULL : malloc((size_t)a->size * sizeof *v);
-    for (int64_t i = 0; v && i < a->size; i++) {
-        char *end, back[32];
-        v[i] = strtoll(a->labels[i], &end, 10);
-        snprintf(back, sizeof back, "%" PRId64, v[i]);
-        if (strcmp(back, a->labels[i])) {
-            free(v);
-            return NULL;
-        }
-    }
-    return v;
-}
-
-static int write_labels(
-    int64_t *data, int64_t where, const char *name, const struct axis *a, struct err *e)
-{
-    struct h5_shape shape = {.rank = 1, .dim = &a->size};
-    int64_t *numbers = as_numbers(a), from = 0;
-    H5_AUTO hid_t type = numbers ? h5_type(DT_I64) : h5_text_type();
-    int rc = h5_dataset(data, where, name, type, &shape, e);
-    if (!rc && a->size)
-        rc = h5_box(*data, type, 1, &from, &a->size, NULL,
-            numbers ? (void *)numbers : (void *)a->labels, true, e);
-    free(numbers);
-    if (!rc)
-        rc = h5_put_scale(*data, a->name, NULL, 0, e);
-    if (!rc)
-        rc = h5_put_axes(*data, 1, &a->name, NULL, e);
-    if (!rc)
-        rc = h5_put_text(*data, "long_name", "labels of the axis", e);
-    return rc ? rc : h5_put_text(*data, "unit", "", e);
-}
-
-/* The scale with these labels in this group, made if it is new. */
-static int find_scale(struct scale **out, struct place *p, const struct axis *a, struct err *e)
-{
-    char name[160];
-    int rc, same = 1;
-    for (int i = 0; i < p->n_scales; i++)
-        if (p->scales[i].labels == a->labels && p->scales[i].n == a->size &&
-            !strcmp(p->scales[i].axis, a->name)) {
-            *out = &p->scales[i];
-            return 0;
-        }
-    if ((rc = open_axes(p, e)) ||
-        (rc = report_grow(&p->scales, p->n_scales, &p->cap_scales, sizeof *p->scales, e)))
-        return rc;
-    snprintf(name, sizeof name, "%.100s", a->name);
-    for (char *c = name; *c; c++)
-        if (*c == '/')
-            *c = '_';
-    size_t stem = strlen(name);
-    while (H5Lexists(p->axes, name, H5P_DEFAULT) > 0)
-        snprintf(name + stem, sizeof name - stem, "_%d", ++same);
-    struct scale *s = &p->scales[p->n_scales];
-    *s = (struct scale){.axis = a->name, .labels = a->labels, .n = a->size, .data = -1};
-    rc = write_labels(&s->data, p->axes, name, a, e);
-    s->address = rc ? 0 : h5_address(s->data);
-    p->n_scales++;
-    *out = s;
-    return rc;
-}
-
-static int write_axes(struct block *b, struct place *p, struct err *e)
-{
-    const struct block_spec *s = &b->spec;
-    const char *names[FIELD_MAX_RANK], *kinds[FIELD_MAX_RANK];
-    uint64_t address[FIELD_MAX_RANK] = {0}, own = h5_address(b->file->data);
-    for (int i = 0; i < s->rank; i++) {
-        struct scale *scale;
-        names[i] = s->axes[i].name;
-        kinds[i] = axis_kind_name(s->axes[i].kind);
-        if (!s->axes[i].labels || s->n_columns || !s->axes[i].size)
-            continue;
-        int rc = find_scale(&scale, p, &s->axes[i], e);
-        if (!rc)
-            rc = report_grow(
-                &scale->users, scale->n_users, &scale->cap_users, sizeof *scale->users, e);
-        if (rc)
-            return rc;
-        scale->users[scale->n_users++] = (struct h5_user){own, i};
-        scale->dirty = true;
-        address[i] = scale->address;
-    }
-    if (!s->rank)
-        return 0;
-    int rc = h5_put_axes(b->file->data, s->rank, names, address, e);
-    return rc ? rc : h5_put_texts(b->file->data, "axis_kinds", kinds, s->rank, e);
 }
 
 /* ---- writing: blocks ---- */
@@ -695,6 +616,7 @@ int file_block_create(struct block *b, struct err *e)
     struct report_file *f = b->run->report->file;
     struct place *p;
     int rc = file_block_new(b, e);
+    f->made++;
     if (!rc)
         rc = open_place(&p, b->run, &b->spec, e);
     if (!rc && f->n_open == MAX_OPEN)
@@ -704,7 +626,7 @@ int file_block_create(struct block *b, struct err *e)
     if (!rc)
         rc = write_about(b, e);
     if (!rc)
-        rc = write_axes(b, p, e);
+        rc = place_axes(p, &b->spec, b->file->data, e);
     if (rc) {
         file_block_free(b);
         return err_prefix(e, "%s", b->path), rc;
@@ -721,17 +643,7 @@ int file_block_create(struct block *b, struct err *e)
 int file_pass(struct run *run, struct err *e)
 {
     H5_SCOPE;
-    struct report_file *f = run->report->file;
-    int rc = 0, kept = 0;
-    for (int i = 0; i < f->n_open; i++) {
-        struct block *b = f->open[i];
-        if (b->run != run || b->spec.input < 0)
-            f->open[kept++] = b;
-        else if (!rc)
-            rc = close_block(b, e);
-    }
-    f->n_open = kept;
-    kept = 0;
+    int rc = close_inputs(run, e), kept = 0;
     for (int i = 0; i < run->n_blocks; i++)
         if (run->blocks[i]->spec.input < 0)
             run->blocks[kept++] = run->blocks[i];
@@ -938,17 +850,15 @@ static int close_file(struct report *r, struct err *e)
     for (int i = 0; i < r->n_runs; i++) {
         struct run *run = r->runs[i];
         if (run->file && !r->readonly && !rc)
-            rc = place_seal(&run->file->input, e);
+            rc = place_seal(&run->file->input, run->report->file->file, e);
         if (run->file && !r->readonly && !rc)
-            rc = place_seal(&run->file->own, e);
+            rc = place_seal(&run->file->own, run->report->file->file, e);
         file_run_free(run);
     }
     int closed = close_all(f, rc ? NULL : e);
     rc = rc ? rc : closed;
     free(f->kept);
-    int64_t *const ids[] = {&f->text, &f->tokens, &f->offsets, &f->token_str, &f->runs};
-    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
-        h5_release(ids[i]);
+    close_lists(f);
     if (!rc && !r->readonly && H5Fflush(f->file, H5F_SCOPE_LOCAL) < 0)
         rc = h5_fail(e, ERR_OUTPUT, "cannot write %s", r->path);
     if (f->file >= 0 && H5Fclose(f->file) < 0 && !rc)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SLICE_BYTES ((int64_t)16 << 10)
+#define SLICE_BYTES ((int64_t)8 << 10)
 #define CHUNK_BYTES ((int64_t)1 << 20) /* the default chunk cache: larger ones would thrash it */
 #define FORGET_BYTES ((size_t)48 << 10)
 #define FIELD_RANK 32 /* the most axes of a dataset: HDF5's own limit */
@@ -187,12 +187,9 @@ static hid_t group_props(hid_t class)
 }
 
 /* least: bytes of metadata that are kept in memory. */
-static int create_file(
-    int64_t *file, const char *path, bool aligned, H5F_libver_t newest, size_t least, struct err *e)
+static hid_t writer_props(bool aligned, H5F_libver_t newest, size_t least)
 {
-    H5_SCOPE;
-    H5_AUTO hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    H5_AUTO hid_t create = group_props(H5P_FILE_CREATE);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
     H5Pset_libver_bounds(access, H5F_LIBVER_V18, newest);
     H5Pset_file_locking(access, false, true); /* the caller holds a lock of its own */
@@ -207,6 +204,15 @@ static int create_file(
     }
     if (aligned)
         H5Pset_alignment(access, 65536, 4096);
+    return access;
+}
+
+static int create_file(
+    int64_t *file, const char *path, bool aligned, H5F_libver_t newest, size_t least, struct err *e)
+{
+    H5_SCOPE;
+    H5_AUTO hid_t access = writer_props(aligned, newest, least);
+    H5_AUTO hid_t create = group_props(H5P_FILE_CREATE);
     H5Pset_obj_track_times(create, false);
     *file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
     return *file < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write %s", path) : 0;
@@ -235,11 +241,22 @@ int h5_forget_metadata(int64_t file, struct err *e)
     return 0;
 }
 
+/* Between two flushes no metadata reaches the disk: what lies there is whole after a crash. A file
+ * that is written at once has no use for that. */
+#define GROWING ((size_t)16 << 20)
+
 int h5_create(int64_t *file, const char *path, bool aligned, struct err *e)
 {
-    /* Between two flushes no metadata reaches the disk: what lies there is whole after a crash. A file
-     * that is written at once has no use for that. */
-    return create_file(file, path, aligned, H5F_LIBVER_V18, (size_t)(aligned ? 1 : 16) << 20, e);
+    return create_file(file, path, aligned, H5F_LIBVER_V18, aligned ? (size_t)1 << 20 : GROWING, e);
+}
+
+int h5_reopen(int64_t *file, const char *path, struct err *e)
+{
+    H5_SCOPE;
+    H5_AUTO hid_t access = writer_props(false, H5F_LIBVER_V18, GROWING);
+    int closed = *file < 0 || H5Fclose(*file) >= 0;
+    *file = closed ? H5Fopen(path, H5F_ACC_RDWR, access) : H5I_INVALID_HID;
+    return *file < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write %s", path) : 0;
 }
 
 int h5_create_virtual(int64_t *file, const char *path, struct err *e)
@@ -253,6 +270,18 @@ int h5_group(int64_t *out, int64_t where, const char *name, struct err *e)
     H5_AUTO hid_t props = group_props(H5P_GROUP_CREATE);
     *out = H5Gcreate2(where, name, H5P_DEFAULT, props, H5P_DEFAULT);
     return *out < 0 ? h5_fail(e, ERR_OUTPUT, "cannot write group %s", name) : 0;
+}
+
+bool h5_holds(int64_t group, const char *name)
+{
+    H5_SCOPE;
+    return H5Lexists(group, name, H5P_DEFAULT) > 0;
+}
+
+int64_t h5_open_at(int64_t file, uint64_t address)
+{
+    H5_SCOPE;
+    return H5Oopen_by_addr(file, address);
 }
 
 /* ---- datasets ---- */

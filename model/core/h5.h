@@ -34,6 +34,9 @@ int h5_create(int64_t *file, const char *path, bool aligned, struct err *e);
 int h5_create_virtual(int64_t *file, const char *path, struct err *e);
 /* Right after a flush: lets go of the metadata that lie in memory, so that the next one is short. */
 int h5_forget_metadata(int64_t file, struct err *e);
+/* Closes a file of h5_create (not aligned), of which no other handle is open, and opens it again to go
+ * on writing. libhdf5 remembers every hole of a file for as long as it is open, a few a dataset. */
+int h5_reopen(int64_t *file, const char *path, struct err *e);
 int h5_open(int64_t *file, const char *path, struct err *e);
 bool h5_is_checked(
     const char *path); /* of a format whose metadata have checksums, as h5_create's */
@@ -43,7 +46,7 @@ struct h5_shape {
     int rank; /* 0: a scalar */
     const int64_t *dim;
     int64_t grow;  /* > 0: the first axis grows, in chunks of so many */
-    bool by_slice; /* a chunk holds one index of the first axis, or 16 KB of small ones */
+    bool by_slice; /* a chunk holds one index of the first axis, or 8 KB of small ones */
     const void *fill;
 };
 /* Chunked (at most 1 MiB) with Fletcher32 where HDF5 can: not scalars, empty ones and free strings. */
@@ -55,6 +58,8 @@ int64_t h5_open_data(int64_t where, const char *path);
 /* To be written on, slice by slice: with room for one chunk. */
 int64_t h5_open_slices(int64_t where, const char *path);
 int64_t h5_open_group(int64_t where, const char *name);
+int64_t h5_open_at(int64_t file, uint64_t address); /* an object by what h5_address gave */
+bool h5_holds(int64_t group, const char *name);
 /* Reads (write: writes) the box; stride may be NULL. mem: the type in memory. */
 int h5_box(int64_t data, int64_t mem, int rank, const int64_t *start, const int64_t *count,
     const int64_t *stride, void *values, bool write, struct err *e);
