@@ -23,7 +23,7 @@
 #include "model/core/text.h"
 #include "model/edit_from.h"
 
-#define TOP 24 /* best tokens kept a layer and position */
+#define TOP 24   /* best tokens kept a layer and position */
 #define TELL 0.1 /* seconds between two repaints for progress alone */
 
 struct task {

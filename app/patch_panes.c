@@ -576,10 +576,11 @@ void act_patch_open(struct workbench *wb, const struct key *k)
     (void)k;
     if (!s || (patching_job(wb, s, &j) && j.state > JOB_DONE && !s->held)) {
         patching_run(wb);
-    } else if (p->field.rank && axis_at(&p->field, p, AXIS_HEAD) >= 0) {
+    } else if (!p->field.rank) {
+        workbench_say(wb, false, "no cell yet: the map is being computed; J lists the jobs");
+    } else if (axis_at(&p->field, p, AXIS_HEAD) >= 0) {
         open_pattern(wb, p);
-    } else if (p->field.rank && axis_at(&p->field, p, AXIS_NEURON) < 0 &&
-               axis_at(&p->field, p, AXIS_POS) >= 0) {
+    } else if (axis_at(&p->field, p, AXIS_NEURON) < 0 && axis_at(&p->field, p, AXIS_POS) >= 0) {
         drill(wb, axis_at(&p->field, p, AXIS_POS));
     } else {
         act_dossier(wb, k);

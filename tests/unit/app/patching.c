@@ -594,6 +594,21 @@ static void a_dataset_gives_a_pair(void **state)
     rig_close(&r);
 }
 
+/* Enter before the first cell is there waits with a word, and opens nothing else. */
+static void enter_waits_for_the_first_cell(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 120, 40);
+    act(&r, ": 'pair~" CLEAN "~" CORRUPT "~" NAMES " Enter");
+    ends(&r, SWEEP_EXACT);
+    keys(&r.b, ": 'sweep~site=attn_out Enter Enter");
+    shows(&r.b, "no cell yet");
+    assert_int_equal(r.b.wb.focus, PANE_PATCH);
+    ends(&r, SWEEP_EXACT);
+    rig_close(&r);
+}
+
 /* A pair in which there is nothing to find is a sentence, here as on the command line. */
 static void a_pair_that_is_a_mistake_is_told(void **state)
 {
@@ -770,6 +785,7 @@ int main(void)
         cmocka_unit_test(a_circuit_says_what_it_keeps),
         cmocka_unit_test(a_line_takes_the_pair_on_screen),
         cmocka_unit_test(a_log_brings_its_map_back),
+        cmocka_unit_test(enter_waits_for_the_first_cell),
         cmocka_unit_test(a_pair_that_is_a_mistake_is_told),
         cmocka_unit_test(what_is_saved_reads_back),
         cmocka_unit_test(any_key_at_any_size),
