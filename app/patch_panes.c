@@ -576,7 +576,7 @@ void act_patch_open(struct workbench *wb, const struct key *k)
     (void)k;
     if (!s || (patching_job(wb, s, &j) && j.state > JOB_DONE && !s->held)) {
         patching_run(wb);
-    } else if (!p->field.rank) {
+    } else if (!s->held || !p->field.rank) {
         workbench_say(wb, false, "no cell yet: the map is being computed; J lists the jobs");
     } else if (axis_at(&p->field, p, AXIS_HEAD) >= 0) {
         open_pattern(wb, p);
