@@ -138,6 +138,8 @@ void browse_searched(char *buf, size_t n, const struct browse *b); /* "the plane
 void browse_find(struct workbench *wb, const char *pattern, int direction);
 /* The pane's data for a file is the window on screen, from begins until not. */
 void browse_paper(struct workbench *wb, struct pane *p, bool begins);
+/* The place of the window's i-th row or column in the plane. */
+int64_t browse_place(const struct browse *b, bool is_row, int64_t i);
 /* Where that window lies in its data set; NULL: the pane has none. Lives in the arena. */
 const struct export_origin *browse_origin(
     const struct workbench *wb, const struct pane *p, struct arena *a, struct err *e);

@@ -140,8 +140,10 @@ static void set_look(struct node *n, int64_t data, struct arena *a)
               : n->rank == 1          ? LOOK_LINES
                                       : LOOK_HEATMAP;
     for (int k = 0; look && n->kind == NODE_NUMBERS && k < LOOK_COUNT; k++)
-        if (!strcmp(look, look_name((enum look)k)))
+        if (!strcmp(look, look_name((enum look)k))) {
             n->look = (enum look)k;
+            n->has_look = true;
+        }
     if (n->look == LOOK_TEXT)
         n->look = LOOK_TABLE;
     if (h5_has(data, "signed") && !h5_get(&v, data, "signed", a, NULL) && v.kind == H5_INT)

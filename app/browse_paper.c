@@ -90,8 +90,7 @@ static bool read_table(struct browse *b, struct workbench *wb, const struct pane
     return v != NULL;
 }
 
-/* The place of the window's i-th row or column in the plane. */
-static int64_t place_of(const struct browse *b, bool is_row, int64_t i)
+int64_t browse_place(const struct browse *b, bool is_row, int64_t i)
 {
     const struct io_window *w = &b->seen;
     return is_row && b->has_picked ? b->picked[i] : is_row ? w->r0 + i * w->rs : w->c0 + i * w->cs;
@@ -106,7 +105,7 @@ static bool set_labels(struct workbench *wb, struct axis *a, bool is_row)
     for (int64_t i = 0; labels && i < n; i++) {
         char buf[64];
         labels[i] = arena_strdup(
-            &wb->frame, axis_label(a, place_of(wb->browse, is_row, i), buf, sizeof buf), &e);
+            &wb->frame, axis_label(a, browse_place(wb->browse, is_row, i), buf, sizeof buf), &e);
         if (!labels[i])
             return false;
     }
@@ -240,7 +239,7 @@ const struct export_origin *browse_origin(
         bool is_plain = true;
         for (int64_t i = 0; i < n; i++) {
             char text[32];
-            index[i] = spec_index(s, is_row, place_of(b, is_row, i));
+            index[i] = spec_index(s, is_row, browse_place(b, is_row, i));
             snprintf(text, sizeof text, "%" PRId64, index[i]);
             is_plain = is_plain && !strcmp(text, p->field.axes[side].labels[i]);
         }

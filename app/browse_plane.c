@@ -54,8 +54,8 @@ void browse_suit(struct workbench *wb, struct browse *b)
     const bool flat = s->col < 0;
     p->view = view_find(spec_is_table(s) || s->row < 0 ? "table" : look_name(b->now->look));
     if (spec_is_table(s) || s->row < 0 ||
-        (p->view && p->view->min_rank <= 2 - flat && p->view->max_rank >= 2 - flat &&
-            !(flat && b->now->look == LOOK_HEATMAP)))
+        (s->n->has_look && p->view && p->view->min_rank <= 2 - flat &&
+            p->view->max_rank >= 2 - flat && !(flat && b->now->look == LOOK_HEATMAP)))
         return;
     static const char *const best[2][4] = {
         {"heatmap", "table"}, {"tokens", "lines", "bars", "table"}};
@@ -287,7 +287,7 @@ static bool plane_context(const struct axis *a, int64_t i, char *before, char *a
     const struct plane_axis *p = a->label_data;
     struct spec *s = p->b->now->spec;
     int axis = p->is_row ? s->row : s->col;
-    int64_t index = spec_index(s, p->is_row, i);
+    int64_t index = spec_index(s, p->is_row, p->b->is_paper ? browse_place(p->b, p->is_row, i) : i);
     return io_context(before, after, n, p->b->io, s, axis, index) == 1;
 }
 
@@ -390,7 +390,7 @@ bool browse_field(struct browse *b, struct pane *p)
         .long_name = *s->n->long_name ? s->n->long_name : s->n->path,
         .dtype = s->sheet ? DT_F64 : s->n->dtype,
         .look = p->view && !strcmp(p->view->id, "tokens") ? LOOK_TOKENS
-                : s->row < 0                              ? LOOK_TABLE
+                : s->row < 0 || !s->n->has_look           ? LOOK_TABLE
                                                           : b->now->look,
         .is_signed = s->n->is_signed || p->st.lo < 0,
         .rank = (s->row >= 0) + (s->col >= 0),

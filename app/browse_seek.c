@@ -9,6 +9,7 @@
  * end, to the cursor itself. The first hit ends it. */
 
 #define BLOCK ((int64_t)1 << 20) /* values of a read */
+#define WIDE ((int64_t)1 << 24)  /* of a row at most */
 #define RECORDS 256              /* of a table */
 #define LABELS 256
 
@@ -196,9 +197,9 @@ static bool search_values(struct io_task *j, struct tree *t, double until)
     const struct part p = part_of(j);
     const int64_t rows = p.r1 - p.r0, step = j->search.direction, width = p.c1 - p.c0;
     const int64_t most = spec_is_table(j->spec) ? RECORDS : BLOCK / width > 0 ? BLOCK / width : 1;
-    if (width > BLOCK)
+    if (width > WIDE)
         return err_set(&j->e, ERR_LIMIT,
-                   "rows of more than %lld values: cut a slice with =", (long long)BLOCK),
+                   "rows of more than %lld values: cut a slice with =", (long long)WIDE),
                true;
     j->total = rows + 1;
     while (j->done <= rows && machine_seconds() < until) {
@@ -320,7 +321,10 @@ bool search_step(struct io_task *j, struct tree *t)
     double until = machine_seconds() + JOB_SLICE;
     bool is_pattern = j->search.op == 'r';
     if (!j->is_set_up) {
-        j->piece = malloc((size_t)BLOCK * sizeof *j->piece);
+        const int64_t row = spec_cols(j->spec), room = row <= BLOCK ? BLOCK
+                                                       : row < WIDE ? row
+                                                                    : WIDE;
+        j->piece = malloc((size_t)room * sizeof *j->piece);
         if (!j->piece)
             return err_set(&j->e, ERR_LIMIT, "out of memory (a search)"), true;
         if (is_pattern && matcher_create(&j->matcher, j->search.pattern, &j->e))

@@ -195,6 +195,7 @@ static int report_block(
         .long_name = s->long_name ? s->long_name : s->name,
         .storage = "in memory",
         .look = s->look,
+        .has_look = true,
         .is_signed = s->is_signed};
     struct axis *axes = arena_array(&t->base.arena, (size_t)s->rank + 1, sizeof *axes, e);
     if (!axes)

@@ -29,6 +29,7 @@ struct node {
     int n_columns;
     const char *unit, *long_name, *storage; /* storage: "contiguous", "chunks of 64 x 256" */
     enum look look;
+    bool has_look; /* the document says so; otherwise any that suits will do */
     bool is_signed;
     int64_t bytes; /* in the file */
 };

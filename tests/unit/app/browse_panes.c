@@ -568,6 +568,29 @@ static void words_come_with_their_text(void **state)
     keys(&b, "V");
     assert_string_equal(p->view->id, "table");
     shows(&b, want);
+    /* On paper, from the middle of the order: the same words in the same text. */
+    char txt[100], page[20000];
+    snprintf(txt, sizeof txt, "%s.txt", cache);
+    keys(&b, "PgDn PgDn");
+    export_as(&b, txt, page, sizeof page);
+    int n_words = 0;
+    for (char *save, *line = strtok_r(page, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        char *open = strchr(line, '['), *close = open ? strchr(open, ']') : NULL, part[60];
+        if (!close || open - line < 14)
+            continue;
+        bool found = false;
+        snprintf(part, sizeof part, "%.*s%.*s%.2s", 6, open - 6, (int)(close - open - 1), open + 1,
+            close + 1);
+        const char *words_of = part + strspn(part, " ");
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++)
+            found = found || strstr(texts[k], words_of) || strstr(words_of, "BOS");
+        if (!found && !strstr(words_of, "…"))
+            fail_msg("\"%s\" is in no text", words_of);
+        n_words++;
+    }
+    assert_true(n_words > 5);
+    keys(&b, "g");
     keys(&b, "/ 'harbour Enter"); /* among labels that stand in an order, and in their own */
     assert_non_null(strstr(p->readout, "harbour"));
     assert_true(p->st.at[0] > 0);
@@ -632,6 +655,33 @@ static void the_wheel_scrolls_what_it_is_over(void **state)
     bench_close(&b);
 }
 
+static void views_of_files_without_a_look(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct err e = {0};
+    char file[96];
+    const int64_t six = 6;
+    const struct {
+        const char *axis, *view;
+    } want[] = {{"layer", "lines"}, {"head", "bars"}, {"vocab", "bars"}};
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        const char *names[] = {want[i].axis};
+        snprintf(file, sizeof file, "%s.look.h5", path);
+        {
+            H5_AUTO int64_t h = -1, data = -1;
+            assert_int_equal(h5_create(&h, file, false, &e), 0);
+            put(h, "x", 1, &six, 0);
+            data = h5_open_data(h, "x");
+            assert_int_equal(h5_put_texts(data, "axis_kinds", names, 1, &e), 0);
+        }
+        bench_open(&b, 100, 30, file, "x");
+        assert_string_equal(b.wb.panes[PANE_BLOCK].view->id, want[i].view);
+        bench_close(&b);
+        unlink(file);
+    }
+}
+
 static void enter_goes_down_an_axis(void **state)
 {
     (void)state;
@@ -674,6 +724,7 @@ int main(void)
         cmocka_unit_test(tables_go_to_files),
         cmocka_unit_test(words_come_with_their_text),
         cmocka_unit_test(enter_goes_down_an_axis),
+        cmocka_unit_test(views_of_files_without_a_look),
         cmocka_unit_test(the_wheel_scrolls_what_it_is_over),
         cmocka_unit_test(every_key_on_every_dataset),
     };
