@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/cache_write.h"
@@ -14,11 +15,14 @@
 
 int cold_open(struct cold_file *f, const char *path, struct err *e)
 {
+    struct stat st;
     *f = (struct cold_file){open(path, O_RDONLY | O_CLOEXEC), -1};
     if (f->fd < 0)
         return err_set(e, ERR_INPUT, "%s", strerror(errno));
-    /* Who reads on asks for it himself. The kernel would read ahead of a few rows what nobody wants. */
-    (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_RANDOM);
+    /* Who reads on asks for it himself: the kernel would read ahead of a few rows what nobody wants. Of
+     * a file that is another's it does not say what is in memory (mincore), and goes on as usual. */
+    if (!fstat(f->fd, &st) && (st.st_uid == geteuid() || !access(path, W_OK)))
+        (void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_RANDOM);
     f->direct = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
     return 0;
 }

@@ -28,7 +28,8 @@ void *cold_buffer(size_t n);
 /* *out: n bytes from `at` on, somewhere in the buffer. ERR_INPUT: the file was cut, or the disk's error. */
 int cold_read(const unsigned char **out, const struct cold_file *f, void *buf, size_t n,
     uint64_t at, struct err *e);
-/* Whether a part of the n bytes from `at` on would have to come from the disk. */
+/* Whether a part of the n bytes from `at` on would have to come from the disk; false where the system
+ * does not tell, of files that are neither ours nor writable. */
 bool cold_is(const struct cold_file *f, uint64_t at, uint64_t n);
 
 #endif
