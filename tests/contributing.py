@@ -102,7 +102,9 @@ with tempfile.TemporaryDirectory() as folder:
     copy = os.path.join(folder, 'sonde')
     shutil.copytree(source, copy, symlinks=True, ignore=shutil.ignore_patterns('build*', '.git', '__pycache__'))
     add_samples(copy)
-    run('bash', os.path.join(copy, 'tests/house.sh'), copy)
+    house = subprocess.run(['bash', os.path.join(copy, 'tests/house.sh'), copy], capture_output=True, text=True).stdout
+    faults = [l for l in house.splitlines() if 'FAULT' in l and any(n + '.c' in l for n in promised)]
+    must('house: ' in house and not faults, f'the samples keep the rules of the house: {faults or house}')
     run('meson', 'setup', 'build', '-Doptimization=0', '-Ddebug=false', cwd=copy)
     said = run('ninja', '-C', 'build', 'app/sonde', cwd=copy)
     for name in promised:
