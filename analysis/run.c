@@ -28,6 +28,7 @@ struct pipeline {
     bool has_noted;       /* logits that are not finite */
     size_t results;       /* its bytes when it was last looked at */
     struct arena arena;
+    int through; /* inputs that went through every analysis */
     /* Progress, in rows: a forward pass counts every row once, each analysis once more. */
     double done, span, total;
 };
@@ -381,6 +382,8 @@ static int run_input(
         if (rc)
             return rc;
         take_results(pl);
+        if (k + 1 == pl->job->n)
+            pl->through++;
         if (end_stage(pl, e))
             return e->code;
     }
@@ -457,9 +460,13 @@ static int run_all(struct pipeline *pl, struct err *e)
     return 0;
 }
 
-/* Means over what was done before a run was cancelled. */
-static void end_early(struct pipeline *pl)
+/* Means over what was done before a run was cancelled, and how much that is. */
+static void end_early(struct pipeline *pl, struct err *e)
 {
+    const int each = pl->job->pairs ? 2 : 1;
+    if (pl->job->n_inputs > each)
+        err_set(e, ERR_CANCEL, "interrupted after %d of %d %s", pl->through / each,
+            pl->job->n_inputs / each, pl->job->pairs ? "pairs" : "inputs");
     for (int i = 0; pl->tasks && i < pl->job->n; i++) {
         struct task *t = &pl->tasks[i];
         struct err ignored = {0};
@@ -482,7 +489,7 @@ int job_run(struct report *out, const struct job *job, struct err *e)
     report_set_limit(out, job->max_bytes ? pl.results + job->max_bytes : 0);
     int rc = run_all(&pl, e);
     if (rc == ERR_CANCEL)
-        end_early(&pl);
+        end_early(&pl, e);
     const char *status = rc == ERR_CANCEL ? "cancelled" : rc ? "failed" : "complete";
     for (int i = 0; pl.tasks && i < job->n; i++)
         if (pl.tasks[i].is_open && run_end(pl.tasks[i].run, status, rc ? e->msg : NULL, &last) &&
