@@ -360,12 +360,12 @@ static void note_nonfinite(struct pipeline *pl, const struct trace *t, int first
         if (!row || !weights_nonfinite(&at, row, pl->job->model->cfg.vocab, DT_F32))
             continue;
         pl->has_noted = true;
-        if (!params_fault(pl->job->model->params) && pl->job->note)
-            pl->job->note(pl->job->note_arg,
-                arena_printf(&pl->arena, &(struct err){0},
-                    "the logits of input %d are not finite, the weights behind them are: an edit "
-                    "or a sum went beyond fp32",
-                    pl->job->inputs[first + i].index));
+        const char *text = arena_printf(&pl->arena, &(struct err){0},
+            "the logits of input %d are not finite, the weights behind them are: an edit or a sum "
+            "went beyond fp32",
+            pl->job->inputs[first + i].index);
+        if (text && pl->job->note && !params_fault(pl->job->model->params))
+            pl->job->note(pl->job->note_arg, text);
     }
 }
 

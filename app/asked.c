@@ -10,7 +10,9 @@
 
 #define AS "#     as "
 #define WHY "#     "
-#define KEPT 64 /* of either kind; the oldest goes first */
+/* How many are offered; the oldest goes first. */
+#define LEFT_MOST 64
+#define GONE_MOST 24
 
 /* The comment of each state; NULL: the line itself, or nothing. */
 static const char *const heads[JOB_STATES] = {
@@ -93,7 +95,7 @@ static int add(struct asked *a, const char *line, bool is_done, struct err *e)
             of_kind++;
             oldest = i;
         }
-    if (of_kind >= KEPT)
+    if (of_kind >= (is_done ? GONE_MOST : LEFT_MOST))
         forget(a, oldest);
     struct asked_job *grown = realloc(a->list, (size_t)(a->n + 1) * sizeof *grown);
     if (grown)

@@ -65,6 +65,7 @@ uint64_t jobs_add(struct jobs *q, const char *line, const char *name, uint64_t s
 uint64_t jobs_begin(struct jobs *q, const char *name);
 /* A line of an earlier session; 0: it is in the list already, or out of memory. */
 uint64_t jobs_offer(struct jobs *q, const char *line, const char *name, enum job_state state);
+#define JOBS_LISTED 160 /* room for all that is kept, and what waits */
 /* The running one, those that wait in their order, the JOB_LEFT, the ended ones, newest first, and the
  * JOB_GONE. */
 int jobs_list(struct jobs *q, struct job_view *out, int max);

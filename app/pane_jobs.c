@@ -8,7 +8,7 @@
 
 /* The queue of jobs: what runs, what waits and in which order, what ended and how. */
 
-#define SHOWN 64
+#define SHOWN JOBS_LISTED
 
 static int listed(struct workbench *wb, struct job_view *out)
 {

@@ -344,10 +344,10 @@ struct sweep *patching_edges(struct workbench *wb)
 
 bool patching_job(const struct workbench *wb, const struct sweep *s, struct job_view *out)
 {
-    struct job_view list[64];
+    struct job_view list[JOBS_LISTED];
     if (!s || !wb->engine->jobs)
         return false;
-    int n = jobs_list(wb->engine->jobs, list, 64);
+    int n = jobs_list(wb->engine->jobs, list, JOBS_LISTED);
     for (int i = 0; i < n; i++)
         if (list[i].serial == s->serial) {
             *out = list[i];
