@@ -12,7 +12,8 @@ import tempfile
 
 sonde = sys.argv[1]
 SANITIZED = b"__asan_init" in open(sonde, "rb").read()  # keeps what was freed: its peak says nothing
-TMP = tempfile.mkdtemp()
+scratch = tempfile.TemporaryDirectory()
+TMP = scratch.name
 TEXT = ("When Mara and Tobin went to the harbour, Mara gave the lantern to " * 16).strip()
 MANY = os.path.join(TMP, "many.txt")
 with open(MANY, "w") as f:

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 sonde, models, path = sys.argv[1:4]
+scratch = tempfile.TemporaryDirectory()
 failed = 0
 
 
@@ -34,7 +35,7 @@ def close(name, what, got, want, tol, relative=False):
 
 
 def run(name, ids, *args):
-    out = os.path.join(tempfile.mkdtemp(), "r.h5")
+    out = os.path.join(scratch.name, "r.h5")
     subprocess.run([sonde, "run", *args, "-q", "-m", os.path.join(models, name), "--tokens",
                     ",".join(map(str, ids)), "-o", out], check=True)
     f = h5py.File(out)

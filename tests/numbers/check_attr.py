@@ -16,7 +16,8 @@ import numpy as np
 
 sonde, models, path = sys.argv[1:4]
 failed = 0
-tmp = tempfile.mkdtemp()
+scratch = tempfile.TemporaryDirectory()
+tmp = scratch.name
 pair, out = os.path.join(tmp, "pair.jsonl"), os.path.join(tmp, "r.h5")
 
 

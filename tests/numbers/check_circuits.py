@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 sonde, models, path = sys.argv[1:4]
-tmp = tempfile.mkdtemp()
+scratch = tempfile.TemporaryDirectory()
+tmp = scratch.name
 failed = 0
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 sonde = sys.argv[1]
 TEXT = "When Mara and Tobin went to the harbour, Mara gave the lantern to"
-TMP = tempfile.mkdtemp()
+SCRATCH = tempfile.TemporaryDirectory()
+TMP = SCRATCH.name
 failed = 0
 
 

@@ -18,7 +18,8 @@ import numpy as np
 
 sonde = sys.argv[1]
 sanitized = b"__asan_init" in open(sonde, "rb").read()
-tmp = tempfile.mkdtemp()
+scratch = tempfile.TemporaryDirectory()
+tmp = scratch.name
 failed = 0
 
 

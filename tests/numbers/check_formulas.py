@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 sonde, models = os.path.abspath(sys.argv[1]), sys.argv[2]
-TMP = tempfile.mkdtemp()
+SCRATCH = tempfile.TemporaryDirectory()
+TMP = SCRATCH.name
 OUT = os.path.join(TMP, "x.h5")
 failed = 0
 

@@ -80,7 +80,8 @@ def folded_zero(folder, tokens):
 
 for name, want in json.load(open(path)).items():
     sweeps = [s for s in want if s not in ABOUT]
-    tmp = tempfile.mkdtemp()
+    scratch = tempfile.TemporaryDirectory()
+    tmp = scratch.name
     pair, out = os.path.join(tmp, "pair.jsonl"), os.path.join(tmp, "r.h5")
     with open(pair, "w") as f:
         f.write(json.dumps({"clean": want["clean"], "corrupt": want["corrupt"],

@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 sonde = sys.argv[1]
-tmp = tempfile.mkdtemp()
+scratch = tempfile.TemporaryDirectory()
+tmp = scratch.name
 failed = 0
 
 

@@ -27,6 +27,7 @@ ap.add_argument("--tokens", default="")
 ap.add_argument("--length", type=int, default=24)
 ap.add_argument("--no-gradients", action="store_true")
 opt = ap.parse_args()
+scratch = tempfile.TemporaryDirectory()
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
 hf = load(opt.folder)
@@ -91,7 +92,7 @@ def capture(model):
 
 
 def run(*args):
-    path = os.path.join(tempfile.mkdtemp(), "r.h5")
+    path = os.path.join(scratch.name, "r.h5")
     subprocess.run([opt.sonde, "run", *args, "-q", "-m", opt.folder, "--tokens",
                     ",".join(map(str, ids)), "-o", path], check=True)
     f = h5py.File(path)

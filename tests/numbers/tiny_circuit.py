@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 
 sonde = sys.argv[1]
-tmp = tempfile.mkdtemp()
+scratch = tempfile.TemporaryDirectory()
+tmp = scratch.name
 data = ["--dataset", "ioi_tiny:12", "--seed", "3"]
 failed = 0
 
