@@ -283,6 +283,10 @@ sites = ['resid_pre', 'resid_mid', 'resid_post', 'attn_out', 'mlp_out', *heads, 
          'neuron_by_pos']
 check(sonde('run', 'patch', '-f', 'pairs.jsonl', '--site', ','.join(sites)).returncode == 0, 'every site at once')
 
+# Edits are part of both runs of a pair, or refused before anything is computed.
+for name, says in (('ablate', 'unedited model'), ('trace', 'unedited model'), ('path', 'does not run with edits')):
+    bad(2, says, 'run', name, '--dataset', 'ioi_tiny:1', '--edit', 'L1H1.z=zero')
+
 # An interruption ends with 130 and leaves nothing under the real name; so does a lost connection.
 big = ['run', 'logits,attention', '--dataset', 'world:20000', '--truncate', '-o', 'big.h5', '-t', '1']
 for sig in (signal.SIGINT, signal.SIGHUP):
