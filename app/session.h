@@ -37,6 +37,7 @@ struct session {
         *outer; /* of a batch or the workbench, whose commands these are; NULL: none */
     const struct watch *watch; /* NULL: nobody */
     const struct desk *desk;   /* of a batch: what its words have said; NULL: none */
+    int batches;               /* how many are under way, one in the other */
 };
 
 void session_init(struct session *s);

@@ -9,6 +9,8 @@
 #include "app/words.h"
 #include "model/core/stream.h"
 
+#define DEPTH_MOST 8 /* of batches within batches: a file that names itself ends here */
+
 /* A line may begin with the program's name, as in a log or a shell script. */
 static int run_line(struct session *s, struct desk *desk, const char *line, struct err *e)
 {
@@ -19,7 +21,7 @@ static int run_line(struct session *s, struct desk *desk, const char *line, stru
         int skip = !strcmp(words[0], "sonde");
         if (!skip && word_find(words[0]))
             rc = desk_word(desk, line, e);
-        else if (n > skip && (!strcmp(words[skip], "batch") || !verb_find(words[skip])))
+        else if (n > skip && !verb_find(words[skip]))
             rc = err_set(e, ERR_USAGE,
                 "\"%.40s\" is no command of a batch (sonde --help lists all)", words[skip]);
         else if (n > skip)
@@ -76,9 +78,12 @@ static int run_lines(
 static int run(struct session *s, const struct command *c, struct err *e)
 {
     const char *path = args_text(&c->args, "output");
+    const bool looked_at = s->watch && !s->batches;
     struct stream *in;
     struct pool *pool;
     int rc = output_check(path, e);
+    if (!rc && s->batches == DEPTH_MOST)
+        rc = err_set(e, ERR_USAGE, "batches stand more than %d deep in each other", DEPTH_MOST);
     if (!rc)
         rc = session_pool(&pool, s, c, e);
     if (!rc)
@@ -93,13 +98,15 @@ static int run(struct session *s, const struct command *c, struct err *e)
     s->outer = &c->args;
     s->desk = &desk;
     struct held_report *held = NULL;
-    if (path || s->watch)
+    if (path || looked_at)
         rc = output_report(&s->report, path, s, c->text, e);
     /* In the workbench all lines fill one document, which is looked at meanwhile. */
-    if (!rc && !path && s->watch && (rc = held_report_create(&held, s->report, e)) == 0)
+    if (!rc && !path && looked_at && (rc = held_report_create(&held, s->report, e)) == 0)
         s->watch->report(s->watch->arg, held);
+    s->batches++;
     if (!rc)
         rc = run_lines(s, &desk, in, c->operands[0], e);
+    s->batches--;
     s->desk = outer_desk;
     desk_release(&desk);
     s->is_quiet = was_quiet;
@@ -120,7 +127,8 @@ const struct verb verb_batch = {
         "The file holds commands as they are typed after sonde; the word sonde itself may stand "
         "first. Words are quoted as in a shell, a line that begins with # is a comment, and - "
         "reads standard input. With -o the runs of all lines go to one report. The first error "
-        "ends the batch. A session log is such a file: its words of the workbench (model, prompt, "
+        "ends the batch; a batch in a batch fills its report. A session log is such a file: its "
+        "words of the workbench (model, prompt, "
         "bos, "
         "edit) hold for the lines behind them, and those about the screen are passed over.",
     .example = "  run lens -p 'Mara went to the'\n"
