@@ -176,10 +176,13 @@ static int align_words(struct patching *p, const char *text, struct err *e)
     return rc;
 }
 
-/* The clean prompt is what the other panes show, where it can be typed. */
+/* The clean prompt is what the other panes show, where it can be typed. Once: a pair that is asked for
+ * again, for another BOS or model, leaves the prompt that is on screen by then alone. */
 static void show_clean(struct workbench *wb, const struct paired *pair)
 {
-    if (!pair->text[0] || !strcmp(pair->text[0], wb->shown_prompt))
+    const bool shows = wb->patching->shows_clean;
+    wb->patching->shows_clean = false;
+    if (!shows || !pair->text[0] || !strcmp(pair->text[0], wb->shown_prompt))
         return;
     line_set(&wb->prompt, pair->text[0]);
     wb->sel.pos = -1;
@@ -559,6 +562,7 @@ void colon_pair(struct workbench *wb, const char *arg)
     free(p->asked);
     p->asked = NULL;
     p->wants_run = true; /* of a log, too: its map comes back */
+    p->shows_clean = true;
     if (!wb->is_replaying)
         patching_leave(wb);
     if (wb->is_replaying)

@@ -29,8 +29,9 @@ struct patching {
     int64_t column, seen_pos, mark; /* the cursor; mark: where a span begins, -1: none */
     char site[64], metric[32];
     bool noise, is_raw, wants_run, own_scale;
-    int choice;     /* the cursor of the menu */
-    char outer[64]; /* the site that was drilled from, "": none */
+    bool shows_clean; /* its clean prompt comes on screen with the answer */
+    int choice;       /* the cursor of the menu */
+    char outer[64];   /* the site that was drilled from, "": none */
     int64_t outer_layer;
     int64_t at; /* of a site by position: the receiving position that is patched alone, -1: all */
     struct sweep sweeps[SWEEPS];

@@ -6,6 +6,7 @@
 
 #include "app/edit_list.h"
 #include "app/list.h"
+#include "app/patching.h"
 #include "app/words.h"
 #include "model/core/text.h"
 
@@ -201,6 +202,8 @@ static void load(struct workbench *wb, int i)
         free(wb->shown_prompt);
         wb->shown_prompt = text;
         line_set(&wb->prompt, text);
+        if (wb->patching)
+            wb->patching->shows_clean = false;
     }
     wb->bos = o->bos;
     wb->sel = o->sel;

@@ -311,6 +311,8 @@ void workbench_run_prompt(struct workbench *wb)
         unpin(wb);
     free(wb->shown_prompt);
     wb->shown_prompt = copy;
+    if (wb->patching) /* another was chosen since the pair was said, in a log too */
+        wb->patching->shows_clean = false;
     struct engine_state s;
     wb->engine->state(wb->engine, &s);
     if (wb->facts.is_open)

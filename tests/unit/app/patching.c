@@ -579,6 +579,38 @@ static void a_log_brings_its_map_back(void **state)
     unlink(path);
 }
 
+/* The prompt that was on screen comes back beside the pair of before, and stays when the pair is asked
+ * for again. */
+static void a_log_keeps_the_prompt_behind_a_pair(void **state)
+{
+    (void)state;
+    struct rig r;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/sonde-log-%d", (int)getpid());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("pair ioi_tiny:1\n"
+          "prompt 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to'\n"
+          "prompt 'The capital of Velland is'\n"
+          "prompts 2 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to' "
+          "'The capital of Velland is'\n"
+          "layout 7\n",
+        f);
+    fclose(f);
+    rig_begin(&r, 120, 40);
+    assert_int_equal(journal_replay(&r.b.wb, path, &r.e), 0);
+    workbench_open(&r.b.wb, "tiny");
+    settle(&r);
+    assert_string_equal(r.b.wb.shown_prompt, "The capital of Velland is");
+    comes(&r, "15 and 15 tokens");
+    act(&r, ": 'bos~off Enter");
+    comes(&r, "14 and 14 tokens");
+    settle(&r);
+    assert_string_equal(r.b.wb.shown_prompt, "The capital of Velland is");
+    rig_close(&r);
+    unlink(path);
+}
+
 /* What can be typed for a pair of a dataset, and what can not. */
 static void a_dataset_gives_a_pair(void **state)
 {
@@ -785,6 +817,7 @@ int main(void)
         cmocka_unit_test(a_circuit_says_what_it_keeps),
         cmocka_unit_test(a_line_takes_the_pair_on_screen),
         cmocka_unit_test(a_log_brings_its_map_back),
+        cmocka_unit_test(a_log_keeps_the_prompt_behind_a_pair),
         cmocka_unit_test(enter_waits_for_the_first_cell),
         cmocka_unit_test(a_pair_that_is_a_mistake_is_told),
         cmocka_unit_test(what_is_saved_reads_back),
