@@ -259,6 +259,15 @@ static void write_node(struct writer *w, const struct net *g, int i, int left)
     w->line++;
 }
 
+/* Of a graph that is higher than its place. */
+static void note_lines(const struct screen *s, int64_t first, int n, int of)
+{
+    char text[96];
+    snprintf(text, sizeof text, "lines %lld to %lld of %d", (long long)first + 1,
+        (long long)first + n, of);
+    canvas_text(s->canvas, s->rect.x, s->rect.y + s->rect.h - 1, s->rect.w, STYLE(DIM), text);
+}
+
 static int graph_draw(const struct screen *s, const struct view_data *d, struct view_state *st,
     char readout[VIEW_READOUT], struct err *e)
 {
@@ -282,13 +291,18 @@ static int graph_draw(const struct screen *s, const struct view_data *d, struct 
         left = n > left ? n : left;
     }
     left = left > s->rect.w / 3 ? s->rect.w / 3 : left;
+    struct screen room = *s;
     for (int pass = 0; pass < 2; pass++) {
-        struct writer w = {.s = s, .scroll = pass ? st->scroll[0] : INT32_MAX};
+        struct writer w = {.s = &room, .scroll = pass ? st->scroll[0] : INT32_MAX};
         for (int i = 0; i < g.n_nodes; i++)
             write_node(&w, &g, order[i], left);
-        int64_t last = w.line > s->rect.h ? w.line - s->rect.h : 0;
+        if (!pass && w.line > s->rect.h && s->rect.h > 1)
+            room.rect.h--; /* the last line says which these are */
+        int64_t last = w.line > room.rect.h ? w.line - room.rect.h : 0;
         if (st->scroll[0] > last)
             st->scroll[0] = last;
+        if (pass && room.rect.h < s->rect.h)
+            note_lines(s, st->scroll[0], room.rect.h, w.line);
     }
     snprintf(readout, VIEW_READOUT, "%d node%s, %d edge%s", g.n_nodes, text_s(g.n_nodes), g.n_edges,
         text_s(g.n_edges));
