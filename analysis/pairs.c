@@ -1,5 +1,6 @@
 #include "analysis/pairs.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,11 @@ static int json_prompt(struct input *out, const struct js *v, const char *where,
         out->n = (int64_t)js_count(v);
         if (!out->tokens)
             return e->code;
+    } else if (js_kind(v) == JS_ABSENT) {
+        return err_set(e, ERR_INPUT,
+            "%s: %s is missing; a pair is {\"clean\": .., \"corrupt\": .., \"answer\": .., "
+            "\"wrong_answer\": ..}",
+            where, what);
     } else {
         return err_set(e, ERR_INPUT, "%s: %s must be a text or a list of token ids", where, what);
     }
@@ -266,6 +272,41 @@ int pairs_check(char *note, size_t n, const struct pairs *p, bool needs_both, st
             "%d of %d pairs have the same tokens as answer and wrong answer (the first: %s): their "
             "difference is 0 there, and normalised values are NaN",
             answers, p->n, answer->where);
+    else if (p->n_unspaced)
+        snprintf(note, n,
+            "%s: \"%s\" without a blank in front goes on the prompt's last word; \" %s\" is a "
+            "token "
+            "of its own (%d of %d pairs)",
+            p->unspaced_where, p->unspaced, p->unspaced, p->n_unspaced, p->n);
+    return 0;
+}
+
+/* "to" and then "Tobin": where " Tobin" is a token too it is almost surely what was meant. */
+static int note_unspaced(struct pairs *p, const struct pair *one, const struct input *clean,
+    const struct pairs_opts *o, struct err *e)
+{
+    const struct ctx ctx = {.model = o->model};
+    const size_t end = clean->text ? strlen(clean->text) : 0;
+    if (!end || !isalpha((unsigned char)clean->text[end - 1]))
+        return 0;
+    for (int i = 0; i < one->n_answer; i++) {
+        struct arena tmp = {0};
+        struct err quiet;
+        int64_t id;
+        const char *text = token_text(o->model, one->answer[i], &tmp, e);
+        const char *spaced = text ? arena_printf(&tmp, e, " %s", text) : NULL;
+        const bool is_it =
+            spaced && isalpha((unsigned char)*text) && !ctx_token(&id, &ctx, spaced, &quiet);
+        if (is_it && !p->n_unspaced++) {
+            p->unspaced = arena_strdup(o->arena, text, e);
+            p->unspaced_where = one->where;
+        }
+        arena_release(&tmp);
+        if (!spaced || (p->n_unspaced && !p->unspaced))
+            return ERR_LIMIT;
+        if (is_it)
+            break;
+    }
     return 0;
 }
 
@@ -319,7 +360,7 @@ int pairs_text(
         return e->code;
     one->n_answer = t->n_answer;
     one->n_wrong = t->n_wrong;
-    return 0;
+    return note_unspaced(p, one, in, o, e);
 }
 
 /* ---- datasets ---- */
@@ -443,6 +484,8 @@ static int json_line(struct pairs *p, const char *line, size_t n, const char *wh
             &one->wrong, &one->n_wrong, js_get(j, "wrong_answer"), where, "wrong_answer", o, e);
     if (!rc)
         rc = json_align(one, js_get(j, "align"), where, o, e);
+    if (!rc)
+        rc = note_unspaced(p, one, in, o, e);
     js_release(&j);
     return rc;
 }

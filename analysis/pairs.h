@@ -27,6 +27,8 @@ struct pairs {
     struct pair *list;
     struct input *inputs; /* [2 n]: clean and corrupt of each pair in turn */
     int n, room;
+    int n_unspaced; /* pairs whose answer would go on the clean prompt's last word */
+    const char *unspaced, *unspaced_where; /* the first of these answers */
 };
 
 struct pairs_opts {
@@ -57,7 +59,7 @@ int pairs_text(
 void pairs_finish(struct pairs *p);
 /* Pairs that are almost surely a mistake: clean and corrupt are the same tokens (asked where needs_both),
  * or the answers are the wrong answers. ERR_USAGE where it is so of all of them, since every number would
- * be 0 or NaN; of some of them a line in note[n], else "". */
+ * be 0 or NaN; of some of them a line in note[n], as of answers that lack the blank in front, else "". */
 int pairs_check(char *note, size_t n, const struct pairs *p, bool needs_both, struct err *e);
 /* Which position of `from` stands for each position of `to`: map[to->n], -1 where there is none.
  * *first: where the two first differ (positions before it have the same past). Unequal lengths need

@@ -15,21 +15,25 @@ static bool is_never_negative(enum metric_kind k)
 /* How a block of a site is called behind the site's name, and what it holds. */
 struct variant {
     const char *suffix, *says;
+    const char *says_change; /* of a change of the metric, where that is put otherwise */
     bool by_input, is_normalized, is_error, is_detail;
 };
 static const struct variant variants[PATCH_VARIANTS] = {
     [PATCH_RAW] = {"", "", .by_input = true},
-    [PATCH_NORMALIZED] = {"_normalized", ", corrupt 0 and clean 1", .by_input = true,
-        .is_normalized = true},
+    [PATCH_NORMALIZED] = {"_normalized", ", corrupt 0 and clean 1",
+        ", as a share of clean - corrupt", .by_input = true, .is_normalized = true},
     [PATCH_MEAN] = {"_mean", ", mean over inputs"},
     [PATCH_SE] = {"_se", ", standard error over inputs", .is_error = true, .is_detail = true},
     [PATCH_NORMALIZED_MEAN] = {"_normalized_mean", ", corrupt 0 and clean 1, mean over inputs",
-        .is_normalized = true, .is_detail = true},
+        ", as a share of clean - corrupt, mean over inputs", .is_normalized = true,
+        .is_detail = true},
     [PATCH_NORMALIZED_SE] = {"_normalized_se",
-        ", corrupt 0 and clean 1, standard error over inputs", .is_normalized = true,
+        ", corrupt 0 and clean 1, standard error over inputs",
+        ", as a share of clean - corrupt, standard error over inputs", .is_normalized = true,
         .is_error = true, .is_detail = true},
     [PATCH_MEAN_NORMALIZED] = {"_mean_normalized",
-        ", mean over inputs, mean corrupt 0 and mean clean 1", .is_normalized = true},
+        ", mean over inputs, mean corrupt 0 and mean clean 1",
+        ", mean over inputs, as a share of mean clean - mean corrupt", .is_normalized = true},
 };
 
 /* Of the pairs of one length, or (g NULL) of all lengths together. */
@@ -45,7 +49,7 @@ static int declare(struct block **b, struct run *out, const struct ctx *ctx,
     char name[96], what[200];
     snprintf(name, sizeof name, "%s%s", it->menu->name, v->suffix);
     snprintf(what, sizeof what, "%s %s %s%s", metric_name(s->o.metric), s->says,
-        it->menu->long_name, v->says);
+        it->menu->long_name, s->is_change && v->says_change ? v->says_change : v->says);
     struct block_spec spec = {.name = name,
         .input = -1,
         .length = g && s->n_groups > 1 ? g->by->T : 0,

@@ -73,6 +73,23 @@ says(2, ['t.tsv'], 'run', 'lens', '-f', 't.tsv')
 check(len(silent('tokens', '-f', 't.csv', '--lines').splitlines()) == 2, '--lines takes each line')
 with open(f'{TMP}/t.csv') as f:
     check(len(silent('tokens', '-f', '-', stdin=f).splitlines()) == 1, 'standard input is one text')
+# An answer that lacks its blank, where with it there is a token; digits and marks go on as they stand.
+to = ('run', 'patch', '--clean', 'Mara gave the lantern to', '--corrupt', 'Bram gave the lantern to', '--wrong', ' Mara')
+says(0, ['"Tobin" without a blank', '" Tobin"', '1 of 1 pairs'], *to, '--answer', 'Tobin')
+silent(*to, '--answer', ' Tobin')
+says(0, ['unspaced.jsonl:2', '1 of 2 pairs'], 'run', 'patch', '-f', write('unspaced.jsonl',
+     good + pair('Mara gave it to', 'Bram gave it to', 'Tobin', 'Mara')))
+for name in ('greater_than_tiny', 'docstring_tiny', 'brackets_tiny'):
+    write('own.jsonl', sonde('dataset', f'{name}:5')[1])
+    silent('run', 'patch', '-f', 'own.jsonl', '-o', 'own.h5')
+says(3, ['half.jsonl:1: corrupt is missing'], 'run', 'patch', '-f', write('half.jsonl', '{"clean": "Mara went to"}\n'))
+# An estimate is a change, not a metric between two others.
+for analysis, words in (('patch', 'corrupt 0 and clean 1'), ('attr', 'as a share of clean - corrupt')):
+    out = silent('run', analysis, *other, *answers)
+    check(words in out and ('as a share' in out) == (analysis == 'attr'), f'{analysis}: normalised otherwise')
+# A graph that is higher than its place says so.
+out = silent('run', 'edges', *other, *answers, '--top', '1000', '--no-curve')
+check('lines 1 to ' in out, 'edges: lines that are left out are not told')
 # Tables of pairs are read by their header.
 write('pairs.csv', 'clean,corrupt,answer,wrong_answer\nMara went to,Tobin went to, the, a\n')
 silent('run', 'patch', '--site', 'resid_pre', '-f', 'pairs.csv')
