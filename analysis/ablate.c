@@ -567,7 +567,7 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 
 const struct analysis analysis_ablate = {
     .id = "ablate",
-    .title = "what the metric loses without each part",
+    .title = "ablation: what the metric loses without each part",
     .help = "One part at a time is replaced by zeros, its mean over the inputs (of pairs: over the "
             "clean prompts), or its values on another input; the effect is the metric's change. On "
             "prompts that is the mean loss "

@@ -773,7 +773,7 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 
 const struct analysis analysis_edges = {
     .id = "edges",
-    .title = "which edges carry the answer",
+    .title = "edge attribution patching, EAP and EAP-IG: which edges carry the answer",
     .help = "Scores every edge between heads, MLPs, input and logits by edge attribution patching, "
             "chooses a circuit, and runs circuits of growing size exactly. Graphs are read and "
             "written in the form of the EAP-IG library.",

@@ -381,7 +381,7 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 
 const struct analysis analysis_heads = {
     .id = "heads",
-    .title = "what heads do",
+    .title = "head scores: previous-token, duplicate-token, induction, copying",
     .help = "Scores every head as previous-token, duplicate-token and induction head on the given "
             "text and on repeated random tokens, and its OV circuit as copying. Composition and "
             "singular directions of the weights on request.",

@@ -750,7 +750,7 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 
 const struct analysis analysis_path = {
     .id = "path",
-    .title = "what a sender tells a receiver",
+    .title = "path patching: what a sender tells a receiver",
     .help =
         "Path patching: a head's or MLP's output is replaced on its way to one receiver (a head's "
         "q, k or v, an MLP, the logits) while all other heads stand still, exactly and in an "

@@ -575,7 +575,7 @@ static void cost(struct estimate *out, const struct ctx *ctx, int64_t n)
 
 const struct analysis analysis_saliency = {
     .id = "saliency",
-    .title = "which tokens matter",
+    .title = "gradient x input and integrated gradients: which tokens matter",
     .help = "Gradient times input and integrated gradients of a scalar of the output over the "
             "prompt's token embeddings. The completeness error says how far the attributions are "
             "from adding up to the scalar's change.",
