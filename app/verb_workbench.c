@@ -142,6 +142,9 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     struct log *log = NULL;
     struct err unsaved;
     const char *prompt;
+    if (s->outer)
+        return err_set(e, ERR_USAGE,
+            "a workbench or a batch cannot open a workbench; in one, :open FILE looks into a file");
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return err_set(e, ERR_USAGE,
             "the workbench needs a terminal; give a command, as in sonde run lens -p TEXT");

@@ -221,6 +221,24 @@ static void commands_answer_in_text(void **state)
     close_rig(&r);
 }
 
+/* Two would draw on one screen, from two threads. No words at all are the command that opens one. */
+static void no_workbench_opens_in_a_workbench(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {"", "#", "workbench", "-p Mara", "browse x.h5", "x.h5"};
+    struct rig r;
+    open_rig(&r);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct question q = {.ask = ASK_COMMAND, .text = lines[i], .serial = 2 + i};
+        r.g->ask(r.g, &q);
+        struct answer *a = wait_for(&r, 2 + i);
+        assert_int_equal(a->e.code, ERR_USAGE);
+        assert_null(strstr(a->e.msg, "needs a terminal"));
+        answer_release(&a);
+    }
+    close_rig(&r);
+}
+
 /* The live answer of a job, then what happens until its end. */
 static void a_job_fills_its_report_and_questions_go_first(void **state)
 {
@@ -341,6 +359,7 @@ int main(void)
         cmocka_unit_test(bad_questions_get_a_sentence),
         cmocka_unit_test(a_newer_question_replaces),
         cmocka_unit_test(commands_answer_in_text),
+        cmocka_unit_test(no_workbench_opens_in_a_workbench),
         cmocka_unit_test(a_job_fills_its_report_and_questions_go_first),
         cmocka_unit_test(jobs_are_cancelled_and_reordered),
         cmocka_unit_test(the_model_comes_back_after_a_job),
