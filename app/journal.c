@@ -324,11 +324,13 @@ int journal_replay(struct workbench *wb, const char *path, struct err *e)
     struct heard heard = {0};
     bool is_torn = false;
     wb->is_replaying = wb->is_resumed = true;
-    while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1)
+    while ((rc = stream_line(&line, &n, in, 0, e)) == 1)
         if (!(is_torn = stream_torn(in)) && strlen(line) == n &&
             ((rc = asked_hear(&heard.asked, line, e)) != 0 ||
-                (rc = replay_line(&heard, wb, line, e)) != 0))
+                (rc = replay_line(&heard, wb, line, e)) != 0)) {
+            err_prefix(e, "%s", path);
             break;
+        }
     wb->is_replaying = false;
     wb->message[0] = '\0';
     if (rc >= 0)
@@ -341,8 +343,6 @@ int journal_replay(struct workbench *wb, const char *path, struct err *e)
         workbench_say(wb, true, "%d of %d lines of %s were not understood; the first: %s",
             heard.strange, heard.n, path, heard.first);
     stream_release(&in);
-    if (rc < 0)
-        err_prefix(e, "%s", path);
     return rc < 0 ? rc : 0;
 }
 

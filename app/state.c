@@ -63,7 +63,7 @@ int state_lines(
     rc = stream_open(&in, path, e);
     if (rc)
         return rc;
-    while (*n < LINES_MAX && (rc = stream_line(&line, &len, in, 1 << 16, e)) == 1)
+    while (*n < LINES_MAX && (rc = stream_line(&line, &len, in, 0, e)) == 1)
         if (strlen(line) == len && !(list[(*n)++] = arena_strdup(arena, line, e)))
             break;
     stream_release(&in);

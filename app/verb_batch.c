@@ -51,7 +51,7 @@ static int run_lines(
     struct asked asked = {0};
     int rc, answer = 0;
     bool is_session = false;
-    while ((rc = stream_line(&line, &n, in, 1 << 20, e)) == 1) {
+    while ((rc = stream_line(&line, &n, in, 0, e)) == 1) {
         is_session = is_session || (stream_lines(in) == 1 && log_is(line));
         if (is_session && stream_torn(in)) {
             session_note(s, "%s: the last line was not written to its end and is left out", path);

@@ -437,6 +437,29 @@ static void commands_are_remembered(void **state)
     bench_close(&b);
 }
 
+/* One that is longer than a screen's worth does not cost the others. */
+static void long_lines_are_remembered_too(void **state)
+{
+    (void)state;
+    enum { LONG = 200000 };
+    struct history *h;
+    struct err e = {0};
+    char *line = malloc(LONG + 1);
+    assert_non_null(line);
+    memset(line, 'a', LONG);
+    line[LONG] = '\0';
+    assert_int_equal(history_open(&h, &e), 0);
+    history_add(h, line);
+    history_add(h, "short");
+    history_release(&h);
+    assert_int_equal(history_open(&h, &e), 0);
+    assert_int_equal(history_load(h, &e), 0);
+    assert_int_equal(e.code, 0);
+    history_release(&h);
+    free(line);
+    unlink(in_folder("sonde/history"));
+}
+
 static void a_batch_keeps_what_words_say(void **state)
 {
     (void)state;
@@ -799,6 +822,7 @@ int main(void)
         cmocka_unit_test(the_clipboard_gets_numbers),
         cmocka_unit_test(undone_is_done_again),
         cmocka_unit_test(commands_are_remembered),
+        cmocka_unit_test(long_lines_are_remembered_too),
         cmocka_unit_test(a_batch_keeps_what_words_say),
         cmocka_unit_test(a_session_comes_back),
         cmocka_unit_test(the_second_pane_comes_back),

@@ -486,6 +486,13 @@ static void a_log_says_what_it_lacks(void **state)
     shows(&b, "2 of 5 lines of ");
     shows(&b, "the first: nonsense here");
     shows(&b, "the reports of an earlier session are");
+    /* A line may be as long as a prompt. */
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "# a log\n# asked: run lens -p '%*s'\nlayout 4\n", 3 << 20, "x");
+    fclose(f);
+    assert_int_equal(journal_replay(&b.wb, path, &e), 0);
+    assert_int_equal(b.wb.layout, 4);
     bench_close(&b);
     unlink(path);
 }
