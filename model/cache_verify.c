@@ -209,10 +209,10 @@ static int check_shard(
         return 0;
     }
     if (cache_h5_open(&f, path, &why)) {
-        /* The message begins with the path. */
-        size_t n = strlen(path);
-        tell_file(
-            c, path, !strncmp(why.msg, path, n) && why.msg[n] == ':' ? why.msg + n + 2 : why.msg);
+        /* The message begins with the path: "PATH: what" or "PATH is what". */
+        const size_t n = strlen(path);
+        const char *what = strncmp(why.msg, path, n) ? why.msg : why.msg + n;
+        tell_file(c, path, what + strspn(what, ": "));
         return 0;
     }
     const struct cache_part *part = join ? &join->part[i] : NULL;

@@ -142,7 +142,10 @@ def verify(*words):
 
 
 os.truncate(one, os.path.getsize(one) - 5000)
-verify('shard_00001.h5', 'cut')
+verify('shard_00001.h5: is damaged or cut')
+os.remove(one)
+os.mkfifo(one)
+verify('shard_00001.h5: is not a file')
 os.remove(one)
 verify('shard_00001.h5', 'missing')
 shutil.copy(path('intr.acts/shard_00001.h5'), one)
