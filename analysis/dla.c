@@ -60,6 +60,22 @@ static int plan(struct plan *p, const struct ctx *ctx, struct err *e)
     return 0;
 }
 
+/* Edits of the stream itself, of what attention adds to it behind its heads, or of an MLP that is taken
+ * apart by neuron: no writer has them. */
+static bool edits_stream(const struct dla *d)
+{
+    const struct edits *eds = d->ctx->edits;
+    for (int i = 0; eds && i < eds->n; i++) {
+        const struct edit *x = &eds->list[i];
+        const bool is_mlp = x->site == SITE_MLP_OUT && x->layer >= 0 && d->by_neuron[x->layer];
+        if (!x->is_off &&
+            (is_mlp || x->site == SITE_RESID_PRE || x->site == SITE_RESID_MID ||
+                x->site == SITE_RESID_POST || x->site == SITE_ATTN_OUT || x->site == SITE_RESULT))
+            return true;
+    }
+    return false;
+}
+
 static int list_components(struct dla *d, struct err *e)
 {
     const struct config *cfg = &d->ctx->model->cfg;
@@ -71,7 +87,8 @@ static int list_components(struct dla *d, struct err *e)
     for (int i = 0; i < neurons->n_list; i++)
         d->by_neuron[neurons->list[i]] = true;
     d->first_mlp = 2 + (int64_t)cfg->n_layer * cfg->n_head;
-    d->n = d->first_mlp + 1;
+    const bool is_edited = edits_stream(d);
+    d->n = d->first_mlp + 1 + is_edited;
     for (int l = 0; l < cfg->n_layer; l++)
         d->n += d->by_neuron[l] ? cfg->d_mlp : 1;
     d->labels = arena_array(a, (size_t)d->n, sizeof *d->labels, e);
@@ -87,7 +104,11 @@ static int list_components(struct dla *d, struct err *e)
         for (int n = 0; n < (d->by_neuron[l] ? cfg->d_mlp : 1); n++)
             d->labels[k++] = d->by_neuron[l] ? arena_printf(a, e, "L%dN%d", l, n)
                                              : arena_printf(a, e, "L%d_mlp", l);
-    d->labels[k] = "bias";
+    d->bias = k;
+    d->labels[k++] = "bias";
+    d->edits = is_edited ? k : -1;
+    if (is_edited)
+        d->labels[k] = "edits";
     for (int64_t i = 0; i < d->n; i++)
         if (!d->labels[i])
             return ERR_LIMIT;
@@ -231,6 +252,20 @@ static int attribute_mlp(
     return 0;
 }
 
+/* What the stream has at the end beyond what its writers wrote. */
+static int attribute_edits(struct dla *d, const struct acts *acts, struct err *e)
+{
+    const struct config *cfg = &d->ctx->model->cfg;
+    const float *r;
+    if (acts_get(&r, acts, SITE_RESID_POST, cfg->n_layer - 1, e))
+        return e->code;
+    double rest = dot_f64(r + d->pos * cfg->d_model, d->dir, cfg->d_model) / d->scale;
+    for (int64_t i = 0; i < d->edits; i++)
+        rest -= d->contribution[i];
+    d->contribution[d->edits] = (float)rest;
+    return 0;
+}
+
 static int attribute(struct dla *d, const struct acts *acts, struct err *e)
 {
     const struct config *cfg = &d->ctx->model->cfg;
@@ -249,7 +284,9 @@ static int attribute(struct dla *d, const struct acts *acts, struct err *e)
             return e->code;
         k += d->by_neuron[l] ? cfg->d_mlp : 1;
     }
-    d->contribution[d->n - 1] = (float)bias;
+    d->contribution[d->bias] = (float)bias;
+    if (d->edits >= 0 && attribute_edits(d, acts, e))
+        return e->code;
     d->ledger[0] = 0;
     for (int64_t i = 0; i < d->n; i++)
         d->ledger[0] += d->contribution[i];
@@ -404,9 +441,11 @@ const struct analysis analysis_dla = {
     .id = "dla",
     .title = "direct logit attribution",
     .help =
-        "How much each component writes towards a token: embeddings, heads, MLPs or neurons, and "
-        "biases, all divided by the one final LayerNorm scale. The ledger shows that the parts "
-        "add up to the logit; --effect shows what freezing that scale hides.",
+        "How much each component writes towards a token: embeddings, heads, MLPs or neurons, "
+        "biases, "
+        "and what edits put into the stream, all divided by the one final LayerNorm scale. The "
+        "ledger shows that the parts add up to the logit; --effect shows what freezing that scale "
+        "hides.",
     .source = "Elhage et al. 2021",
     .params = params,
     .n_params = sizeof params / sizeof *params,

@@ -10,6 +10,7 @@ struct dla {
     char word;              /* 't' top-1, 'n' next, 's' self, 0: a given token */
     int64_t target, versus; /* as given, -1: none */
     int64_t n, first_mlp;   /* components, and the first that is not a head */
+    int64_t bias, edits;    /* of these; edits: what they put into the stream, -1 without such */
     const char **labels;    /* [n] */
     bool *by_neuron;        /* [L] */
     double *u_mean;         /* [C] mean column of W_U */
@@ -20,6 +21,7 @@ struct dla {
     float *dir32;
     double b_u, truth, scale, ledger[4];
     float *contribution, *effect; /* [n] */
+    double *rest;                 /* [C] the final stream less what its writers wrote */
     float *mlp;                   /* [L] */
     /* Over all inputs, with --effect. */
     bool has_effect;

@@ -36,6 +36,8 @@ static double read_out(const struct dla *d, const float *r, const double *c)
 static void effect_of(struct dla *d, int64_t k, const float *r, double whole, const double *c)
 {
     d->effect[k] = (float)(whole - read_out(d, r, c));
+    for (int64_t i = 0; i < d->ctx->model->cfg.d_model; i++)
+        d->rest[i] -= c[i];
 }
 
 static void widen(double *out, const float *x, int64_t n)
@@ -109,7 +111,7 @@ int dla_effect(struct dla *d, const struct acts *acts, struct err *e)
 {
     const struct config *cfg = &d->ctx->model->cfg;
     int64_t C = cfg->d_model, k = d->first_mlp, heads = (int64_t)cfg->n_layer * cfg->n_head;
-    double *bias = arena_zalloc(d->ctx->arena, 2 * (size_t)C * sizeof *bias, e);
+    double *bias = arena_zalloc(d->ctx->arena, 3 * (size_t)C * sizeof *bias, e);
     const float *r, *embed, *pos_embed;
     if (!bias || acts_get(&r, acts, SITE_RESID_POST, cfg->n_layer - 1, e) ||
         acts_get(&embed, acts, SITE_EMBED, -1, e) ||
@@ -117,6 +119,8 @@ int dla_effect(struct dla *d, const struct acts *acts, struct err *e)
         return e->code;
     r += d->pos * C;
     double *c = bias + C, whole = read_out(d, r, NULL);
+    d->rest = c + C;
+    widen(d->rest, r, C);
     widen(c, embed + d->pos * C, C);
     effect_of(d, 0, r, whole, c);
     widen(c, pos_embed + d->pos * C, C);
@@ -126,7 +130,11 @@ int dla_effect(struct dla *d, const struct acts *acts, struct err *e)
             return e->code;
         k += d->by_neuron[l] ? cfg->d_mlp : 1;
     }
-    effect_of(d, d->n - 1, r, whole, bias);
+    effect_of(d, d->bias, r, whole, bias);
+    if (d->edits >= 0) {
+        memcpy(c, d->rest, (size_t)C * sizeof *c);
+        effect_of(d, d->edits, r, whole, c);
+    }
     for (int64_t i = 0; i < heads; i++) {
         d->abs_error[i] += fabs((double)d->contribution[2 + i] - d->effect[2 + i]);
         d->abs_effect[i] += fabs((double)d->effect[2 + i]);

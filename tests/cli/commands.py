@@ -157,6 +157,18 @@ check('layer 0, head 0' in good('run', 'attention', '-p', TEXT), 'attention name
 drawn = good('run', 'lens,dla', '-p', TEXT, '--target', 'next', '--dla.pos', '4', '--dla.target', ' Tobin')
 check('attribution of ·Tobin at position 4' in drawn, 'the attribution names its token')
 check(re.search(r'^error +\S?\de-\d+', drawn, re.M), 'the error of the ledger is not rounded away')
+# Under edits that no writer has the parts add up all the same; others change nothing of the components.
+for edit, weights, n in (('L2.resid_mid=scale:0.5', 'raw', 29), ('L3.resid_pre@4=zero', 'folded', 29),
+                         ('L4.resid_post=scale:2', 'folded', 29), ('L3_attn=zero', 'folded', 29),
+                         ('L3H1.result=zero', 'raw', 29), ('L3_mlp=zero', 'raw', 28), ('L3H1=zero', 'folded', 28)):
+    with h5py.File(good_file('dla', '-p', TEXT, '--edit', edit, '--weights', weights, '--effect')) as f:
+        run = f['runs/000-dla']
+        d, ledger = run['input_0/contribution'], run['input_0/ledger']
+        check(len(d) == n and (d.dims[0][0].asstr()[-1] == 'edits') == (n == 29), f'{edit}: its components')
+        check(abs(ledger[3]) < 1e-4 and abs(d[()].sum() - ledger[0]) < 1e-4, f'{edit}: error {ledger[3]}')
+        check(n == 28 or (d[-1] != 0 and run['input_0/direct_effect'][-1] != 0), f'{edit}: nothing of it is seen')
+with h5py.File(good_file('dla', '-p', TEXT, '--edit', 'L3_mlp=zero', '--neurons', '3')) as f:
+    check(abs(f['runs/000-dla/input_0/ledger'][3]) < 1e-4, 'neurons of an MLP that was replaced')
 check(not re.search(r'target_rank.*?−1', drawn.split('entropy [')[0], re.S),
       'no rank is drawn where there is none')
 with h5py.File(good_file('lens', '-p', TEXT, '--target', 'next')) as f:
