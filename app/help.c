@@ -94,6 +94,7 @@ void help_all(FILE *out)
 {
     fputs("sonde: look inside GPT-2-class language models, in the terminal.\n\n"
           "  sonde [-m MODEL] [-p TEXT]                     the workbench\n"
+          "  sonde --resume                                 its last session again\n"
           "  sonde COMMAND [FLAGS]                          one answer, then back to the shell\n\n"
           "Commands\n",
         out);
@@ -103,6 +104,11 @@ void help_all(FILE *out)
     fputs("\nAnalyses, for sonde run\n", out);
     for (int i = 0; i < n_analyses; i++)
         fprintf(out, "  %-11s %s\n", analyses[i]->id, analyses[i]->title);
+    for (int i = 0; i < n_verbs; i++)
+        if (verbs[i]->is_hidden && verbs[i]->n_params)
+            print_flags(out,
+                "Flags of the workbench; those of run for models, inputs and edits go with it",
+                verbs[i]->params, verbs[i]->n_params);
     print_flags(out, general_flags.title, general_flags.params, general_flags.n);
     fputs("\nTry\n"
           "  sonde run lens,dla -p 'When Mara and Tobin went to the harbour, Mara gave the lantern "

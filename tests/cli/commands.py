@@ -59,6 +59,8 @@ shells = {s: good('completion', s) for s in ('bash', 'zsh', 'fish')}
 helps = {v: good(v, '--help') for v in verbs}
 helps.update({f'run {a}': good('run', a, '--help') for a in analyses})
 check(good('--version').startswith('sonde '), '--version')
+for flag in ('--resume', '--session LOG', '--[no-]tour', '--[no-]record', '--log FILE'):
+    check(f'\n      {flag} ' in good('--help'), f'--help names the workbench\'s {flag}')
 check(good('help', 'run') == helps['run'] and good('run', '-h') == helps['run'], 'help VERB is VERB --help')
 check(good('help', 'run', 'lens') == helps['run lens'], 'help run lens')
 check(good('help', 'lens') == helps['run lens'], 'help lens')
