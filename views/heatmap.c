@@ -34,6 +34,24 @@ static int label_width(const struct field *f, const struct view_state *st, int64
     return w > most ? most : w;
 }
 
+#define NAMED_MOST 16
+
+/* Columns of names, as a3.h3<q> and a3.h3<k>, are told apart by their ends: where there is room they are
+ * as wide as these. Words of a text stand in an order that says which is which. */
+static int named_width(const struct layout *l, const struct field *f, const struct view_state *st,
+    int64_t per, enum glyphs g)
+{
+    const struct axis *a = f->rank > 1 && st->col_axis >= 0 ? &f->axes[st->col_axis] : NULL;
+    int w = l->cell_w;
+    if (!a || !axis_has_labels(a) || a->kind == AXIS_POS || a->kind == AXIS_VOCAB)
+        return w;
+    for (int64_t i = 0; i < l->cols && i < NAMED_MOST; i++) {
+        int k = label_columns(a, i << st->level[st->col_axis], g) + 1;
+        w = k > w ? k : w;
+    }
+    return w > NAMED_MOST || w > per ? l->cell_w : w;
+}
+
 /* How wide and high a cell is, and whether its number fits. */
 static void arrange_cells(struct layout *l, const struct canvas *c, const struct field *f,
     const struct view_state *st, bool is_static, int avail, int body)
@@ -52,6 +70,7 @@ static void arrange_cells(struct layout *l, const struct canvas *c, const struct
     } else if (per >= least_number) {
         l->numbers = true;
         l->cell_w = per > 8 ? 8 : (int)per;
+        l->cell_w = named_width(l, f, st, per, c->glyphs);
     } else {
         l->cell_w = per >= 3 ? 3 : per >= 2 ? 2 : 1;
     }

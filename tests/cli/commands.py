@@ -159,6 +159,9 @@ check('layer 0, head 0' in good('run', 'attention', '-p', TEXT), 'attention name
 drawn = good('run', 'lens,dla', '-p', TEXT, '--target', 'next', '--dla.pos', '4', '--dla.target', ' Tobin')
 check('attribution of ·Tobin at position 4' in drawn, 'the attribution names its token')
 check(re.search(r'^error +\S?\de-\d+', drawn, re.M), 'the error of the ledger is not rounded away')
+# Columns whose names differ at their ends are told apart.
+check(re.search(r'^ +a3\.h3<q> +a3\.h3<k> +a3\.h3<v>\s*$', good('run', 'path', '--dataset', 'ioi_tiny:2', '--senders', 'a1.h3',
+      '--receivers', 'a3.h3'), re.M), 'receivers stand above their columns whole')
 # Under edits that no writer has the parts add up all the same; others change nothing of the components.
 for edit, weights, n in (('L2.resid_mid=scale:0.5', 'raw', 29), ('L3.resid_pre@4=zero', 'folded', 29),
                          ('L4.resid_post=scale:2', 'folded', 29), ('L3_attn=zero', 'folded', 29),
