@@ -234,6 +234,18 @@ static int declare(struct path *s, struct run *out, struct err *e)
     return 0;
 }
 
+/* Whether anything of the senders can be read by a receiver at all. */
+static int check_order(const struct path *s, struct err *e)
+{
+    for (int k = 0; k < s->n_receivers; k++)
+        if (s->sender[0] < graph_parents(&s->graph, s->receiver[k])) /* the first comes earliest */
+            return 0;
+    return err_set(e, ERR_USAGE,
+        "no path leads from --senders (%s%s) to --receivers (%s), which reads before they write; "
+        "give earlier senders or later receivers",
+        s->sender_names[0], s->n_senders > 1 ? ", .." : "", s->receiver_names[s->n_receivers - 1]);
+}
+
 static int begin(struct ctx *ctx, struct run *out, struct err *e)
 {
     struct path *s = arena_zalloc(ctx->arena, sizeof *s, e);
@@ -255,7 +267,8 @@ static int begin(struct ctx *ctx, struct run *out, struct err *e)
     if (parse_list(&s->sender, &s->n_senders, &s->sender_names, &from,
             args_text(ctx->args, "senders"), ctx->arena, e) ||
         parse_list(&s->receiver, &s->n_receivers, &s->receiver_names, &to,
-            args_text(ctx->args, "receivers"), ctx->arena, e))
+            args_text(ctx->args, "receivers"), ctx->arena, e) ||
+        check_order(s, e))
         return e->code;
     size_t L = (size_t)s->graph.layers;
     int64_t cells = (int64_t)s->n_senders * s->n_receivers;

@@ -87,6 +87,8 @@ says(3, ['half.jsonl:1: corrupt is missing'], 'run', 'patch', '-f', write('half.
 for analysis, words in (('patch', 'corrupt 0 and clean 1'), ('attr', 'as a share of clean - corrupt')):
     out = silent('run', analysis, *other, *answers)
     check(words in out and ('as a share' in out) == (analysis == 'attr'), f'{analysis}: normalised otherwise')
+# Paths that no model has.
+says(2, ['a3.h1', 'a0.h1<v>', 'no path'], 'run', 'path', *other, *answers, '--senders', 'a3.h1', '--receivers', 'a0.h1')
 # A graph that is higher than its place says so.
 out = silent('run', 'edges', *other, *answers, '--top', '1000', '--no-curve')
 check('lines 1 to ' in out, 'edges: lines that are left out are not told')
