@@ -16,6 +16,7 @@
 #include "app/term.h"
 #include "app/tour.h"
 #include "app/workbench.h"
+#include "model/core/stream.h"
 
 /* Keys that wait are all taken before the screen is drawn again: a held arrow must not lag. */
 static int loop(struct workbench *wb, struct term *t, struct err *e)
@@ -149,6 +150,7 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
         return err_set(e, ERR_USAGE,
             "the workbench needs a terminal; give a command, as in sonde run lens -p TEXT");
     int rc = first_prompt(&prompt, c, c->args.arena, e);
+    stream_keys(true);
     progress_init(&s->progress, s->log, "none");
     if (!rc)
         rc = engine_create(&g, s, c, e);
@@ -190,6 +192,7 @@ int workbench_run(struct session *s, const struct command *c, struct err *e)
     engine_release(&g);
     workbench_release(&wb);
     log_release(&log);
+    stream_keys(false);
     return output_close(&report, args_text(&c->args, "output"), rc, s, e);
 }
 

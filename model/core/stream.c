@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,8 +83,19 @@ static int open_coding(struct stream *s, struct err *e)
     return 0;
 }
 
+static atomic_bool keys_taken; /* the process has one standard input */
+
+void stream_keys(bool are_read)
+{
+    atomic_store(&keys_taken, are_read);
+}
+
 int stream_open(struct stream **out, const char *path, struct err *e)
 {
+    *out = NULL;
+    if (!strcmp(path, "-") && atomic_load(&keys_taken))
+        return err_set(
+            e, ERR_USAGE, "standard input (-) is the keyboard of the workbench; name a file");
     struct stream *s = calloc(1, sizeof *s);
     *out = s;
     if (s) {

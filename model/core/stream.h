@@ -13,6 +13,8 @@
 struct stream;
 
 int stream_open(struct stream **out, const char *path, struct err *e);
+/* While somebody reads keys from standard input, "-" is refused: two readers would share them. */
+void stream_keys(bool are_read);
 void stream_release(struct stream **p);
 /* Up to n bytes into buf; 0 at the end, negative on error. */
 int64_t stream_read(void *buf, struct stream *s, size_t n, struct err *e);

@@ -179,6 +179,22 @@ static void lines_then_blocks(void **state)
     stream_release(&s);
 }
 
+/* Whoever reads keys has standard input to himself. */
+static void the_keyboard_is_no_file(void **state)
+{
+    (void)state;
+    struct stream *in;
+    struct err e = {0};
+    stream_keys(true);
+    assert_int_equal(stream_open(&in, "-", &e), ERR_USAGE);
+    assert_null(in);
+    assert_non_null(strstr(e.msg, "name a file"));
+    stream_keys(false);
+    assert_non_null(freopen("/dev/null", "r", stdin));
+    assert_int_equal(stream_open(&in, "-", &e), 0);
+    stream_release(&in);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +205,7 @@ int main(void)
         cmocka_unit_test(long_lines_cross_blocks),
         cmocka_unit_test(whole_files_have_a_limit),
         cmocka_unit_test(lines_then_blocks),
+        cmocka_unit_test(the_keyboard_is_no_file),
     };
     if (!mkdtemp(folder))
         return 1;
