@@ -24,7 +24,7 @@ struct pipeline {
     struct batch all;     /* every input */
     struct budget budget; /* of everything the run takes, the report in memory included */
     uint64_t pass;        /* bytes a pass of several inputs may take */
-    bool in_memory;       /* the report */
+    int keeps;            /* of how many inputs the report holds the results in memory */
     bool has_noted;       /* logits that are not finite */
     size_t results;       /* its bytes when it was last looked at */
     struct arena arena;
@@ -221,7 +221,7 @@ static void own_estimate(struct estimate *sum, const struct pipeline *pl, int i)
         if (own.scratch_bytes > sum->scratch_bytes)
             sum->scratch_bytes = own.scratch_bytes;
         sum->flops += own.flops;
-        sum->result_bytes += pl->in_memory ? own.keep_bytes : 0;
+        sum->result_bytes += i < pl->keeps ? own.keep_bytes : 0;
     }
 }
 
@@ -480,7 +480,7 @@ int job_run(struct report *out, const struct job *job, struct err *e)
     struct pipeline pl = {.job = job,
         .out = out,
         .budget = {.limit = job->max_bytes},
-        .in_memory = report_is_in_memory(out),
+        .keeps = report_keeps(out),
         .results = report_memory(out)};
     struct err last = {0};
     e->code = 0;

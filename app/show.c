@@ -21,7 +21,6 @@
 #define ZOOM_OUT 40 /* on paper all of a block is seen, however coarse */
 #define PLOT_ROWS 12
 #define BEST 5       /* tokens named for a row of logits */
-#define RUN_INPUTS 3 /* drawn without being asked for more */
 #define PLANES 6     /* of one axis, drawn below each other */
 #define INPUT_ROWS 8 /* of bars with one an input */
 
@@ -381,6 +380,7 @@ static int show_run(const struct show *how, const struct run *run, int *shown, s
         rc = draw_block(how, b, e);
         (*shown)++;
     }
+    rest.inputs += run_left_out(run);
     if (!rc)
         rest_print(&rest, run_name(run));
     buf_release(&rest.names);
@@ -423,6 +423,6 @@ int show_document(const struct show *how, const struct report *r, struct err *e)
 int show_report(FILE *out, const struct report *r, const struct command *c, const struct model *m,
     struct err *e)
 {
-    struct show how = {.out = out, .max_inputs = RUN_INPUTS, .command = c, .model = m};
+    struct show how = {.out = out, .max_inputs = SHOW_INPUTS, .command = c, .model = m};
     return show_document(&how, r, e);
 }

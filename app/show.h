@@ -18,6 +18,7 @@ struct show {
 };
 
 int show_document(const struct show *how, const struct report *r, struct err *e);
+#define SHOW_INPUTS 3 /* whose blocks are drawn unasked, and lengths */
 /* What sonde run prints when it writes no file: the first inputs' blocks. */
 int show_report(FILE *out, const struct report *r, const struct command *c, const struct model *m,
     struct err *e);

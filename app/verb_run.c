@@ -240,6 +240,8 @@ static int run_subject(struct session *s, const struct command *c, struct subjec
     int rc = output_report(&r, path, s, c->text, e);
     if (rc)
         return rc;
+    if (!path)
+        report_only_drawn(r, SHOW_INPUTS);
     rc = run_job(r, s, c, sub, arena, e);
     if (!rc && !path)
         rc = show_report(s->out, r, c, sub->model, e);

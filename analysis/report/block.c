@@ -100,10 +100,56 @@ static int copy_words(struct report *r, const char **const *fields, int n, struc
     return 0;
 }
 
-/* A file keeps the blocks of its inputs, and who writes it those of the last few. */
+/* Whether a document that is only drawn comes to its end before this input or length. */
+static bool is_past(const struct run *run, const struct block_spec *s)
+{
+    const int most = run->report->drawn;
+    return most && (s->input >= 0 ? run->inputs_met > most : s->length && run->lengths_met > most);
+}
+
+static bool is_left_out(const struct run *run, const struct block_spec *s)
+{
+    bool by_input = false;
+    for (int i = 0; i < s->rank; i++)
+        by_input = by_input || s->axes[i].kind == AXIS_INPUT;
+    return is_past(run, s) || (run->report->drawn && s->is_detail && by_input);
+}
+
+/* A file keeps the blocks of its inputs, and who writes it those of the last few; so with those that are
+ * left out. */
 static bool is_passing(const struct run *run, const struct block_spec *s)
 {
-    return run->report->file && !run->report->readonly && s->input >= 0;
+    const struct report *r = run->report;
+    return s->input >= 0 && !r->readonly && (r->file || is_past(run, s));
+}
+
+static int pass(struct run *run, struct err *e)
+{
+    if (run->report->file)
+        return file_pass(run, e);
+    int kept = 0, last = -1;
+    for (int i = 0; i < run->n_blocks; i++) {
+        const struct block *b = run->blocks[i];
+        if (!b->passes) {
+            run->blocks[kept++] = run->blocks[i];
+            continue;
+        }
+        run->left_out += b->spec.input != last;
+        last = b->spec.input;
+    }
+    run->n_blocks = kept;
+    run->n_passing = 0;
+    arena_release(&run->passing);
+    return 0;
+}
+
+static void meet(struct run *run, const struct block_spec *s)
+{
+    const int64_t length = s->input < 0 ? s->length : 0;
+    run->inputs_met += s->input >= 0 && s->input != run->met_input;
+    run->lengths_met += length && length != run->met_length;
+    run->met_input = s->input >= 0 ? s->input : run->met_input;
+    run->met_length = length ? length : run->met_length;
 }
 
 /* Labels of a block of an input that the file keeps: they go when the block goes. Lists that are equal
@@ -186,6 +232,8 @@ int run_new_block(struct block **out, struct run *run, const struct block_spec *
         return ERR_LIMIT;
     b->run = run;
     b->spec = *spec;
+    b->is_left_out = is_left_out(run, spec);
+    b->passes = is_passing(run, spec);
     const char **const words[] = {
         &b->spec.name, &b->spec.unit, &b->spec.long_name, &b->spec.source};
     if (!b->spec.unit)
@@ -234,9 +282,10 @@ static int declare(
     else if (spec->length)
         snprintf(group, sizeof group, "length_%" PRId64 "/", spec->length);
     snprintf(path, sizeof path, "runs/%s/%s%s", run->name, group, spec->name);
+    meet(run, spec);
     const bool passes = is_passing(run, spec);
     if (passes && run->passing_input != spec->input && run->n_passing >= KEPT_BLOCKS &&
-        (rc = file_pass(run, e)))
+        (rc = pass(run, e)))
         return rc;
     if (passes && run->passing_input != spec->input)
         run->labels = NULL;
@@ -373,7 +422,7 @@ int block_write(
 {
     struct report *r = b->run->report;
     int rc = report_refuse_readonly(r, e);
-    if (rc || (rc = check_slice(b, start, count, e)))
+    if (rc || (rc = check_slice(b, start, count, e)) || b->is_left_out)
         return rc;
     report_lock(r, true);
     rc = r->file ? file_write(b, start, count, data, e) : write_memory(b, start, count, data, e);
@@ -445,6 +494,8 @@ int block_append(struct block *b, const struct cell_value *row, struct err *e)
         return rc;
     if (!b->spec.n_columns)
         return err_set(e, ERR_USAGE, "%s is not a table", b->path);
+    if (b->is_left_out)
+        return 0;
     report_lock(r, true);
     rc = r->file ? file_append(b, row, e) : append_memory(b, row, e);
     if (!rc) {
@@ -486,6 +537,12 @@ int run_blocks(const struct run *run)
 {
     report_lock(run->report, false);
     return report_unlock(run->report, run->n_blocks);
+}
+
+int run_left_out(const struct run *run)
+{
+    report_lock(run->report, false);
+    return report_unlock(run->report, run->left_out);
 }
 
 struct block *run_block_at(const struct run *run, int index)

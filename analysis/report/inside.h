@@ -40,6 +40,8 @@ struct block {
     int64_t rows, cap;             /* of a table */
     struct file_block *file;       /* on disk */
     bool is_texts;                 /* on disk: a list of strings, shown as a table of one column */
+    bool is_left_out;     /* of a document that is only drawn: it takes values and keeps none */
+    bool passes;          /* lies in run->passing */
     bool is_plain;        /* on disk: contiguous, so that no metadata stand between values */
     atomic_bool labelled; /* labels are loaded, or there is nothing to load */
 };
@@ -52,10 +54,15 @@ struct run {
     struct block **blocks;
     int n_blocks, cap_blocks;
     int first_input, last_input; /* of its blocks */
-    struct arena passing;        /* on disk: the blocks of the last few inputs, */
-    int n_passing;               /* how many these are, */
-    int passing_input;           /* and the last of them, -1: none; */
-    const char *const *labels;   /* its tokens */
+    int inputs_met,
+        met_input;        /* that have blocks, in the order of these; the last of them, or -1 */
+    int lengths_met;      /* the same of lengths */
+    int64_t met_length;   /* 0: none */
+    int left_out;         /* inputs whose blocks are gone and were never drawn */
+    struct arena passing; /* on disk, or left out: the blocks of the last few inputs, */
+    int n_passing;        /* how many these are, */
+    int passing_input;    /* and the last of them, -1: none; */
+    const char *const *labels; /* its tokens */
     bool ranged, ended;
     struct file_run *file;
 };
@@ -82,6 +89,7 @@ struct report {
     struct label_list *lists;
     int n_lists, cap_lists;
     struct report_file *file; /* NULL: in memory */
+    int drawn;                /* > 0: report_only_drawn */
     size_t values, limit;     /* bytes of blocks in memory; the most the document may hold */
 };
 

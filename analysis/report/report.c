@@ -1,6 +1,7 @@
 #include "analysis/report/report.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,9 +259,16 @@ int report_flush(struct report *r, struct err *e)
     return report_unlock(r, file_flush(r, e));
 }
 
-bool report_is_in_memory(const struct report *r)
+void report_only_drawn(struct report *r, int most)
 {
-    return !r->path;
+    report_lock(r, true);
+    r->drawn = most;
+    report_unlock(r, 0);
+}
+
+int report_keeps(const struct report *r)
+{
+    return r->path ? 0 : r->drawn ? r->drawn : INT_MAX;
 }
 
 size_t report_memory(const struct report *r)
@@ -327,6 +335,10 @@ int report_put_input(struct report *r, const struct report_input *in, struct err
     if (rc)
         return rc;
     struct report_input own = {.n = in->n};
+    if (r->drawn && r->n_inputs >= r->drawn) {
+        r->inputs[r->n_inputs++] = own;
+        return 0;
+    }
     size_t n = in->n > 0 ? (size_t)in->n : 0;
     int32_t *tokens = arena_array(&r->arena, n, sizeof *tokens, e);
     if (!tokens || !(own.text = copy_text(r, in->text, e)))
@@ -383,7 +395,7 @@ int report_new_run(
         !(run->name = copy_text(r, name, e)) || !(run->analysis = copy_text(r, analysis, e)))
         return ERR_LIMIT;
     run->report = r;
-    run->first_input = run->passing_input = -1;
+    run->first_input = run->passing_input = run->met_input = -1;
     r->runs[r->n_runs++] = run;
     *out = run;
     return 0;

@@ -29,7 +29,11 @@ int report_close(struct report **r, struct err *e);
  * of a run or an input and every few slices; for slow writers to call. */
 int report_flush(struct report *r, struct err *e);
 void report_abandon(struct report **r);
-bool report_is_in_memory(const struct report *r);
+/* The document, in memory, will be drawn whole (show) and no more: what that leaves out is not kept, the
+ * values of details by input and all that belongs to inputs and lengths past the first `most`. */
+void report_only_drawn(struct report *r, int most);
+/* Of how many inputs it keeps the results in memory: 0 (a file), INT_MAX, or `most`. */
+int report_keeps(const struct report *r);
 /* Bytes the document holds in memory, and the most it may: a block that would exceed them is refused
  * before it is allocated. 0: no limit. */
 size_t report_memory(const struct report *r);
@@ -117,6 +121,7 @@ struct cell_value {
 int block_append(struct block *b, const struct cell_value *row, struct err *e);
 
 int run_blocks(const struct run *run);
+int run_left_out(const struct run *run); /* inputs whose blocks report_only_drawn has let go */
 struct block *run_block_at(const struct run *run, int index);
 /* "runs/000-lens/input_0/entropy", with or without the leading runs/; NULL: no such block. */
 struct block *report_find(const struct report *r, const char *path);
