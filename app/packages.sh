@@ -1,7 +1,7 @@
 # Sourced by the scripts that build: what Debian 12 must have, installed only where it is missing.
 build_packages='gcc meson ninja-build pkg-config python3 libjansson-dev libutf8proc-dev libpcre2-dev
     zlib1g-dev libzstd-dev libxxhash-dev libhdf5-dev libncurses-dev libopenblas-dev'
-test_packages='hdf5-tools libcmocka-dev python3-numpy python3-h5py tmux git clang clang-format man-db'
+test_packages='hdf5-tools libcmocka-dev python3-numpy python3-h5py tmux procps git clang clang-format man-db'
 
 need() {
     local missing='' p

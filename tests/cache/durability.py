@@ -180,9 +180,17 @@ shift
 '''
 
 
+def own_mounts():
+    """A mount of one's own is for everybody with a user namespace, and for root where there are none (chroot)."""
+    for flags in ('-Urm', '-m'):
+        if not subprocess.run(['unshare', flags, 'true'], stderr=subprocess.DEVNULL).returncode:
+            return flags
+    return '-Urm'
+
+
 def on_disk(size, script):
     os.makedirs(path('disk'), exist_ok=True)
-    return subprocess.run(['unshare', '-Urm', 'bash', '-c', SMALL, 'sh', size, 'bash', '-c', script], cwd=TMP, capture_output=True, text=True,
+    return subprocess.run(['unshare', own_mounts(), 'bash', '-c', SMALL, 'sh', size, 'bash', '-c', script], cwd=TMP, capture_output=True, text=True,
                           env=dict(ENV, ASAN_OPTIONS=os.environ.get('ASAN_OPTIONS', '') + ':detect_leaks=0'))
 
 
