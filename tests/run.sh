@@ -56,7 +56,7 @@ suite() {
     meson test -C "$dir" --no-rebuild --print-errorlogs "$@" >"$dir.tests" 2>&1
     while read -r result name; do
         verdict "$dir $name" "$([ "$result" = OK ] && echo 0 || echo 1)"
-    done < <(sed -nE 's/^ *[0-9]+\/[0-9]+ +(.*[^ ]) +(OK|FAIL|TIMEOUT|ERROR|UNEXPECTEDPASS|INTERRUPT) .*/\2 \1/p' "$dir.tests")
+    done < <(sed -nE '/^Summary of Failures/q; s/^ *[0-9]+\/[0-9]+ +(.*[^ ]) +(OK|FAIL|TIMEOUT|ERROR|UNEXPECTEDPASS|INTERRUPT) .*/\2 \1/p' "$dir.tests")
     grep -qE '^Ok:' "$dir.tests" || verdict "$dir: the suite ended early" 1
     grep -E '^(FAIL|Fail|Timeout): +[1-9]' "$dir.tests" >/dev/null && tail -150 "$dir.tests"
 }
