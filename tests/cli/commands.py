@@ -1,22 +1,13 @@
 #!/usr/bin/env python3
 """The command language from outside: commands.py SONDE. Exit codes, one clear line for every error, help on
 standard output, and every verb, analysis, flag, key and hook in the manual and in the completions."""
-import json, os, re, shutil, signal, subprocess, sys, tempfile, time
+import json, os, re, shutil, signal, subprocess, time
 
 import h5py
 
-SONDE = os.path.abspath(sys.argv[1])
-TMP = tempfile.mkdtemp(prefix='sonde-cli-')
+from common import SONDE, TMP, check, finish
+
 TEXT = 'When Mara and Tobin went to the harbour, Mara gave the lantern to'
-failed = passed = 0
-
-
-def check(ok, what):
-    global failed, passed
-    passed += bool(ok)
-    if not ok:
-        failed += 1
-        print('FAILED', what)
 
 
 def sonde(*args, **kw):
@@ -332,6 +323,4 @@ for args in (['run', 'lens', '-p', 'a'], ['run', 'lens', '-p', 'a', '-q'], ['sho
         r = subprocess.run([SONDE, *args], stdout=full, stderr=subprocess.PIPE, cwd=TMP)
     check(r.returncode == 5 and b'standard output' in r.stderr, f'{args} > /dev/full: {r.returncode} {r.stderr!r}')
 
-subprocess.run(['rm', '-rf', TMP])
-print(f'{passed} passed, {failed} failed')
-sys.exit(failed > 0)
+finish()

@@ -1,19 +1,10 @@
 #!/usr/bin/env python3
 """What is almost surely a mistake is told in one line, and no column is NaN in silence: notices.py SONDE MODELS."""
-import json, math, os, shutil, struct, subprocess, sys, tempfile
+import json, math, os, shutil, struct, subprocess, sys
 
-SONDE = os.path.abspath(sys.argv[1])
+from common import SONDE, TMP, check, finish
+
 MODELS = os.path.abspath(sys.argv[2])
-TMP = tempfile.mkdtemp(prefix='sonde-notices-')
-failed = passed = 0
-
-
-def check(ok, what):
-    global failed, passed
-    passed += bool(ok)
-    if not ok:
-        failed += 1
-        print('FAILED', what)
 
 
 def sonde(*args, **kw):
@@ -143,6 +134,4 @@ silent('run', 'logits', '-m', f'{MODELS}/deep', '--tokens', '1,2,3')
 says(0, ['logits of input 0', 'edit'], 'run', 'logits', '-m', f'{MODELS}/deep', '--tokens', '1,2,3', '--edit',
      'L0.resid_pre=scale:1e38', '--edit', 'L1.resid_pre=scale:1e38')
 
-shutil.rmtree(TMP)
-print(f'{passed} passed, {failed} failed')
-sys.exit(failed > 0)
+finish()

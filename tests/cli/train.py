@@ -1,23 +1,15 @@
 #!/usr/bin/env python3
 """sonde train from outside: train.py SONDE MODELS. A run that was stopped, or killed, and resumed writes
 the bytes of one that was not; the result is a model that the other commands read; mistakes are named."""
-import json, os, random, signal, subprocess, sys, tempfile, time
+import json, os, random, signal, subprocess, sys, time
 
 import h5py
 import numpy as np
 
-SONDE, MODELS = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-TMP = tempfile.mkdtemp(prefix='sonde-train-')
+from common import SONDE, TMP, check, finish
+
+MODELS = os.path.abspath(sys.argv[2])
 VOCAB = os.path.join(MODELS, 'tokens')
-failed = passed = 0
-
-
-def check(ok, what):
-    global failed, passed
-    passed += bool(ok)
-    if not ok:
-        failed += 1
-        print('FAILED', what)
 
 
 def sonde(*args):
@@ -125,5 +117,4 @@ for root, _, names in os.walk(TMP, topdown=False):
         check(not n.endswith('.part') or 'x' in root, f'{root}/{n} was left behind')
         os.unlink(os.path.join(root, n))
     os.rmdir(root)
-print(f'{passed} passed, {failed} failed')
-sys.exit(failed > 0)
+finish()
