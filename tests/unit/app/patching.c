@@ -542,28 +542,35 @@ static void a_line_takes_the_pair_on_screen(void **state)
     rig_close(&r);
 }
 
+/* A workbench that comes back from a session's log. */
+static void rig_reopen(struct rig *r, const char *log)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/sonde-log-%d", (int)getpid());
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(log, f);
+    fclose(f);
+    rig_begin(r, 120, 40);
+    assert_int_equal(journal_replay(&r->b.wb, path, &r->e), 0);
+    unlink(path);
+    workbench_open(&r->b.wb, "tiny");
+    settle(r);
+}
+
 /* A session that is reopened: the map it showed, at the position it was drilled into, and the cursor. */
 static void a_log_brings_its_map_back(void **state)
 {
     (void)state;
     struct rig r;
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/sonde-log-%d", (int)getpid());
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("prompt 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to'\n"
-          "layout 7\n"
-          "pair ioi_tiny:1\n"
-          "sweep site=head_z_by_pos direction=denoise metric=logit_diff values=normalized pos=9 "
-          "from=attn_out\n"
-          "focus patch\n"
-          "select pos=9 key=0 row=2 layer=2 head=1\n",
-        f);
-    fclose(f);
-    rig_begin(&r, 120, 40);
-    assert_int_equal(journal_replay(&r.b.wb, path, &r.e), 0);
-    workbench_open(&r.b.wb, "tiny");
-    settle(&r);
+    rig_reopen(&r,
+        "prompt 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to'\n"
+        "layout 7\n"
+        "pair ioi_tiny:1\n"
+        "sweep site=head_z_by_pos direction=denoise metric=logit_diff values=normalized pos=9 "
+        "from=attn_out\n"
+        "focus patch\n"
+        "select pos=9 key=0 row=2 layer=2 head=1\n");
     ends(&r, SWEEP_EXACT);
     shows(&r.b, "exact: head_z at ,(9)");
     shows(&r.b, "L2H1 at ,(9)");
@@ -576,7 +583,6 @@ static void a_log_brings_its_map_back(void **state)
     shows(&r.b, "exact: attn_out");
     assert_int_equal(r.b.wb.sel.pos, 9);
     rig_close(&r);
-    unlink(path);
 }
 
 /* The prompt that was on screen comes back beside the pair of before, and stays when the pair is asked
@@ -585,22 +591,12 @@ static void a_log_keeps_the_prompt_behind_a_pair(void **state)
 {
     (void)state;
     struct rig r;
-    char path[64];
-    snprintf(path, sizeof path, "/tmp/sonde-log-%d", (int)getpid());
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs("pair ioi_tiny:1\n"
-          "prompt 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to'\n"
-          "prompt 'The capital of Velland is'\n"
-          "prompts 2 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to' "
-          "'The capital of Velland is'\n"
-          "layout 7\n",
-        f);
-    fclose(f);
-    rig_begin(&r, 120, 40);
-    assert_int_equal(journal_replay(&r.b.wb, path, &r.e), 0);
-    workbench_open(&r.b.wb, "tiny");
-    settle(&r);
+    rig_reopen(&r, "pair ioi_tiny:1\n"
+                   "prompt 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to'\n"
+                   "prompt 'The capital of Velland is'\n"
+                   "prompts 2 'When Jonas and Lorcan went to the bakery, Jonas gave the bottle to' "
+                   "'The capital of Velland is'\n"
+                   "layout 7\n");
     assert_string_equal(r.b.wb.shown_prompt, "The capital of Velland is");
     comes(&r, "15 and 15 tokens");
     act(&r, ": 'bos~off Enter");
@@ -608,7 +604,6 @@ static void a_log_keeps_the_prompt_behind_a_pair(void **state)
     settle(&r);
     assert_string_equal(r.b.wb.shown_prompt, "The capital of Velland is");
     rig_close(&r);
-    unlink(path);
 }
 
 /* What can be typed for a pair of a dataset, and what can not. */
