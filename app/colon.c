@@ -266,7 +266,8 @@ static void put_quoted(struct buf *b, const char *text)
     arena_release(&scratch);
 }
 
-/* True: it takes the prompt on screen. Where it names none of its own: the pair on screen for what needs one, else the prompt. */
+/* Where it names no input of its own: the pair on screen for what needs one, else the prompt. True: it
+ * takes that prompt. */
 static bool put_input(struct buf *b, const struct workbench *wb, const struct command *c)
 {
     static const char *const inputs[] = {

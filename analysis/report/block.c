@@ -226,14 +226,15 @@ int run_new_block(struct block **out, struct run *run, const struct block_spec *
     const char *path, struct err *e)
 {
     struct report *r = run->report;
-    struct arena *a = is_passing(run, spec) ? &run->passing : &r->arena;
+    const bool passes = is_passing(run, spec);
+    struct arena *a = passes ? &run->passing : &r->arena;
     struct block *b = arena_zalloc(a, sizeof *b, e);
     if (!b)
         return ERR_LIMIT;
     b->run = run;
     b->spec = *spec;
     b->is_left_out = is_left_out(run, spec);
-    b->passes = is_passing(run, spec);
+    b->passes = passes;
     const char **const words[] = {
         &b->spec.name, &b->spec.unit, &b->spec.long_name, &b->spec.source};
     if (!b->spec.unit)
