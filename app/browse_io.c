@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "analysis/report/values.h"
 #include "app/browse_inside.h"
 #include "model/core/machine.h"
+#include "model/core/parallel.h"
 
 #define SIDE 64                   /* of a square tile */
 #define LONG 4096                 /* of a row or a column of one cell's width */
@@ -413,7 +413,6 @@ int io_create(struct io **out, int wake_fd, struct err *e)
 {
     struct io *io = calloc(1, sizeof *io);
     pthread_condattr_t attr;
-    sigset_t all, old;
     *out = NULL;
     if (!io)
         return err_set(e, ERR_LIMIT, "no memory for the reading thread");
@@ -425,10 +424,7 @@ int io_create(struct io **out, int wake_fd, struct err *e)
     pthread_cond_init(&io->wake, &attr);
     pthread_cond_init(&io->done, &attr);
     pthread_condattr_destroy(&attr);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    io->has_thread = !pthread_create(&io->thread, NULL, loop, io);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    io->has_thread = !thread_start(&io->thread, NULL, loop, io);
     *out = io;
     if (io->has_thread)
         return 0;

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "app/signals.h"
 #include "app/words.h"
 #include "model/core/machine.h"
+#include "model/core/parallel.h"
 #include "model/core/text.h"
 #include "model/edit_from.h"
 
@@ -881,7 +881,6 @@ static void state(const struct engine *g, struct engine_state *out)
 int engine_create(struct engine **out, struct session *s, const struct command *c, struct err *e)
 {
     struct worker *w = calloc(1, sizeof *w);
-    sigset_t all, old;
     if (!w)
         return err_set(e, ERR_LIMIT, "no memory for the worker");
     w->spare = calloc(1, sizeof *w->spare);
@@ -904,10 +903,7 @@ int engine_create(struct engine **out, struct session *s, const struct command *
     }
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&w->thread, NULL, loop, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = thread_start(&w->thread, NULL, loop, w);
     if (rc) {
         close(w->base.wake_fd);
         jobs_release(&w->base.jobs);

@@ -1,7 +1,6 @@
 #include "app/saver.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,6 +9,7 @@
 #include "app/signals.h"
 #include "model/core/machine.h"
 #include "model/core/outfile.h"
+#include "model/core/parallel.h"
 
 struct saving {
     struct save_work work;
@@ -101,12 +101,7 @@ static struct saver *saver_of(struct workbench *wb)
     s->wake_fd = wb->engine->wake_fd;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->wake, NULL);
-    /* Signals are the screen's: one that came here would not wake it. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    const int failed = pthread_create(&s->thread, NULL, loop, s);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    const int failed = thread_start(&s->thread, NULL, loop, s);
     if (failed) {
         pthread_mutex_destroy(&s->lock);
         pthread_cond_destroy(&s->wake);

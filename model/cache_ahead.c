@@ -1,9 +1,10 @@
 #include "model/cache_ahead.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "model/core/parallel.h"
 
 #define BUDGET ((size_t)96 << 20) /* bytes of all buffers */
 #define PIECE ((size_t)2 << 20)   /* of a read and its slack, at most */
@@ -194,13 +195,9 @@ static void ask(struct ahead *a, struct stream *s)
 
 static bool start_thread(struct ahead *a)
 {
-    sigset_t all, old;
     if (a->has_thread)
         return true;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    a->has_thread = !pthread_create(&a->thread, NULL, loop, a);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    a->has_thread = !thread_start(&a->thread, NULL, loop, a);
     return a->has_thread;
 }
 

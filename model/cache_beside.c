@@ -1,8 +1,9 @@
 #include "model/cache_beside.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
+
+#include "model/core/parallel.h"
 
 struct beside {
     pthread_t thread;
@@ -35,15 +36,11 @@ static void *loop(void *arg)
 struct beside *beside_create(void)
 {
     struct beside *b = calloc(1, sizeof *b);
-    sigset_t all, old;
     if (!b)
         return NULL;
     pthread_mutex_init(&b->lock, NULL);
     pthread_cond_init(&b->changed, NULL);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&b->thread, NULL, loop, b);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = thread_start(&b->thread, NULL, loop, b);
     if (rc) {
         pthread_cond_destroy(&b->changed);
         pthread_mutex_destroy(&b->lock);

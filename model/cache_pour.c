@@ -2,12 +2,12 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "model/cache_cold.h"
+#include "model/core/parallel.h"
 
 #define STAGE (((size_t)4 << 20) - COLD_SLACK) /* bytes that one write takes */
 #define PAGE ((size_t)4096)
@@ -200,12 +200,8 @@ int pour_create(struct pour **out, size_t largest_row, struct err *e)
     p->room = largest_row > STAGE ? largest_row : STAGE;
     for (int i = 0; i < 2; i++)
         p->stage[i].data = cold_buffer(p->room);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
     if (p->stage[0].data && p->stage[1].data)
-        p->has_thread = !pthread_create(&p->thread, NULL, work, p);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+        p->has_thread = !thread_start(&p->thread, NULL, work, p);
     if (p->has_thread)
         return 0;
     pour_release(out);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include "model/cache_pour.h"
 #include "model/core/crc.h"
 #include "model/core/machine.h"
+#include "model/core/parallel.h"
 
 #define QUEUE 2
 #define HOT ((size_t)1 << 18) /* bytes that are converted and summed while they are in a cache */
@@ -243,12 +243,8 @@ int cache_writer_create(struct cache_writer **out, const struct cache_head *h, s
         return e->code;
     }
     w->crc = calloc((size_t)h->info.hooks, sizeof *w->crc);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &old);
     if (w->crc)
-        w->has_thread = !pthread_create(&w->thread, NULL, work, w);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+        w->has_thread = !thread_start(&w->thread, NULL, work, w);
     if (w->has_thread)
         return 0;
     cache_writer_release(out);

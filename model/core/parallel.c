@@ -274,6 +274,16 @@ static int default_threads(void)
     return n < 1 ? 1 : n;
 }
 
+int thread_start(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int rc = pthread_create(out, attr, fn, arg);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return rc;
+}
+
 static int start_worker(struct pool *p, int worker)
 {
     struct start *start = malloc(sizeof *start);
@@ -283,11 +293,7 @@ static int start_worker(struct pool *p, int worker)
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int rc = pthread_create(&p->thread[worker], &attr, worker_main, start);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = thread_start(&p->thread[worker], &attr, worker_main, start);
     pthread_attr_destroy(&attr);
     if (rc)
         free(start);

@@ -1,11 +1,15 @@
 #ifndef SONDE_CORE_PARALLEL_H
 #define SONDE_CORE_PARALLEL_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "model/core/err.h"
 
-/* The one thread pool of the process: the caller is worker 0. Workers block all signals. */
+/* A thread that no signal reaches: they are for the one that waits for them. As pthread_create. */
+int thread_start(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg);
+
+/* The one thread pool of the process: the caller is worker 0. */
 struct pool;
 
 typedef void (*pool_fn)(void *arg, int64_t i, int worker);
